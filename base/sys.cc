@@ -1,0 +1,142 @@
+#include "base/sys.h"
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <linux/openat2.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+namespace oqto::sys {
+
+Status close_from(int first) {
+  if (::syscall(SYS_close_range, first, ~0U, 0) != 0) return fail_errno("close_range");
+  return {};
+}
+
+Status adopt_inherited(int first, int count) {
+  for (int number = first; number < first + count; ++number) {
+    if (::fcntl(number, F_SETFD, FD_CLOEXEC) != 0) {
+      return fail_errno("an inherited descriptor is missing: this program is started by oqto-guard");
+    }
+  }
+  return {};
+}
+
+static Result<std::pair<Fd, Fd>> unix_pair(int type) {
+  int ends[2];
+  if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
+    return fail_errno("socketpair");
+  }
+  return std::pair{Fd::adopt(ends[0]), Fd::adopt(ends[1])};
+}
+
+Result<std::pair<Fd, Fd>> seqpacket_pair() { return unix_pair(SOCK_SEQPACKET); }
+Result<std::pair<Fd, Fd>> stream_pair() { return unix_pair(SOCK_STREAM); }
+
+Status set_nonblocking(const Fd& fd, bool on) {
+  const int flags = ::fcntl(fd.get(), F_GETFL);
+  if (flags < 0) return fail_errno("fcntl(F_GETFL)");
+  if (::fcntl(fd.get(), F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) != 0) {
+    return fail_errno("fcntl(F_SETFL)");
+  }
+  return {};
+}
+
+Result<Fd> open_beneath(const Fd& dir, const char* path, int flags, mode_t mode) {
+  open_how how{};
+  how.flags = static_cast<unsigned>(flags | O_CLOEXEC);
+  how.mode = mode;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  const long fd = ::syscall(SYS_openat2, dir.get(), path, &how, sizeof how);
+  if (fd < 0) return fail_errno("openat2");
+  return Fd::adopt(static_cast<int>(fd));
+}
+
+Result<Fd> open_dir(const char* path) { return open_file(path, O_RDONLY | O_DIRECTORY); }
+
+Result<Fd> open_file(const char* path, int flags, mode_t mode) {
+  const int fd = ::open(path, flags | O_CLOEXEC, mode);
+  if (fd < 0) return fail_errno("open");
+  return Fd::adopt(fd);
+}
+
+Status write_all(const Fd& fd, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd.get(), bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return fail_errno("write");
+    bytes = bytes.subspan(static_cast<std::size_t>(n));
+  }
+  return {};
+}
+
+Status write_all(const Fd& fd, std::string_view text) {
+  return write_all(fd, std::as_bytes(std::span(text)));
+}
+
+Result<std::string> read_all(const Fd& fd, std::size_t max_bytes) {
+  std::string content;
+  char buffer[8192];
+  for (;;) {
+    const ssize_t n = ::read(fd.get(), buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail_errno("read");
+    if (n == 0) return content;
+    content.append(buffer, static_cast<std::size_t>(n));
+    if (content.size() > max_bytes) return fail(Errc::limit, "the file is longer than allowed");
+  }
+}
+
+Result<Fd> sealed_memfd(const char* name, std::string_view content) {
+  Fd fd = Fd::adopt(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) return fail_errno("memfd_create");
+  TRY(write_all(fd, content));
+  if (::lseek(fd.get(), 0, SEEK_SET) != 0) return fail_errno("lseek");
+  constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+  if (::fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) return fail_errno("fcntl(F_ADD_SEALS)");
+  return fd;
+}
+
+void fill_random(std::span<std::uint8_t> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::getrandom(bytes.data(), bytes.size(), 0);
+    CHECK(n > 0);
+    bytes = bytes.subspan(static_cast<std::size_t>(n));
+  }
+}
+
+Result<Fd> pidfd_open(pid_t pid) {
+  const long fd = ::syscall(SYS_pidfd_open, pid, 0);
+  if (fd < 0) return fail_errno("pidfd_open");
+  return Fd::adopt(static_cast<int>(fd));
+}
+
+Status pidfd_kill(const Fd& pidfd, int signal) {
+  if (::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0) != 0) {
+    return fail_errno("pidfd_send_signal");
+  }
+  return {};
+}
+
+static std::uint64_t read_clock(clockid_t clock) {
+  timespec now{};
+  CHECK(::clock_gettime(clock, &now) == 0);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1000 +
+         static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
+}
+
+std::uint64_t now_ms() { return read_clock(CLOCK_REALTIME); }
+std::uint64_t monotonic_ms() { return read_clock(CLOCK_MONOTONIC); }
+
+Status die_with_parent(pid_t expected_parent) {
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return fail_errno("prctl(PR_SET_PDEATHSIG)");
+  if (::getppid() != expected_parent) return fail(Errc::unavailable, "the parent is already gone");
+  return {};
+}
+
+}  // namespace oqto::sys

@@ -1,0 +1,191 @@
+// What every process says to auditd, and how it waits for the answer. A record names what happened;
+// who says so (process, account, session, pid) is added by auditd from the descriptor it arrived on.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ipc/channel.h"
+#include "ipc/messages.h"
+
+namespace oqto::ipc {
+
+enum class Event : std::uint16_t {
+  process_start,
+  process_stop,
+  login,
+  logout,
+  setup,            // the first administrator was made
+  invite_create,
+  invite_revoke,
+  account_create,   // by invite
+  account_change,
+  connection,       // a browser's connection was handed to a runner
+  command,          // one canonical command
+  workspace_create,
+  session_start,
+  session_stop,
+  exec,             // a program was executed in a sandbox
+  model_call,
+  violation,        // a peer broke the protocol and was killed
+  admin,            // oqtoctl
+  kEnd
+};
+std::string_view event_name(Event event);
+
+enum class Phase : std::uint8_t {
+  intent,   // is about to be done; the act waits until this is durable
+  outcome,  // what came of the intent with that index
+  event,    // has happened
+  kEnd
+};
+enum class Outcome : std::uint8_t { unknown, success, failure, kEnd };
+
+enum class FieldKey : std::uint8_t {
+  account,        // decimal row number
+  username,
+  role,
+  remote,         // network address
+  connection,     // decimal
+  session,        // uuid text
+  workspace,      // uuid text
+  profile,
+  harness,
+  command,        // canonical command's name
+  args,           // JSON text, cut at kMaxFieldBytes
+  args_bytes,     // decimal: full length when `args` was cut
+  policy,         // canonical policy text: auditd records its SHA-256 beside it
+  argv,           // one per argument
+  argv_after,     // what the new image says, when it differs from argv
+  cwd,
+  exe,
+  pid,
+  exit_status,
+  signal,
+  reason,
+  model,
+  provider,
+  tokens_in,
+  tokens_out,
+  http_status,
+  duration_ms,
+  process,
+  uid,
+  request_id,
+  truncated,      // "true" when something was cut
+  kEnd
+};
+std::string_view field_name(FieldKey key);
+
+struct AuditField {
+  FieldKey key{};
+  std::string value;  // any bytes; auditd escapes
+  bool operator==(const AuditField&) const = default;
+};
+
+constexpr std::size_t kMaxFieldBytes = 16 * 1024;
+constexpr std::size_t kMaxAuditFields = 300;
+constexpr std::size_t kMaxAuditBytes = 48 * 1024;  // all values of one record together
+
+constexpr std::uint64_t kNoIndex = ~std::uint64_t{0};
+
+struct AuditAppend {
+  OQTO_MESSAGE(audit_append, false);
+  std::uint64_t request = 0;
+  Event event{};
+  Phase phase{};
+  Outcome outcome{};
+  std::uint64_t intent = kNoIndex;  // Phase::outcome: index of the intent
+  std::vector<AuditField> list;
+
+  // Cuts over-long values and drops what exceeds the record's bounds, saying so in the record.
+  AuditAppend& add(FieldKey key, std::string_view value);
+
+  bool fields(auto& io) { return io(request, event, phase, outcome, intent) && list_fields(io); }
+
+ private:
+  bool list_fields(Writer& io) const;
+  bool list_fields(Reader& io);
+};
+
+struct AuditAppended {  // durable, and in a signed checkpoint
+  OQTO_MESSAGE(audit_appended, false);
+  std::uint64_t request = 0;
+  std::uint64_t index = 0;
+  bool fields(auto& io) { return io(request, index); }
+};
+struct AuditRefused {  // not recorded: what it was for must not be done
+  OQTO_MESSAGE(audit_refused, false);
+  std::uint64_t request = 0;
+  Text<128> why;
+  bool fields(auto& io) { return io(request, why); }
+};
+
+// guard -> auditd: a new source, with auditd's end of its channel.
+struct AuditSource {
+  OQTO_MESSAGE(audit_source, true);
+  Process process{};
+  std::uint32_t account = 0;  // 0: not a tenant's
+  Text<64> username;
+  Uuid session;               // all zero: not a session's
+  std::uint32_t pid = 0;
+  std::uint32_t uid = 0;
+  bool fields(auto& io) { return io(process, account, username, session, pid, uid); }
+};
+
+// auditd -> signer: sign the tree of this size and root; `proof` is the RFC 6962 consistency proof
+// from the size that the signer signed last (32 bytes per hash, concatenated).
+struct SignRequest {
+  OQTO_MESSAGE(sign_request, false);
+  std::uint64_t old_size = 0;
+  std::uint64_t size = 0;
+  std::array<std::uint8_t, 32> root{};
+  LongText<64 * 32> proof;
+  bool fields(auto& io) { return io(old_size, size, root, proof); }
+};
+struct SignedCheckpoint {
+  OQTO_MESSAGE(signed_checkpoint, false);
+  std::uint64_t size = 0;
+  LongText<2048> note;  // C2SP signed note
+  bool fields(auto& io) { return io(size, note); }
+};
+struct SignRefused {
+  OQTO_MESSAGE(sign_refused, false);
+  std::uint64_t size = 0;         // what the signer remembers
+  std::array<std::uint8_t, 32> root{};
+  Text<128> why;
+  bool fields(auto& io) { return io(size, root, why); }
+};
+
+// The blocking client, for processes that do one thing at a time (accounts, launcher, oqtoctl).
+class AuditClient {
+ public:
+  explicit AuditClient(Channel channel) : channel_(std::move(channel)) {}
+
+  // Returns the index once the record is durable. Errc::unavailable: it is not recorded, and the
+  // act must not happen.
+  Result<std::uint64_t> append(AuditAppend record, int timeout_ms = 5000);
+
+  // Sends without waiting, at most kMaxUnacknowledged ahead: then waits for auditd to catch up.
+  // The answers are collected by later calls. Same error rule.
+  Status post(AuditAppend record, int timeout_ms = 5000);
+
+  void replace(Channel channel) {
+    channel_ = std::move(channel);
+    unacknowledged_ = 0;
+  }
+  [[nodiscard]] const Channel& channel() const { return channel_; }
+
+  static constexpr std::uint32_t kMaxUnacknowledged = 64;
+
+ private:
+  Status collect(int timeout_ms);  // one answer to a post()
+
+  Channel channel_;
+  std::uint64_t next_request_ = 1;
+  std::uint32_t unacknowledged_ = 0;
+};
+
+}  // namespace oqto::ipc
