@@ -62,6 +62,21 @@ std::optional<std::vector<std::uint8_t>> from_base64url(std::string_view text) {
   return bytes;
 }
 
+std::string to_base64(std::span<const std::uint8_t> bytes) {
+  std::string text = to_base64url(bytes);
+  for (char& c : text) c = c == '-' ? '+' : c == '_' ? '/' : c;
+  text.resize((text.size() + 3) / 4 * 4, '=');
+  return text;
+}
+
+std::optional<std::vector<std::uint8_t>> from_base64(std::string_view text) {
+  std::string url(text.substr(0, text.find('=')));
+  for (char& c : url) c = c == '+' ? '-' : c == '/' ? '_' : c;
+  auto bytes = from_base64url(url);
+  if (!bytes || to_base64(*bytes) != text) return std::nullopt;  // only the canonical spelling
+  return bytes;
+}
+
 bool is_valid_utf8(std::string_view text) {
   for (std::size_t i = 0; i < text.size();) {
     const auto lead = static_cast<unsigned char>(text[i]);

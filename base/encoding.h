@@ -13,8 +13,10 @@ namespace oqto {
 
 std::string to_hex(std::span<const std::uint8_t> bytes);
 std::string to_base64url(std::span<const std::uint8_t> bytes);  // RFC 4648 §5, no padding
+std::string to_base64(std::span<const std::uint8_t> bytes);     // RFC 4648 §4, padded
 std::optional<std::vector<std::uint8_t>> from_hex(std::string_view text);
 std::optional<std::vector<std::uint8_t>> from_base64url(std::string_view text);
+std::optional<std::vector<std::uint8_t>> from_base64(std::string_view text);
 bool is_valid_utf8(std::string_view text);
 
 // RFC 4122 random id. Text form is lower case with dashes.

@@ -41,11 +41,14 @@ inline std::unexpected<Error> fail_errno(const char* what) {
 
 // Evaluates to the value, or returns the error from the calling function. Not for coroutines:
 // g++ 12 does not compile a co_await inside a statement expression.
-#define TRY(expr)                                               \
-  __extension__({                                               \
-    auto try_result_ = (expr);                                  \
-    if (!try_result_) return std::unexpected(try_result_.error()); \
-    *std::move(try_result_);                                    \
+#define TRY(expr) OQTO_TRY_NAMED(expr, OQTO_JOIN(try_result_, __COUNTER__))
+#define OQTO_JOIN(a, b) OQTO_JOIN_EXPANDED(a, b)
+#define OQTO_JOIN_EXPANDED(a, b) a##b
+#define OQTO_TRY_NAMED(expr, name)                             \
+  __extension__({                                              \
+    auto name = (expr);                                        \
+    if (!name) return std::unexpected(name.error());           \
+    *std::move(name);                                          \
   })
 
 // For what cannot happen. Never on peer input: a peer must not be able to end us.

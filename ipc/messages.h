@@ -58,6 +58,8 @@ enum class Tag : std::uint16_t {
   gate_usage = 74,
   // guard -> session launcher
   launch_plan = 80,
+  // policy parser -> guard
+  policy_parsed = 83,
   // runner <-> oqto-init
   give_stdio = 90,
   start_program = 91,
@@ -69,6 +71,8 @@ enum class Tag : std::uint16_t {
   exec_listener = 96,
   init_ready = 97,
   init_failed = 98,
+  // launcher -> oqto-init
+  init_plan = 99,
   // any process <-> auditd
   audit_source = 110,  // guard -> auditd only
   audit_append = 111,

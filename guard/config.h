@@ -1,0 +1,33 @@
+// What an operator sets: flags first, then STATE/config/oqto.conf (strict `key = value`, root-owned
+// and not writable by others). Unknown or repeated keys, relative paths and bad numbers refuse to
+// start, with the line.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+
+namespace oqto::guard {
+
+struct Config {
+  std::string state = "/var/lib/oqto";
+  std::string bin;        // directory of our programs
+  std::string web;        // the packed web UI
+  std::string pi;         // the installed Pi runtime
+  std::string bind = "127.0.0.1";  // IPv4 or IPv6 literal
+  std::uint16_t port = 8443;
+  std::string origin;     // https://NAME[:PORT] that browsers use
+  std::string tls_certificate;
+  std::string tls_key;
+  std::uint32_t uid_base = 1'900'000'000;  // first of the range that only this host uses
+  std::string host_policy = "/etc/oqto/sandbox.toml";
+};
+
+constexpr std::uint32_t kUidRange = 200'000;  // uids from uid_base on: processes, then tenants
+constexpr std::uint32_t kFirstTenantUid = 1000;  // offset of account 0's runner; two per account
+constexpr std::uint32_t kMaxAccount = 65'535;
+
+// Prints the usage and exits for --help; Errc::invalid after having said why otherwise.
+Result<Config> load_config(int argc, char** argv);
+
+}  // namespace oqto::guard

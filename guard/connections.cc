@@ -1,0 +1,178 @@
+// From a browser's connection to its tenant's runner. The relay presents a token; accounts says whose
+// it is; the record is made; then both get one end of a stream pair. The relay names nobody.
+#include "base/log.h"
+#include "base/sys.h"
+#include "guard/guard.h"
+
+namespace oqto::guard {
+
+void Connection::on_ready(std::uint32_t) { guard.connection_message(*this); }
+
+Status Guard::on_connection_opened(Child&, ipc::Received& received) {
+  const auto opened = TRY(received.as<ipc::ConnectionOpened>());
+  if (connections_.contains(opened.connection)) {
+    return fail(Errc::bad_message, "a connection number was used twice");
+  }
+  if (connections_.size() >= kMaxConnections) return {};  // closing our end ends the connection
+  auto connection = std::make_unique<Connection>(
+      *this, opened.connection, ipc::Channel(std::move(received.fd)),
+      opened.remote.view());
+  TRY(loop_.watch(connection->channel.fd(), *connection));
+  connections_.emplace(opened.connection, std::move(connection));
+  return {};
+}
+
+void Guard::connection_message(Connection& connection) {
+  const auto received = connection.channel.receive();
+  if (!received) {
+    if (received.error().code != Errc::limit) drop(connection.id);
+    return;
+  }
+  const auto wanted = received->as<ipc::OpenChannel>();
+  if (!wanted || connection.state != Connection::State::idle) {
+    ipc::AuditAppend violation;
+    violation.event = ipc::Event::violation;
+    violation.phase = ipc::Phase::event;
+    violation.outcome = ipc::Outcome::failure;
+    violation.add(ipc::FieldKey::process, "relay connection")
+        .add(ipc::FieldKey::connection, std::to_string(connection.id))
+        .add(ipc::FieldKey::remote, connection.remote)
+        .add(ipc::FieldKey::reason, "a message that is not allowed here");
+    record(std::move(violation));
+    drop(connection.id);
+    return;
+  }
+  Child* const accounts = core(ipc::Process::accounts);
+  connection.state = Connection::State::looking_up;
+  ipc::LookupToken lookup{connection.id, wanted->token};
+  if (accounts->pid < 0 || !accounts->channel.send(lookup)) {
+    refuse(connection, ipc::Refusal::unavailable);
+  }
+}
+
+void Guard::refuse(Connection& connection, ipc::Refusal refusal) {
+  connection.state = Connection::State::idle;  // it may try again with another token
+  if (!connection.channel.send(ipc::ChannelRefused{refusal})) drop(connection.id);
+}
+
+void Guard::drop(std::uint64_t id) {
+  const auto found = connections_.find(id);
+  if (found == connections_.end()) return;
+  Connection& connection = *found->second;
+  if (connection.state == Connection::State::open) {
+    if (const auto tenant = tenants_.find(connection.account); tenant != tenants_.end()) {
+      if (tenant->second.runner->channel) {
+        (void)tenant->second.runner->channel.send(ipc::Disconnect{id});
+      }
+    }
+    ipc::AuditAppend closed;
+    closed.event = ipc::Event::connection;
+    closed.phase = ipc::Phase::outcome;
+    closed.outcome = ipc::Outcome::success;
+    closed.intent = connection.record;
+    closed.add(ipc::FieldKey::connection, std::to_string(id)).add(ipc::FieldKey::reason, "closed");
+    record(std::move(closed));
+  }
+  loop_.unwatch(connection.channel.fd(), connection);
+  dropped_.push_back(std::move(found->second));
+  connections_.erase(found);
+}
+
+Status Guard::on_token_unknown(Child&, ipc::Received& received) {
+  const auto unknown = TRY(received.as<ipc::TokenUnknown>());
+  const auto found = connections_.find(unknown.request);
+  if (found == connections_.end() || found->second->state != Connection::State::looking_up) return {};
+  refuse(*found->second, ipc::Refusal::unauthenticated);
+  return {};
+}
+
+Status Guard::on_token_owner(Child&, ipc::Received& received) {
+  const auto owner = TRY(received.as<ipc::TokenOwner>());
+  if (owner.account == 0 || owner.account > kMaxAccount) {
+    return fail(Errc::bad_message, "an account number out of range");
+  }
+  const auto found = connections_.find(owner.request);
+  if (found == connections_.end() || found->second->state != Connection::State::looking_up) return {};
+  Connection& connection = *found->second;
+  connection.account = owner.account;
+  connection.login = owner.login;
+  connection.role = owner.role;
+  connection.username = owner.username.view();
+  if (owner.role == ipc::Role::auditor) {  // auditors read the log; they command nothing
+    refuse(connection, ipc::Refusal::forbidden);
+    return {};
+  }
+  connection.state = Connection::State::recording;
+  ipc::AuditAppend opening;
+  opening.event = ipc::Event::connection;
+  opening.phase = ipc::Phase::intent;
+  opening.add(ipc::FieldKey::connection, std::to_string(connection.id))
+      .add(ipc::FieldKey::remote, connection.remote)
+      .add(ipc::FieldKey::account, std::to_string(owner.account))
+      .add(ipc::FieldKey::username, connection.username);
+  record_then(std::move(opening), Uuid{}, connection.id, &Guard::connection_recorded);
+  return {};
+}
+
+void Guard::connection_recorded(const Uuid&, std::uint64_t id, bool durable, std::uint64_t index) {
+  const auto found = connections_.find(id);
+  if (found == connections_.end()) return;
+  Connection& connection = *found->second;
+  if (!durable) {
+    refuse(connection, ipc::Refusal::unavailable);
+    return;
+  }
+  connection.record = index;
+  hand_over(connection);
+}
+
+Result<Tenant*> Guard::tenant_of(const Connection& connection) {
+  const auto found = tenants_.find(connection.account);
+  if (found != tenants_.end()) return &found->second;
+  if (tenants_.size() >= kMaxTenants) return fail(Errc::limit, "too many tenants are active");
+  Fd dir = TRY(ensure_tenant(own_.state, own_.uids, connection.account));
+  Tenant& tenant = tenants_[connection.account];
+  tenant.account = connection.account;
+  tenant.username = connection.username;
+  tenant.dir = std::move(dir);
+  tenant.runner = std::make_unique<Child>(*this, ipc::Process::runner, connection.account);
+  tenant.hstry = std::make_unique<Child>(*this, ipc::Process::hstry, connection.account);
+  for (Child* child : {tenant.hstry.get(), tenant.runner.get()}) {
+    if (const Status status = start_tenant_child(tenant, *child); !status) {
+      log::error("a tenant's process could not be started", status.error());
+      child->restart_at = sys::monotonic_ms() + 1000;
+    }
+  }
+  return &tenant;
+}
+
+void Guard::hand_over(Connection& connection) {
+  const auto tenant = tenant_of(connection);
+  auto ends = sys::stream_pair();
+  if (!tenant || !ends || !(*tenant)->runner->channel) {
+    refuse(connection, ipc::Refusal::unavailable);
+    return;
+  }
+  ipc::Connection handed{connection.id, connection.account, connection.role,
+                         std::string_view(connection.username)};
+  if (!(*tenant)->runner->channel.send(handed, ends->first) ||
+      !connection.channel.send(ipc::ChannelOpened{}, ends->second)) {
+    drop(connection.id);
+    return;
+  }
+  connection.state = Connection::State::open;
+}
+
+Status Guard::on_login_revoked(Child&, ipc::Received& received) {
+  const auto revoked = TRY(received.as<ipc::LoginRevoked>());
+  std::vector<std::uint64_t> ended;
+  for (const auto& [id, connection] : connections_) {
+    if (connection->state == Connection::State::open && connection->login == revoked.login) {
+      ended.push_back(id);
+    }
+  }
+  for (const std::uint64_t id : ended) drop(id);
+  return {};
+}
+
+}  // namespace oqto::guard

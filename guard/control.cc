@@ -1,0 +1,129 @@
+// oqtoctl on the root-only socket: rows of our own tables, kills, and a channel to accounts.
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "guard/guard.h"
+
+namespace oqto::guard {
+
+void Operator::on_ready(std::uint32_t) { guard.operator_message(*this); }
+
+void Guard::accept_operator() {
+  Fd fd = Fd::adopt(::accept4(own_.operator_socket.get(), nullptr, nullptr,
+                              SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!fd) return;
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.uid != 0) return;
+  if (operators_.size() >= kMaxOperators) return;
+  auto entry = std::make_unique<Operator>(*this, ipc::Channel(std::move(fd)));
+  if (loop_.watch(entry->channel.fd(), *entry)) operators_.push_back(std::move(entry));
+}
+
+void Guard::operator_message(Operator& peer) {
+  if (peer.closed) return;
+  const auto received = peer.channel.receive();
+  if (!received && received.error().code == Errc::limit) return;
+  Status status = received ? Status{} : Status(std::unexpected(received.error()));
+  if (received) {
+    const auto request = received->as<ipc::CtlRequest>();
+    status = request ? answer_operator(peer, *request) : Status(std::unexpected(request.error()));
+  }
+  if (status) return;
+  loop_.unwatch(peer.channel.fd(), peer);
+  peer.channel = ipc::Channel();
+  peer.closed = true;  // removed in tick()
+}
+
+Status Guard::answer_operator(Operator& peer, const ipc::CtlRequest& request) {
+  if (request.version != ipc::kProtocolVersion) {
+    return peer.channel.send(ipc::CtlEnd{0, "oqtoctl and the running host are of different versions"});
+  }
+  if (request.verb == ipc::CtlVerb::status) return send_status(peer);
+  if (request.verb == ipc::CtlVerb::accounts) {
+    const auto ends = TRY(sys::seqpacket_pair());
+    Child& accounts = *core(ipc::Process::accounts);
+    if (!accounts.channel || !accounts.channel.send(ipc::Wire{ipc::WireRole::admin}, ends.first)) {
+      return peer.channel.send(ipc::CtlEnd{0, "accounts is not running; see `oqtoctl status`"});
+    }
+    return peer.channel.send(ipc::CtlAccounts{}, ends.second);
+  }
+  ipc::AuditAppend killed;
+  killed.event = ipc::Event::admin;
+  killed.phase = ipc::Phase::event;
+  killed.outcome = ipc::Outcome::success;
+  if (request.verb == ipc::CtlVerb::kill_session) {
+    Session* const session = find_session(request.session);
+    if (session == nullptr) return peer.channel.send(ipc::CtlEnd{0, "there is no such session"});
+    killed.add(ipc::FieldKey::command, "kill session")
+        .add(ipc::FieldKey::session, request.session.text());
+    record(std::move(killed));
+    end_session(request.session, "killed by the operator");
+    return peer.channel.send(ipc::CtlEnd{1, ""});
+  }
+  const auto tenant = tenants_.find(request.account);
+  if (tenant == tenants_.end()) return peer.channel.send(ipc::CtlEnd{0, "this tenant is not active"});
+  killed.add(ipc::FieldKey::command, "kill tenant")
+      .add(ipc::FieldKey::account, std::to_string(request.account));
+  record(std::move(killed));
+  kill_tenant_sessions(request.account, "killed by the operator");
+  for (Child* child : {tenant->second.runner.get(), tenant->second.hstry.get()}) {
+    if (child->pid >= 0) (void)sys::pidfd_kill(child->pidfd, SIGKILL);  // restarted when it is reaped
+  }
+  return peer.channel.send(ipc::CtlEnd{1, ""});
+}
+
+Status Guard::send_status(Operator& peer) {
+  ipc::CtlProcess self;
+  self.pid = static_cast<std::uint32_t>(::getpid());
+  self.health = ipc::Health::ready;
+  TRY(peer.channel.send(self));
+  const auto send_process = [&](const Child& child) {
+    ipc::CtlProcess row;
+    row.process = child.process;
+    row.account = child.account;
+    row.pid = child.pid < 0 ? 0 : static_cast<std::uint32_t>(child.pid);
+    row.uid = child.uid;
+    row.health = child.health;
+    row.restarts = child.restarts;
+    row.started_at_ms = child.started_at_ms;
+    return peer.channel.send(row);
+  };
+  for (const auto& child : core_) TRY(send_process(*child));
+  for (const auto& [account, tenant] : tenants_) {
+    TRY(send_process(*tenant.runner));
+    TRY(send_process(*tenant.hstry));
+    ipc::CtlTenant row;
+    row.account = account;
+    row.username = std::string_view(tenant.username);
+    row.runner_uid = own_.uids.runner(account);
+    row.agent_uid = own_.uids.agent(account);
+    for (const auto& [id, connection] : connections_) {
+      row.connections += connection->state == Connection::State::open && connection->account == account;
+    }
+    for (const auto& [id, session] : sessions_) row.sessions += session->account == account;
+    TRY(peer.channel.send(row));
+  }
+  for (const auto& [id, session] : sessions_) {
+    ipc::CtlSession row;
+    row.session = id;
+    row.account = session->account;
+    row.workspace = session->workspace;
+    row.profile = session->policy.profile;
+    if (session->launcher) row.pid = static_cast<std::uint32_t>(session->launcher->pid);
+    row.health = session->state == Session::State::live ? ipc::Health::ready : ipc::Health::starting;
+    row.started_at_ms = session->started_at_ms;
+    row.calls = session->usage.calls;
+    row.tokens_in = session->usage.tokens_in;
+    row.tokens_out = session->usage.tokens_out;
+    TRY(peer.channel.send(row));
+  }
+  return peer.channel.send(ipc::CtlEnd{1, ""});
+}
+
+}  // namespace oqto::guard

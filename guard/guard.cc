@@ -1,0 +1,178 @@
+#include "guard/guard.h"
+
+#include <signal.h>
+#include <sys/signalfd.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/sys.h"
+
+namespace oqto::guard {
+namespace {
+
+constexpr int kIdleTickMs = 1000;
+constexpr int kBusyTickMs = 50;
+constexpr std::uint64_t kStageTimeoutMs = 6000;
+
+// The order in which things end, so that what depends on another ends before it, and the log ends
+// last. A stage begins when nothing of the ones before is left.
+constexpr std::array kStopOrder{ipc::Process::relay,   ipc::Process::runner, ipc::Process::session,
+                                ipc::Process::operator_tool, ipc::Process::hstry,
+                                ipc::Process::gateway, ipc::Process::accounts,
+                                ipc::Process::auditd,  ipc::Process::audit_signer};
+
+}  // namespace
+
+Guard::Guard(Resources resources, ipc::Loop loop) : own_(std::move(resources)), loop_(std::move(loop)) {}
+
+Status Guard::start() {
+  TRY(loop_.watch(own_.signals, signal_watch_));
+  TRY(loop_.watch(own_.operator_socket, operator_watch_));
+  return start_core();
+}
+
+// --- what may be said, by whom, and when ---------------------------------------------------------
+
+Status Guard::dispatch(Child& child, ipc::Received& received) {
+  using enum ipc::Process;
+  struct Rule {
+    ipc::Process from;
+    ipc::Tag tag;
+    ipc::Health when;
+    Status (Guard::*handle)(Child&, ipc::Received&);
+  };
+  using ipc::Health;
+  static constexpr std::array kRules{
+      Rule{relay, ipc::Tag::connection_opened, Health::ready, &Guard::on_connection_opened},
+      Rule{accounts, ipc::Tag::token_owner, Health::ready, &Guard::on_token_owner},
+      Rule{accounts, ipc::Tag::token_unknown, Health::ready, &Guard::on_token_unknown},
+      Rule{accounts, ipc::Tag::login_revoked, Health::ready, &Guard::on_login_revoked},
+      Rule{runner, ipc::Tag::create_workspace, Health::ready, &Guard::on_create_workspace},
+      Rule{runner, ipc::Tag::start_session, Health::ready, &Guard::on_start_session},
+      Rule{runner, ipc::Tag::stop_session, Health::ready, &Guard::on_stop_session},
+      Rule{gateway, ipc::Tag::gate_file, Health::ready, &Guard::on_gate_file},
+      Rule{gateway, ipc::Tag::gate_usage, Health::ready, &Guard::on_gate_usage},
+      Rule{session, ipc::Tag::launch_failed, Health::starting, &Guard::on_launch_failed},
+      Rule{operator_tool, ipc::Tag::policy_parsed, Health::starting, &Guard::on_policy_parsed},
+      Rule{operator_tool, ipc::Tag::launch_failed, Health::starting, &Guard::on_launch_failed},
+  };
+  if (received.tag == ipc::Tag::ready) return on_ready(child, received);
+  for (const Rule& rule : kRules) {
+    if (rule.from == child.process && rule.tag == received.tag && rule.when == child.health) {
+      return (this->*rule.handle)(child, received);
+    }
+  }
+  return fail(Errc::bad_message, "a message that this process may not send now");
+}
+
+Status Guard::on_ready(Child& child, ipc::Received& received) {
+  const auto ready = TRY(received.as<ipc::Ready>());
+  if (ready.version != ipc::kProtocolVersion) {
+    return fail(Errc::bad_message, "a program of another version: install all of one build");
+  }
+  if (child.health != ipc::Health::starting) return fail(Errc::bad_message, "ready twice");
+  child.health = ipc::Health::ready;
+  if (child.process != ipc::Process::session) return {};
+  Session* const session = find_session(child.session);
+  if (session != nullptr && session->launcher.get() == &child) session_ready(*session);
+  return {};
+}
+
+// --- the loop ------------------------------------------------------------------------------------
+
+Status Guard::run() {
+  while (!(stopping_ && stop_stage_ >= kStopOrder.size())) {
+    TRY(loop_.run_once(next_timeout()));
+    tick();
+  }
+  log::info("stopped");
+  return {};
+}
+
+int Guard::next_timeout() const {
+  const bool waiting =
+      stopping_ || !pending_.empty() || !dying_.empty() ||
+      std::any_of(sessions_.begin(), sessions_.end(),
+                  [](const auto& entry) { return entry.second->state != Session::State::live; }) ||
+      std::any_of(core_.begin(), core_.end(), [](const auto& child) { return child->restart_at != 0; }) ||
+      std::any_of(tenants_.begin(), tenants_.end(), [](const auto& entry) {
+        return entry.second.runner->restart_at != 0 || entry.second.hstry->restart_at != 0;
+      });
+  return waiting ? kBusyTickMs : kIdleTickMs;
+}
+
+void Guard::tick() {
+  const std::uint64_t now = sys::monotonic_ms();
+  while (!pending_.empty() && pending_.front().deadline <= now) {  // auditd does not answer
+    const PendingRecord late = pending_.front();
+    pending_.pop_front();
+    (this->*late.then)(late.session, late.connection, false, 0);
+  }
+  std::vector<Session*> late_sessions;
+  for (const auto& [id, session] : sessions_) {
+    if (session->state != Session::State::live && session->deadline <= now) {
+      late_sessions.push_back(session.get());
+    }
+  }
+  for (Session* session : late_sessions) {
+    fail_session(*session, ipc::Refusal::unavailable, "the sandbox did not start within 30 seconds");
+  }
+  if (stopping_) {
+    shut_down();
+  } else {
+    for (const auto& child : core_) {
+      if (child->restart_at != 0 && child->restart_at <= now) restart(*child);
+    }
+    for (auto& [account, tenant] : tenants_) {
+      for (Child* child : {tenant.hstry.get(), tenant.runner.get()}) {
+        if (child->restart_at != 0 && child->restart_at <= now) restart(*child);
+      }
+    }
+  }
+  if (audit_) flush_backlog();
+  std::erase_if(operators_, [](const auto& peer) { return peer->closed; });
+  graveyard_.clear();
+  dropped_.clear();
+}
+
+void Guard::on_signal() {
+  signalfd_siginfo info{};
+  if (::read(own_.signals.get(), &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return;
+  if (stopping_) return;
+  log::info("stopping: sessions first, the audit log last", {{"signal", info.ssi_signo}});
+  stopping_ = true;
+}
+
+// Called each turn while stopping: ends one kind of process after the other.
+void Guard::shut_down() {
+  for (; stop_stage_ < kStopOrder.size(); ++stop_stage_) {
+    const ipc::Process process = kStopOrder[stop_stage_];
+    if (process == ipc::Process::session && stop_deadline_ == 0) {
+      std::vector<Uuid> ids;
+      for (const auto& [id, session] : sessions_) ids.push_back(id);
+      for (const Uuid& id : ids) end_session(id, "the host is stopping");
+    }
+    std::vector<Child*> left = all_children();
+    std::erase_if(left, [&](const Child* child) { return child->process != process; });
+    const std::uint64_t now = sys::monotonic_ms();
+    if (!left.empty() && stop_deadline_ == 0) {
+      for (Child* child : left) (void)sys::pidfd_kill(child->pidfd, SIGTERM);
+      stop_deadline_ = now + kStageTimeoutMs;
+      return;
+    }
+    if (!left.empty()) {
+      if (now < stop_deadline_) return;
+      for (Child* child : left) {
+        log::warn("a process did not stop in time and is killed",
+                  {{"process", ipc::process_name(process)}, {"pid", child->pid}});
+        (void)sys::pidfd_kill(child->pidfd, SIGKILL);
+      }
+      stop_deadline_ = now + kStageTimeoutMs;
+      return;
+    }
+    stop_deadline_ = 0;
+  }
+}
+
+}  // namespace oqto::guard

@@ -1,0 +1,272 @@
+// The guard: starts everything, hands every process its descriptors, owns the map from accounts to
+// uids, and parses nothing but its own fixed messages. One thread, one loop; it never waits for a
+// peer. What each peer may say, and when, is the table in guard.cc; anything else kills the peer.
+#pragma once
+#include <array>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "guard/config.h"
+#include "guard/layout.h"
+#include "guard/netns.h"
+#include "guard/spawn.h"
+#include "ipc/audit.h"
+#include "ipc/channel.h"
+#include "ipc/loop.h"
+#include "sandbox/policy.h"
+
+namespace oqto::guard {
+
+class Guard;
+struct Session;
+
+constexpr std::size_t kMaxConnections = 4096;
+constexpr std::size_t kMaxTenants = 512;
+constexpr std::size_t kMaxSessionsPerTenant = 16;
+constexpr std::size_t kMaxWorkspacesPerTenant = 256;
+constexpr std::size_t kMaxOperators = 8;
+constexpr std::size_t kMaxAuditBacklog = 256;
+
+// Opened once, at the start: what is executed cannot be exchanged later.
+struct Programs {
+  Fd relay, accounts, auditd, signer, gateway, runner, hstry, launch, policy;
+};
+
+// A process that we started.
+struct Child final : ipc::Watcher {
+  Child(Guard& owner, ipc::Process what, std::uint32_t of) : guard(owner), process(what), account(of) {}
+  void on_ready(std::uint32_t events) override;
+
+  struct ExitWatch final : ipc::Watcher {
+    explicit ExitWatch(Child& owner) : child(owner) {}
+    void on_ready(std::uint32_t events) override;
+    Child& child;
+  };
+
+  Guard& guard;
+  ipc::Process process;
+  std::uint32_t account;       // 0: not a tenant's
+  Uuid session;                // launcher and policy parser: whose
+  pid_t pid = -1;
+  uid_t uid = 0;
+  Fd pidfd;
+  ipc::Channel channel;
+  Fd waiting_peer;             // our end of the peer channel, made while we were not running
+  ExitWatch exit_watch{*this};
+  ipc::Health health = ipc::Health::starting;
+  std::uint32_t restarts = 0;
+  std::uint64_t started_at_ms = 0;   // wall clock
+  std::uint64_t started = 0;         // monotonic
+  std::uint64_t restart_at = 0;      // monotonic; 0: not waiting for a restart
+};
+
+// The control end of one sealed connection process of the relay.
+struct Connection final : ipc::Watcher {
+  Connection(Guard& owner, std::uint64_t number, ipc::Channel end, std::string_view from)
+      : guard(owner), id(number), channel(std::move(end)), remote(from) {}
+  void on_ready(std::uint32_t events) override;
+
+  enum class State : std::uint8_t { idle, looking_up, recording, open };
+  Guard& guard;
+  std::uint64_t id;
+  ipc::Channel channel;
+  std::string remote;
+  State state = State::idle;
+  std::uint64_t login = 0;
+  std::uint32_t account = 0;
+  std::string username;
+  ipc::Role role{};
+  std::uint64_t record = ipc::kNoIndex;
+};
+
+struct Tenant {
+  std::uint32_t account = 0;
+  std::string username;
+  Fd dir;
+  std::unique_ptr<Child> runner;
+  std::unique_ptr<Child> hstry;
+};
+
+struct Session {
+  enum class State : std::uint8_t { reading_policy, recording, opening_gate, launching, live };
+  Uuid id;
+  Uuid workspace;
+  std::uint32_t account = 0;
+  std::uint64_t request = 0;  // the runner's, until it is answered
+  bool answered = false;
+  State state = State::reading_policy;
+  ipc::Profile profile{};
+  sandbox::Policy policy;
+  std::uint64_t deadline = 0;  // monotonic, while starting
+  std::uint64_t record = ipc::kNoIndex;
+  std::uint64_t started_at_ms = 0;
+  Fd workspace_dir, home_dir;
+  SessionNetwork network;
+  std::array<Fd, 2> gate_files;
+  Fd control;  // the runner's end of the channel to oqto-init, until it is handed over
+  std::unique_ptr<Child> parser;
+  std::unique_ptr<Child> launcher;
+  ipc::GateUsage usage;
+  std::string why_ended;
+};
+
+// oqtoctl, connected to the root-only socket.
+struct Operator final : ipc::Watcher {
+  Operator(Guard& owner, ipc::Channel end) : guard(owner), channel(std::move(end)) {}
+  void on_ready(std::uint32_t events) override;
+  Guard& guard;
+  ipc::Channel channel;
+  bool closed = false;
+};
+
+class Guard {
+ public:
+  struct Resources {
+    Config config;
+    Uids uids;
+    Programs programs{};
+    Fd state{}, listener{}, tls_certificate{}, tls_key{}, assets{}, gateway_config{};
+    Fd operator_socket{}, host_netns{}, own_netns{}, signals{};
+    sandbox::Policy host_policy{};
+  };
+  Guard(Resources resources, ipc::Loop loop);
+
+  Status start();
+  Status run();  // until SIGTERM or SIGINT, and everything has ended
+
+ private:
+  friend struct Child;
+  friend struct Connection;
+  friend struct Operator;
+
+  // children.cc: starting, watching, restarting, wiring
+  Status start_core();
+  Status start_core_child(Child& child);
+  Status start_tenant_child(Tenant& tenant, Child& child);
+  // `wanted.fds` is what follows the channels to guard and auditd.
+  Status start_child(Child& child, Spawn wanted);
+  Result<Fd> peer_end(Child& child, Child& other, bool stream);
+  void announce_audit_source(Child& child, Fd end);
+  void rewire_audit();
+  void child_message(Child& child);
+  void child_exited(Child& child);
+  void restart(Child& child);
+  void kill_child(Child& child, std::string_view why);  // for breaking the protocol: recorded
+  void bury(std::unique_ptr<Child> child);  // kills it if need be; freed once it is reaped
+  void unwatch(Child& child);
+  Child* core(ipc::Process process);
+  std::vector<Child*> all_children();
+
+  // guard.cc: the table, and what does not belong to one concept below
+  Status dispatch(Child& child, ipc::Received& received);
+  Status on_ready(Child& child, ipc::Received& received);
+  void tick();
+  int next_timeout() const;
+  void on_signal();
+  void shut_down();
+
+  // connections.cc
+  Status on_connection_opened(Child& child, ipc::Received& received);
+  Status on_token_owner(Child& child, ipc::Received& received);
+  Status on_token_unknown(Child& child, ipc::Received& received);
+  Status on_login_revoked(Child& child, ipc::Received& received);
+  void connection_message(Connection& connection);
+  void hand_over(Connection& connection);
+  void refuse(Connection& connection, ipc::Refusal refusal);
+  void drop(std::uint64_t connection);
+  Result<Tenant*> tenant_of(const Connection& connection);
+
+  // sessions.cc
+  Status on_create_workspace(Child& child, ipc::Received& received);
+  Status on_start_session(Child& child, ipc::Received& received);
+  Status on_stop_session(Child& child, ipc::Received& received);
+  Status on_policy_parsed(Child& child, ipc::Received& received);
+  Status on_launch_failed(Child& child, ipc::Received& received);
+  Status on_gate_file(Child& child, ipc::Received& received);
+  Status on_gate_usage(Child& child, ipc::Received& received);
+  Result<Session*> prepare_session(Tenant& tenant, const ipc::StartSession& wanted);
+  Status read_workspace_policy(Session& session);
+  void record_session(Session& session);
+  void open_gate(Session& session);
+  Status send_gate(Session& session);
+  Status launch(Session& session);
+  void session_ready(Session& session);
+  void fail_session(Session& session, ipc::Refusal refusal, std::string_view why);
+  void end_session(const Uuid& id, std::string_view why);
+  void kill_tenant_sessions(std::uint32_t account, std::string_view why);
+  Session* find_session(const Uuid& id);
+  void refuse_request(Child& runner, std::uint64_t request, ipc::Refusal refusal,
+                      std::string_view why);
+
+  // control.cc
+  void accept_operator();
+  void operator_message(Operator& peer);
+  Status answer_operator(Operator& peer, const ipc::CtlRequest& request);
+  Status send_status(Operator& peer);
+
+  // records.cc: the guard's own audit records
+  using Continuation = void (Guard::*)(const Uuid& session, std::uint64_t connection, bool durable,
+                                       std::uint64_t index);
+  void record_then(ipc::AuditAppend record, const Uuid& session, std::uint64_t connection,
+                   Continuation then);
+  void record(ipc::AuditAppend record);  // an event or outcome; kept while auditd is away
+  void audit_message();
+  void flush_backlog();
+  void session_recorded(const Uuid& session, std::uint64_t, bool durable, std::uint64_t index);
+  void connection_recorded(const Uuid&, std::uint64_t connection, bool durable, std::uint64_t index);
+
+  struct PendingRecord {
+    std::uint64_t request;
+    std::uint64_t deadline;
+    Uuid session;
+    std::uint64_t connection;
+    Continuation then;
+  };
+  struct AuditWatch final : ipc::Watcher {
+    explicit AuditWatch(Guard& owner) : guard(owner) {}
+    void on_ready(std::uint32_t) override { guard.audit_message(); }
+    Guard& guard;
+  };
+  struct SignalWatch final : ipc::Watcher {
+    explicit SignalWatch(Guard& owner) : guard(owner) {}
+    void on_ready(std::uint32_t) override { guard.on_signal(); }
+    Guard& guard;
+  };
+  struct OperatorWatch final : ipc::Watcher {
+    explicit OperatorWatch(Guard& owner) : guard(owner) {}
+    void on_ready(std::uint32_t) override { guard.accept_operator(); }
+    Guard& guard;
+  };
+
+  Resources own_;
+  ipc::Loop loop_;
+  std::vector<std::unique_ptr<Child>> core_;
+  std::map<std::uint32_t, Tenant> tenants_;
+  std::map<Uuid, std::unique_ptr<Session>> sessions_;
+  std::map<std::uint64_t, std::unique_ptr<Connection>> connections_;
+  std::vector<std::unique_ptr<Operator>> operators_;
+  std::vector<std::unique_ptr<Child>> dying_;  // killed, not reaped yet
+  // What ended in this turn of the loop and may still be on the stack; freed at its end.
+  std::vector<std::unique_ptr<Child>> graveyard_;
+  std::vector<std::unique_ptr<Connection>> dropped_;
+
+  ipc::Channel audit_;
+  std::uint64_t next_record_ = 1;
+  std::deque<PendingRecord> pending_;
+  std::deque<ipc::AuditAppend> backlog_;
+  std::uint64_t lost_records_ = 0;
+
+  AuditWatch audit_watch_{*this};
+  SignalWatch signal_watch_{*this};
+  OperatorWatch operator_watch_{*this};
+  bool stopping_ = false;
+  std::size_t stop_stage_ = 0;
+  std::uint64_t stop_deadline_ = 0;
+};
+
+}  // namespace oqto::guard

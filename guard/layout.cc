@@ -1,0 +1,110 @@
+#include "guard/layout.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/sys.h"
+
+namespace oqto::guard {
+namespace {
+
+std::unexpected<Error> refuse(std::string_view why, std::string_view where) {
+  log::error("the state directory cannot be used", {{"why", why}, {"where", where}});
+  return fail(Errc::invalid, "the state directory cannot be used");
+}
+
+Status require_searchable(const std::string& path) {
+  for (std::size_t at = 1; at != std::string::npos;) {
+    at = path.find('/', at + 1);
+    const std::string part = path.substr(0, at);
+    struct stat info{};
+    if (::stat(part.c_str(), &info) != 0) return fail_errno("stat of a parent of the state directory");
+    if (!S_ISDIR(info.st_mode) || (info.st_mode & S_IXOTH) == 0) {
+      return refuse("other users cannot pass through it: choose another --state, or chmod o+x", part);
+    }
+  }
+  return {};
+}
+
+Status bind_read_only(const std::string& source, const std::string& target) {
+  if (::mount(source.c_str(), target.c_str(), nullptr, MS_BIND, nullptr) != 0) {
+    return fail_errno("mount of the runtime");
+  }
+  constexpr unsigned long kFlags = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV;
+  if (::mount(nullptr, target.c_str(), nullptr, kFlags, nullptr) != 0) {
+    return fail_errno("read-only remount of the runtime");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Fd> ensure_dir(const Fd& parent, const char* name, mode_t mode, uid_t owner) {
+  const bool made = ::mkdirat(parent.get(), name, 0700) == 0;
+  if (!made && errno != EEXIST) return fail_errno("mkdir below the state directory");
+  // O_PATH: we need not be able to read it, and mostly may not.
+  Fd dir = Fd::adopt(::openat(parent.get(), name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!dir) return fail_errno("open of a directory below the state directory");
+  if (made) {
+    if (::fchmodat(parent.get(), name, mode, 0) != 0) return fail_errno("chmod");
+    if (::fchownat(parent.get(), name, owner, owner, AT_SYMLINK_NOFOLLOW) != 0) {
+      return fail_errno("chown");
+    }
+  }
+  struct stat info{};
+  if (::fstat(dir.get(), &info) != 0) return fail_errno("fstat");
+  if (info.st_uid != owner || (info.st_mode & 07777) != mode) {
+    return refuse("owner or mode is not what it was made with", name);
+  }
+  return dir;
+}
+
+Result<Fd> ensure_state(const Config& config, const Uids& uids) {
+  if (::mkdir(config.state.c_str(), 0755) != 0 && errno != EEXIST) {
+    return fail_errno("mkdir of the state directory");
+  }
+  TRY(require_searchable(config.state));
+  Fd state = TRY(sys::open_dir(config.state.c_str()));
+  struct stat info{};
+  if (::fstat(state.get(), &info) != 0) return fail_errno("fstat");
+  if (info.st_uid != 0 || (info.st_mode & 022) != 0) {
+    return refuse("it must belong to root and be writable by nobody else", config.state);
+  }
+  TRY(ensure_dir(state, "accounts", 0700, uids.accounts()));
+  const Fd audit = TRY(ensure_dir(state, "audit", 0711, 0));
+  TRY(ensure_dir(audit, "log", 0700, uids.auditd()));
+  TRY(ensure_dir(audit, "key", 0700, uids.signer()));
+  TRY(ensure_dir(state, "tenants", 0711, 0));
+  TRY(ensure_dir(state, "config", 0700, 0));
+  const Fd runtime = TRY(ensure_dir(state, "runtime", 0755, 0));
+  TRY(ensure_dir(runtime, "pi", 0755, 0));
+  const Fd init = Fd::adopt(::openat(runtime.get(), "oqto-init", O_CREAT | O_RDONLY | O_CLOEXEC, 0755));
+  if (!init) return fail_errno("create of the mount point for oqto-init");
+  return state;
+}
+
+Result<Fd> ensure_tenant(const Fd& state, const Uids& uids, std::uint32_t account) {
+  const Fd tenants = TRY(ensure_dir(state, "tenants", 0711, 0));
+  Fd tenant = TRY(ensure_dir(tenants, std::to_string(account).c_str(), 0711, 0));
+  const Fd own = TRY(ensure_dir(tenant, "state", 0711, 0));
+  TRY(ensure_dir(own, "runner", 0700, uids.runner(account)));
+  TRY(ensure_dir(own, "hstry", 0700, uids.runner(account)));
+  TRY(ensure_dir(tenant, "home", 0711, 0));
+  TRY(ensure_dir(tenant, "workspaces", 0711, 0));
+  return tenant;
+}
+
+Status enter_private_mounts(const Config& config) {
+  if (::unshare(CLONE_NEWNS) != 0) return fail_errno("unshare(CLONE_NEWNS)");
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+    return fail_errno("making our mounts private");
+  }
+  TRY(bind_read_only(config.pi, config.state + "/runtime/pi"));
+  return bind_read_only(config.bin + "/oqto-init", config.state + "/runtime/oqto-init");
+}
+
+}  // namespace oqto::guard

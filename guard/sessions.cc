@@ -1,0 +1,304 @@
+// One session from the runner's wish to a live sandbox: policy, record, network, gate, launcher.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "guard/guard.h"
+#include "sandbox/launch_plan.h"
+
+namespace oqto::guard {
+namespace {
+
+constexpr std::uint64_t kStartTimeoutMs = 30'000;
+constexpr char kWorkspacePolicy[] = ".oqto/sandbox.toml";
+
+}  // namespace
+
+Session* Guard::find_session(const Uuid& id) {
+  const auto found = sessions_.find(id);
+  return found == sessions_.end() ? nullptr : found->second.get();
+}
+
+void Guard::refuse_request(Child& runner, std::uint64_t request, ipc::Refusal refusal,
+                           std::string_view why) {
+  if (runner.channel) (void)runner.channel.send(ipc::Refused{request, refusal, why});
+}
+
+Status Guard::on_create_workspace(Child& child, ipc::Received& received) {
+  const auto wanted = TRY(received.as<ipc::CreateWorkspace>());
+  Tenant& tenant = tenants_.at(child.account);
+  const Fd workspaces = TRY(ensure_dir(tenant.dir, "workspaces", 0711, 0));
+  struct stat info{};
+  if (::fstat(workspaces.get(), &info) == 0 && info.st_nlink >= kMaxWorkspacesPerTenant + 2) {
+    refuse_request(child, wanted.request, ipc::Refusal::limit, "this account has 256 workspaces");
+    return {};
+  }
+  const auto made = ensure_dir(workspaces, wanted.workspace.text().c_str(), 0700,
+                               own_.uids.agent(child.account));
+  if (!made) {
+    refuse_request(child, wanted.request, ipc::Refusal::unavailable,
+                   "the workspace's directory could not be made; the host's log says why");
+    log::error("a workspace could not be made", made.error());
+    return {};
+  }
+  return child.channel.send(ipc::WorkspaceCreated{wanted.request});
+}
+
+Result<Session*> Guard::prepare_session(Tenant& tenant, const ipc::StartSession& wanted) {
+  const std::string name = wanted.workspace.text();
+  const Fd workspaces = TRY(ensure_dir(tenant.dir, "workspaces", 0711, 0));
+  const Fd homes = TRY(ensure_dir(tenant.dir, "home", 0711, 0));
+  auto session = std::make_unique<Session>();
+  session->workspace_dir = TRY(sys::open_beneath(workspaces, name.c_str(), O_PATH | O_DIRECTORY));
+  session->home_dir = TRY(ensure_dir(homes, name.c_str(), 0700, own_.uids.agent(tenant.account)));
+  session->id = wanted.session;
+  session->workspace = wanted.workspace;
+  session->account = tenant.account;
+  session->request = wanted.request;
+  session->profile = wanted.profile;
+  session->policy = sandbox::meet(sandbox::profile_policy(wanted.profile), own_.host_policy);
+  session->deadline = sys::monotonic_ms() + kStartTimeoutMs;
+  session->started_at_ms = sys::now_ms();
+  Session* const raw = session.get();
+  sessions_.emplace(wanted.session, std::move(session));
+  return raw;
+}
+
+Status Guard::on_start_session(Child& child, ipc::Received& received) {
+  const auto wanted = TRY(received.as<ipc::StartSession>());
+  if (find_session(wanted.session) != nullptr) {
+    // Whoever's it is: the answer says nothing about other tenants.
+    refuse_request(child, wanted.request, ipc::Refusal::conflict,
+                   "this session is running or still ending; try again in a moment");
+    return {};
+  }
+  const auto count = std::count_if(sessions_.begin(), sessions_.end(), [&](const auto& entry) {
+    return entry.second->account == child.account;
+  });
+  if (static_cast<std::size_t>(count) >= kMaxSessionsPerTenant) {
+    refuse_request(child, wanted.request, ipc::Refusal::limit,
+                   "16 sessions are running; close one first");
+    return {};
+  }
+  const auto session = prepare_session(tenants_.at(child.account), wanted);
+  if (!session) {
+    refuse_request(child, wanted.request, ipc::Refusal::not_found, "there is no such workspace");
+    return {};
+  }
+  if (const Status status = read_workspace_policy(**session); !status) {
+    fail_session(**session, ipc::Refusal::unavailable, status.error().what);
+  }
+  return {};
+}
+
+// The text is the tenant's, so a sealed process with the tenant's rights opens and parses it; we see
+// a bounded value, and take the tighter of it and the host's in every dimension.
+Status Guard::read_workspace_policy(Session& session) {
+  session.parser = std::make_unique<Child>(*this, ipc::Process::operator_tool, session.account);
+  session.parser->session = session.id;
+  return start_child(*session.parser, {.program = own_.programs.policy,
+                                       .name = "oqto-policy",
+                                       .args = {"--name", kWorkspacePolicy},
+                                       .uid = own_.uids.agent(session.account),
+                                       .fds = {nullptr},
+                                       .open_beneath = &session.workspace_dir,
+                                       .open_path = kWorkspacePolicy});
+}
+
+Status Guard::on_policy_parsed(Child& child, ipc::Received& received) {
+  const auto parsed = TRY(received.as<sandbox::PolicyParsed>());
+  Session* const session = find_session(child.session);
+  if (session == nullptr || session->state != Session::State::reading_policy) return {};
+  session->policy = sandbox::meet(session->policy, parsed.asked);
+  bury(std::move(session->parser));
+  record_session(*session);
+  return {};
+}
+
+Status Guard::on_launch_failed(Child& child, ipc::Received& received) {
+  const auto failed = TRY(received.as<ipc::LaunchFailed>());
+  Session* const session = find_session(child.session);
+  if (session == nullptr) return {};
+  if (session->state == Session::State::live) return fail(Errc::bad_message, "failed after ready");
+  const bool policy = session->state == Session::State::reading_policy;
+  fail_session(*session, policy ? ipc::Refusal::invalid : ipc::Refusal::unavailable,
+               failed.why.view());
+  return {};
+}
+
+void Guard::record_session(Session& session) {
+  session.state = Session::State::recording;
+  ipc::AuditAppend starting;
+  starting.event = ipc::Event::session_start;
+  starting.phase = ipc::Phase::intent;
+  starting.add(ipc::FieldKey::account, std::to_string(session.account))
+      .add(ipc::FieldKey::session, session.id.text())
+      .add(ipc::FieldKey::workspace, session.workspace.text())
+      .add(ipc::FieldKey::policy, sandbox::canonical_text(session.policy));
+  record_then(std::move(starting), session.id, 0, &Guard::session_recorded);
+}
+
+void Guard::session_recorded(const Uuid& id, std::uint64_t, bool durable, std::uint64_t index) {
+  Session* const session = find_session(id);
+  if (session == nullptr || session->state != Session::State::recording) return;
+  if (!durable) {
+    fail_session(*session, ipc::Refusal::unavailable,
+                 "the audit log does not accept records now; nothing was started");
+    return;
+  }
+  session->record = index;
+  open_gate(*session);
+}
+
+void Guard::open_gate(Session& session) {
+  session.state = Session::State::opening_gate;
+  auto network = make_session_network(own_.own_netns);
+  if (!network) {
+    log::error("a session's network could not be made", network.error());
+    fail_session(session, ipc::Refusal::unavailable, "the session's network could not be made");
+    return;
+  }
+  session.network = std::move(*network);
+  if (!send_gate(session)) {
+    fail_session(session, ipc::Refusal::unavailable, "the model gateway is not running");
+  }
+}
+
+Status Guard::send_gate(Session& session) {
+  ipc::Channel& gateway = core(ipc::Process::gateway)->channel;
+  if (!gateway) return fail(Errc::unavailable, "the gateway is not running");
+  TRY(gateway.send(ipc::OpenGate{session.id, session.account}));
+  TRY(gateway.send(ipc::GateSocket{session.id, ipc::GateSocketKind::model}, session.network.model));
+  return gateway.send(ipc::GateSocket{session.id, ipc::GateSocketKind::dns}, session.network.dns);
+}
+
+Status Guard::on_gate_file(Child&, ipc::Received& received) {
+  const auto file = TRY(received.as<ipc::GateFile>());
+  Session* const session = find_session(file.session);
+  if (session == nullptr || session->state != Session::State::opening_gate) return {};
+  session->gate_files[static_cast<std::size_t>(file.kind)] = std::move(received.fd);
+  if (!session->gate_files[0] || !session->gate_files[1]) return {};
+  if (const Status status = launch(*session); !status) {
+    log::error("a session could not be launched", status.error());
+    fail_session(*session, ipc::Refusal::unavailable, status.error().what);
+  }
+  return {};
+}
+
+Status Guard::launch(Session& session) {
+  session.state = Session::State::launching;
+  auto control = TRY(sys::seqpacket_pair());
+  session.control = std::move(control.first);
+  const std::string tenant = own_.config.state + "/tenants/" + std::to_string(session.account);
+  const std::string workspace = session.workspace.text();
+  const std::string runtime = own_.config.state + "/runtime/";
+  session.launcher = std::make_unique<Child>(*this, ipc::Process::session, session.account);
+  session.launcher->session = session.id;
+  TRY(start_child(*session.launcher,
+                  {.program = own_.programs.launch,
+                   .name = "oqto-launch",
+                   .args = {"--home", tenant + "/home/" + workspace,
+                            "--workspace", tenant + "/workspaces/" + workspace,
+                            "--pi", runtime + "pi", "--pi-cache", runtime + "pi-cache",
+                            "--init", runtime + "oqto-init"},
+                   .uid = own_.uids.agent(session.account),
+                   .fds = {nullptr, &control.second, &session.gate_files[0], &session.gate_files[1],
+                           &session.workspace_dir, &session.home_dir},
+                   .netns = &session.network.netns,
+                   .max_processes = session.policy.limits.max_processes,
+                   .max_files = session.policy.limits.open_files}));
+  sandbox::LaunchPlan plan;
+  plan.session = session.id;
+  plan.policy = session.policy;
+  return session.launcher->channel.send(plan);
+}
+
+void Guard::session_ready(Session& session) {
+  session.state = Session::State::live;
+  ipc::AuditAppend started;
+  started.event = ipc::Event::session_start;
+  started.phase = ipc::Phase::outcome;
+  started.outcome = ipc::Outcome::success;
+  started.intent = session.record;
+  started.add(ipc::FieldKey::session, session.id.text())
+      .add(ipc::FieldKey::pid, std::to_string(session.launcher->pid));
+  record(std::move(started));
+  session.answered = true;
+  Child& runner = *tenants_.at(session.account).runner;
+  const ipc::SessionStarted answer{session.request, session.id, session.policy.profile};
+  if (!runner.channel || !runner.channel.send(answer, session.control)) {
+    end_session(session.id, "the runner is gone");
+    return;
+  }
+  session.control.reset();
+}
+
+void Guard::fail_session(Session& session, ipc::Refusal refusal, std::string_view why) {
+  if (!session.answered) {
+    session.answered = true;
+    refuse_request(*tenants_.at(session.account).runner, session.request, refusal, why);
+  }
+  end_session(session.id, why);
+}
+
+void Guard::end_session(const Uuid& id, std::string_view why) {
+  const auto found = sessions_.find(id);
+  if (found == sessions_.end()) return;
+  Session& session = *found->second;
+  const bool was_live = session.state == Session::State::live;
+  if (session.network.model) {
+    if (ipc::Channel& gateway = core(ipc::Process::gateway)->channel; gateway) {
+      (void)gateway.send(ipc::CloseGate{id});
+    }
+  }
+  ipc::AuditAppend stopped;
+  stopped.event = was_live ? ipc::Event::session_stop : ipc::Event::session_start;
+  stopped.phase = was_live ? ipc::Phase::event : ipc::Phase::outcome;
+  stopped.outcome = was_live ? ipc::Outcome::success : ipc::Outcome::failure;
+  if (!was_live) stopped.intent = session.record;
+  stopped.add(ipc::FieldKey::session, id.text())
+      .add(ipc::FieldKey::account, std::to_string(session.account))
+      .add(ipc::FieldKey::reason, why);
+  record(std::move(stopped));
+  if (was_live) {
+    if (Child& runner = *tenants_.at(session.account).runner; runner.channel) {
+      (void)runner.channel.send(ipc::SessionEnded{id, why});
+    }
+  }
+  bury(std::move(session.parser));
+  bury(std::move(session.launcher));
+  sessions_.erase(found);
+}
+
+void Guard::kill_tenant_sessions(std::uint32_t account, std::string_view why) {
+  std::vector<Uuid> ids;
+  for (const auto& [id, session] : sessions_) {
+    if (session->account == account) ids.push_back(id);
+  }
+  for (const Uuid& id : ids) end_session(id, why);
+}
+
+Status Guard::on_stop_session(Child& child, ipc::Received& received) {
+  const auto stop = TRY(received.as<ipc::StopSession>());
+  Session* const session = find_session(stop.session);
+  if (session == nullptr || session->account != child.account) return {};  // nothing to say about others'
+  end_session(session->id, "stopped by its user");
+  return {};
+}
+
+Status Guard::on_gate_usage(Child&, ipc::Received& received) {
+  const auto usage = TRY(received.as<ipc::GateUsage>());
+  Session* const session = find_session(usage.session);
+  if (session == nullptr) return {};
+  session->usage = usage;
+  if (Child& runner = *tenants_.at(session->account).runner; runner.channel) {
+    (void)runner.channel.send(ipc::SessionUsage{usage.session, usage.calls, usage.tokens_in,
+                                                usage.tokens_out});
+  }
+  return {};
+}
+
+}  // namespace oqto::guard

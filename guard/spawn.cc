@@ -1,0 +1,137 @@
+#include "guard/spawn.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+
+namespace oqto::guard {
+namespace {
+
+constexpr int kFirstChildFd = 3;
+constexpr int kScratch = 200;  // above every number that a child is given
+
+Status limit(__rlimit_resource resource, rlim_t value) {
+  const rlimit both{value, value};
+  if (::setrlimit(resource, &both) != 0) return fail_errno("setrlimit");
+  return {};
+}
+
+Status give_up_root(uid_t uid) {
+  if (::setgroups(0, nullptr) != 0) return fail_errno("setgroups");
+  if (::setresgid(uid, uid, uid) != 0) return fail_errno("setresgid");
+  if (::setresuid(uid, uid, uid) != 0) return fail_errno("setresuid");
+  return {};
+}
+
+// The tenant's policy file, opened with the tenant's own rights.
+Result<Fd> open_tenant_file(const Spawn& wanted) {
+  auto file = sys::open_beneath(*wanted.open_beneath, wanted.open_path,
+                                O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  if (!file && (file.error().sys == ENOENT || file.error().sys == ENOTDIR)) {
+    return sys::open_file("/dev/null", O_RDONLY);
+  }
+  struct stat info{};
+  if (file && (::fstat(file->get(), &info) != 0 || !S_ISREG(info.st_mode))) {
+    return fail(Errc::invalid, "the policy file is not a regular file");
+  }
+  return file;
+}
+
+// Everything that a child keeps, moved to 3, 4, 5 …; the rest is closed at exec.
+Status place_descriptors(const Spawn& wanted, int null_fd) {
+  std::vector<int> moved;
+  for (const Fd* fd : wanted.fds) {
+    const int copy = ::fcntl(fd != nullptr && *fd ? fd->get() : null_fd, F_DUPFD_CLOEXEC, kScratch);
+    if (copy < 0) return fail_errno("fcntl(F_DUPFD)");
+    moved.push_back(copy);
+  }
+  const int program = ::fcntl(wanted.program.get(), F_DUPFD_CLOEXEC, kScratch);
+  if (program < 0) return fail_errno("fcntl(F_DUPFD)");
+  int next = kFirstChildFd;
+  for (const int copy : moved) {
+    if (::dup2(copy, next++) < 0) return fail_errno("dup2");
+  }
+  if (::dup2(program, kScratch - 1) < 0) return fail_errno("dup2");
+  return {};
+}
+
+// Runs in the child, after fork; single-threaded, so allocation is safe here.
+Status become(const Spawn& wanted, pid_t parent, int error_pipe) {
+  sigset_t none;
+  sigemptyset(&none);
+  if (::sigprocmask(SIG_SETMASK, &none, nullptr) != 0) return fail_errno("sigprocmask");
+  if (::setsid() < 0) return fail_errno("setsid");
+  if (wanted.netns != nullptr && ::setns(wanted.netns->get(), CLONE_NEWNET) != 0) {
+    return fail_errno("setns");
+  }
+  const Fd null = TRY(sys::open_file("/dev/null", O_RDWR));
+  if (::dup2(null.get(), 0) < 0 || ::dup2(2, 1) < 0) return fail_errno("dup2");
+  ::umask(077);
+  TRY(give_up_root(wanted.uid));
+  TRY(sys::die_with_parent(parent));
+  TRY(limit(RLIMIT_CORE, 0));
+  TRY(limit(RLIMIT_NOFILE, wanted.max_files));
+  if (wanted.max_processes != 0) TRY(limit(RLIMIT_NPROC, wanted.max_processes));
+
+  Spawn placed = wanted;
+  Fd tenant_file;
+  if (wanted.open_beneath != nullptr) {
+    tenant_file = TRY(open_tenant_file(wanted));
+    placed.fds.push_back(&tenant_file);
+  }
+  const int pipe_copy = ::fcntl(error_pipe, F_DUPFD_CLOEXEC, kScratch);
+  TRY(place_descriptors(placed, null.get()));
+  const int kept = kFirstChildFd + static_cast<int>(placed.fds.size());
+  // Close-on-exec for the rest: execveat needs the program's descriptor until it succeeds.
+  if (::syscall(SYS_close_range, kept, ~0U, 1U << 2) != 0) return fail_errno("close_range");
+
+  std::vector<char*> argv{const_cast<char*>(wanted.name.c_str())};
+  for (const std::string& arg : wanted.args) argv.push_back(const_cast<char*>(arg.c_str()));
+  argv.push_back(nullptr);
+  char path[] = "PATH=/usr/bin:/bin";
+  char lang[] = "LANG=C.UTF-8";
+  char* environment[] = {path, lang, nullptr};
+  (void)pipe_copy;
+  ::syscall(SYS_execveat, kScratch - 1, "", argv.data(), environment, AT_EMPTY_PATH);
+  return fail_errno("execveat");
+}
+
+}  // namespace
+
+Result<Spawned> spawn(const Spawn& wanted) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("pipe2");
+  Fd read_end = Fd::adopt(ends[0]);
+  Fd write_end = Fd::adopt(ends[1]);
+  const pid_t parent = ::getpid();
+  const pid_t pid = ::fork();
+  if (pid < 0) return fail_errno("fork");
+  if (pid == 0) {
+    // The pipe must survive the placing of descriptors above 2.
+    const int report = ::fcntl(write_end.get(), F_DUPFD_CLOEXEC, kScratch + 64);
+    const Status status = become(wanted, parent, report);
+    const Error error = status ? Error{} : status.error();
+    (void)!::write(report, &error, sizeof error);
+    ::_exit(127);
+  }
+  write_end.reset();
+  auto pidfd = sys::pidfd_open(pid);
+  Error error;
+  const ssize_t n = ::read(read_end.get(), &error, sizeof error);  // EOF: the exec has happened
+  if (n == static_cast<ssize_t>(sizeof error)) {
+    (void)::waitpid(pid, nullptr, 0);
+    return std::unexpected(error);  // `what` is static text: the same address in both processes
+  }
+  if (!pidfd) return std::unexpected(pidfd.error());
+  return Spawned{pid, std::move(*pidfd)};
+}
+
+}  // namespace oqto::guard

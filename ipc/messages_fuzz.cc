@@ -1,0 +1,30 @@
+// Every message that a less trusted process can send to a more trusted one. Property: what decodes
+// encodes back to the same bytes.
+#include <cstdlib>
+
+#include "ipc/audit.h"
+#include "ipc/messages.h"
+
+namespace {
+
+using namespace oqto::ipc;
+
+template <class... Messages>
+void try_all(std::span<const std::byte> bytes) {
+  const auto one = [&]<class Message>(Message*) {
+    const auto message = decode<Message>(bytes);
+    if (message && !std::ranges::equal(encode(*message), bytes)) std::abort();
+  };
+  (one(static_cast<Messages*>(nullptr)), ...);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  try_all<Ready, LaunchFailed, Wire, ConnectionOpened, OpenChannel, AuthPeer, AuthCall, AuthReply,
+          TokenOwner, TokenUnknown, LoginRevoked, AdminCall, CreateWorkspace, StartSession,
+          StopSession, GateFile, GateUsage, GiveStdio, StartProgram, SignalProgram, ProgramExited,
+          InitReady, InitFailed, AuditAppend, SignRequest, SignedCheckpoint, CtlRequest>(
+      std::as_bytes(std::span(data, size)));
+  return 0;
+}

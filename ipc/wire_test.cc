@@ -1,0 +1,92 @@
+#include "ipc/wire.h"
+
+#include <gtest/gtest.h>
+
+#include "ipc/audit.h"
+#include "ipc/messages.h"
+
+namespace oqto::ipc {
+namespace {
+
+std::string hex(std::span<const std::byte> bytes) {
+  return to_hex({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
+}
+
+// A change here is a change of the protocol: raise kProtocolVersion with it.
+TEST(Wire, KeepsTheBytesOfEachMessage) {
+  EXPECT_EQ(hex(encode(Ready{})), "010001000000");
+  EXPECT_EQ(hex(encode(OpenChannel{})), "1500" + std::string(64, '0') + "00");
+  EXPECT_EQ(hex(encode(TokenOwner{7, 9, 3, Role::auditor, "ada"})),
+            "2900" "0700000000000000" "0900000000000000" "03000000" "02" "0300616461");
+  EXPECT_EQ(hex(encode(Refused{1, Refusal::limit, "no"})), "3a00" "0100000000000000" "04" "02006e6f");
+  AuditAppend record;
+  record.event = Event::exec;
+  record.phase = Phase::event;
+  record.add(FieldKey::argv, "ls");
+  EXPECT_EQ(hex(encode(record)),
+            "6f00" "0000000000000000" "0e00" "02" "00" "ffffffffffffffff" "0100" "0d" "02000000" "6c73");
+}
+
+TEST(Wire, DecodesWhatItEncodes) {
+  StartProgram start;
+  start.program = 4;
+  start.argv.values = {"/bin/bash", "-c", std::string(30'000, 'x')};
+  start.env.values = {"A=b"};
+  start.cwd = "/workspace";
+  const auto bytes = encode(start);
+  const auto back = decode<StartProgram>(bytes);
+  ASSERT_TRUE(back.has_value());
+  EXPECT_EQ(encode(*back), bytes);
+  EXPECT_EQ(back->argv.values, start.argv.values);
+}
+
+TEST(Wire, RefusesEveryCutOfAMessage) {
+  const auto bytes = encode(TokenOwner{7, 9, 3, Role::user, "ada"});
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_FALSE(decode<TokenOwner>(std::span(bytes).first(size)).has_value()) << size;
+  }
+}
+
+TEST(Wire, RefusesTrailingBytes) {
+  auto bytes = encode(Ready{});
+  bytes.push_back(std::byte{0});
+  EXPECT_FALSE(decode<Ready>(bytes).has_value());
+}
+
+TEST(Wire, RefusesAnEnumValueThatDoesNotExist) {
+  auto bytes = encode(ChannelRefused{});
+  bytes.back() = static_cast<std::byte>(Refusal::kEnd);
+  EXPECT_FALSE(decode<ChannelRefused>(bytes).has_value());
+}
+
+TEST(Wire, RefusesTextOneLongerThanItsBound) {
+  Writer writer;
+  writer(static_cast<std::uint16_t>(Tag::launch_failed), Text<513>(std::string(513, 'x')));
+  EXPECT_FALSE(decode<LaunchFailed>(writer.take()).has_value());
+}
+
+TEST(Wire, RefusesAListLongerThanItsBound) {
+  Writer writer;
+  TextList<1000, 16> many;
+  many.values.resize(257);
+  writer(static_cast<std::uint16_t>(Tag::start_program), std::uint32_t{1}, many);
+  EXPECT_FALSE(decode<StartProgram>(writer.take()).has_value());
+}
+
+TEST(AuditRecord, SaysThatItWasCutWhenAValueIsTooLong) {
+  AuditAppend record;
+  record.add(FieldKey::args, std::string(kMaxFieldBytes + 1, 'x'));
+  ASSERT_EQ(record.list.size(), 2U);
+  EXPECT_EQ(record.list[0].value.size(), kMaxFieldBytes);
+  EXPECT_EQ(record.list[1].key, FieldKey::truncated);
+}
+
+TEST(AuditRecord, StaysWithinOneDatagramWhateverIsAdded) {
+  AuditAppend record;
+  for (int i = 0; i < 2000; ++i) record.add(FieldKey::argv, std::string(1000, 'x'));
+  EXPECT_LE(encode(record).size(), kMaxDatagram);
+  EXPECT_TRUE(decode<AuditAppend>(encode(record)).has_value());
+}
+
+}  // namespace
+}  // namespace oqto::ipc

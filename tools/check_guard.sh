@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# What the guard may link and how long it may be: growth of the privileged side is a decision.
+set -euo pipefail
+guard=$1 root=$(cd "$(dirname "$0")/.." && pwd)
+allowed='libseccomp.so.2 libcap.so.2 libstdc++.so.6 libgcc_s.so.1 libc.so.6 libm.so.6 ld-linux-x86-64.so.2'
+failed=0
+for library in $(readelf -d "$guard" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'); do
+  case " $allowed " in *" $library "*) ;; *) echo "the guard must not link $library"; failed=1 ;; esac
+done
+lines=$(cat "$root"/guard/*.cc "$root"/guard/*.h | grep -v _test | wc -l)
+limit=2500
+echo "guard: $lines lines of at most $limit"
+[ "$lines" -le $limit ] || failed=1
+readelf -lW "$guard" | grep -q 'GNU_RELRO' || { echo "the guard has no RELRO"; failed=1; }
+readelf -hW "$guard" | grep -q 'DYN' || { echo "the guard is not position independent"; failed=1; }
+exit $failed
