@@ -1,0 +1,56 @@
+// One part at a time is replaced by a program that holds its descriptors and means harm.
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import path from "node:path";
+import { test } from "node:test";
+import { Host, Mux, root, sleep, until } from "./lib.mjs";
+
+/** A directory of our programs in which one is exchanged. */
+function programsWith(part, standIn) {
+  const dir = mkdtempSync("/tmp/oqto-hostile-");
+  for (const name of readdirSync(path.join(root, "build/bin"))) {
+    symlinkSync(name === part ? path.join(root, "build/tests", standIn) : path.join(root, "build/bin", name), path.join(dir, name));
+  }
+  return dir;
+}
+const attacks = (host) => [...host.log.matchAll(/msg="attack" name="([^"]+)" result="([^"]+)"/g)].map(([, name, result]) => [name, result]);
+
+test("attack: a compromised relay gets no channel, names nobody, and is killed and restarted", async () => {
+  const dir = programsWith("oqto-relay", "hostile-relay");
+  const host = await Host.start({ args: ["--bin", dir] });
+  try {
+    await until("its attacks", async () => attacks(host).length >= 8, 60_000);
+    assert.deepEqual(attacks(host).filter(([, result]) => result !== "held"), []);
+    await until("its end", async () => (await host.records()).filter((r) => r.event === "violation").length >= 2, 60_000);
+    const relay = (await host.ctl("status")).processes.find((p) => p.process === "relay");
+    assert.ok(relay.restarts >= 1);
+    const forged = (await host.records()).filter((r) => /forged/.test(JSON.stringify(r)));
+    assert.ok(forged.length >= 1 && forged.every((r) => r.actor.process === "relay"), "the log names who spoke");
+    for (const kind of ["accounts", "auditd", "signer", "gateway"]) assert.equal((await host.ctl("status")).processes.find((p) => p.process === kind).restarts, 0);
+    await host.audit("verify");
+  } finally {
+    await host.remove();
+    rmSync(dir, { recursive: true });
+  }
+});
+
+test("attack: a compromised runner reaches its own tenant's things only", async () => {
+  const dir = programsWith("oqto-runner", "hostile-runner");
+  const host = await Host.start({ args: ["--bin", dir] });
+  try {
+    const admin = await host.setup("alice");
+    const bob = await host.invite(admin, "bob");
+    await Mux.open(host, admin).catch(() => {});  // tenant 1 exists
+    await Mux.open(host, bob).catch(() => {});    // tenant 2: the attacker
+    await until("its attacks", async () => attacks(host).length >= 10, 60_000);
+    assert.deepEqual(attacks(host).filter(([name, result]) => result !== "held"), []);
+    await until("its end", async () => (await host.records()).some((r) => r.event === "violation"), 30_000);
+    const forged = (await host.records()).filter((r) => /forged-by-runner/.test(JSON.stringify(r)));
+    assert.ok(forged.length >= 1 && forged.every((r) => r.actor.process === "runner"));
+    await sleep(100);
+    assert.equal((await host.request("GET", "/api/health")).status, 200);
+  } finally {
+    await host.remove();
+    rmSync(dir, { recursive: true });
+  }
+});
