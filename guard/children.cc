@@ -126,7 +126,7 @@ Status Guard::start_tenant_child(Tenant& tenant, Child& child) {
                                .fds = {&peer}});
   }
   return start_child(child, {.program = own_.programs.hstry,
-                             .name = "oqto-hstry",
+                             .name = "hstry",
                              .args = {"--state-dir", dir + "hstry"},
                              .uid = own_.uids.runner(tenant.account),
                              .fds = {&peer}});

@@ -39,7 +39,7 @@ Result<Programs> open_programs(const std::string& bin) {
   programs.signer = TRY(open("oqto-audit-signer"));
   programs.gateway = TRY(open("oqto-gateway"));
   programs.runner = TRY(open("oqto-runner"));
-  programs.hstry = TRY(open("oqto-hstry"));
+  programs.hstry = TRY(open("hstry"));
   programs.launch = TRY(open("oqto-launch"));
   programs.policy = TRY(open("oqto-policy"));
   return programs;
