@@ -1,0 +1,188 @@
+// The guard's steps one by one, with the real kernel. What the whole guard withstands is shown by
+// tests/e2e/hostile.test.mjs.
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/sys.h"
+#include "guard/config.h"
+#include "guard/layout.h"
+#include "guard/netns.h"
+#include "guard/spawn.h"
+
+namespace oqto::guard {
+namespace {
+
+constexpr uid_t kUid = 1'650'000'000;
+
+class GuardSteps : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_EQ(::geteuid(), 0U) << "these tests need root";
+    char name[] = "/tmp/oqto-guard-XXXXXX";
+    dir = ::mkdtemp(name);
+    std::filesystem::permissions(dir, std::filesystem::perms(0755));
+  }
+  void TearDown() override { std::filesystem::remove_all(dir); }
+
+  Result<Config> config(std::vector<std::string> args) {
+    args.insert(args.begin(), {"oqto-guard", "--bin", "/b", "--web", "/w", "--pi", "/p", "--state", dir});
+    std::vector<char*> argv;
+    for (std::string& arg : args) argv.push_back(arg.data());
+    return load_config(static_cast<int>(argv.size()), argv.data());
+  }
+  void write_config(const std::string& text, mode_t mode = 0600) {
+    std::filesystem::create_directories(dir + "/config");
+    std::ofstream(dir + "/config/oqto.conf") << text;
+    ::chmod((dir + "/config/oqto.conf").c_str(), mode);
+  }
+
+  // Runs a shell as a spawned child and returns what it printed to descriptor 3.
+  std::string spawned_shell(const std::string& script, Spawn wanted) {
+    int ends[2];
+    EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+    const Fd out = Fd::adopt(ends[0]);
+    Fd in = Fd::adopt(ends[1]);
+    wanted.args = {"-c", script};
+    wanted.fds.insert(wanted.fds.begin(), &in);
+    const auto child = spawn(wanted);
+    EXPECT_TRUE(child.has_value()) << child.error().what;
+    in.reset();
+    const std::string text = *sys::read_all(out, 100'000);
+    if (child) (void)::waitpid(child->pid, nullptr, 0);
+    return text;
+  }
+
+  std::string dir;
+  Fd shell = *sys::open_file("/bin/sh", O_PATH);
+};
+
+TEST_F(GuardSteps, ConfigTakesFlagsBeforeTheFile) {
+  write_config("# comment\nport = 444\nbind = 0.0.0.0\n");
+  const auto both = config({"--port", "555"});
+  ASSERT_TRUE(both.has_value());
+  EXPECT_EQ(both->port, 555);
+  EXPECT_EQ(both->bind, "0.0.0.0");
+  EXPECT_EQ(both->origin, "https://localhost:555");
+}
+
+TEST_F(GuardSteps, ConfigRefusesWhatItDoesNotKnow) {
+  for (const char* bad : {"sandbox = off\n", "port = 70000\n", "port = 1\nport = 2\n", "nonsense\n",
+                          "tls-key = relative/path\n", "origin = http://plain.example\n", "port = 8443x\n"}) {
+    write_config(bad);
+    EXPECT_FALSE(config({}).has_value()) << bad;
+  }
+  std::filesystem::remove_all(dir + "/config");
+  EXPECT_FALSE(config({"--no-sandbox", "1"}).has_value());
+  EXPECT_FALSE(config({"--port"}).has_value());
+}
+
+TEST_F(GuardSteps, ConfigRefusesAFileThatOthersCanWrite) {
+  write_config("port = 444\n", 0666);
+  EXPECT_FALSE(config({}).has_value());
+}
+
+TEST_F(GuardSteps, AttackPlantedDirectoriesAndLinksAreRefused) {
+  const Fd root = *sys::open_dir(dir.c_str());
+  ASSERT_TRUE(ensure_dir(root, "mine", 0700, kUid).has_value());
+  EXPECT_TRUE(ensure_dir(root, "mine", 0700, kUid).has_value()) << "the same again";
+  EXPECT_FALSE(ensure_dir(root, "mine", 0700, kUid + 1).has_value()) << "another owner";
+  EXPECT_FALSE(ensure_dir(root, "mine", 0755, kUid).has_value()) << "another mode";
+  std::filesystem::create_symlink("/etc", dir + "/link");
+  EXPECT_FALSE(ensure_dir(root, "link", 0700, kUid).has_value()) << "a symlink";
+  struct stat etc{};
+  ASSERT_EQ(::stat("/etc", &etc), 0);
+  EXPECT_EQ(etc.st_uid, 0U);
+}
+
+TEST_F(GuardSteps, StateBehindAClosedDirectoryIsRefused) {
+  std::filesystem::create_directories(dir + "/closed/state");
+  std::filesystem::permissions(dir + "/closed", std::filesystem::perms(0700));
+  Config closed;
+  closed.state = dir + "/closed/state";
+  EXPECT_FALSE(ensure_state(closed, Uids{kUid}).has_value());
+}
+
+TEST_F(GuardSteps, TenantsShareNoUid) {
+  const Uids uids{kUid};
+  EXPECT_LT(uids.policy_parser(), uids.runner(0));
+  for (std::uint32_t account = 1; account < 100; ++account) {
+    EXPECT_NE(uids.runner(account), uids.agent(account));
+    EXPECT_LT(uids.agent(account), uids.runner(account + 1));
+  }
+  EXPECT_LT(uids.agent(kMaxAccount), uids.base + kUidRange);
+}
+
+TEST_F(GuardSteps, SpawnedProgramsInheritNothingButTheirDescriptors) {
+  const Fd leaked = Fd::adopt(::open("/etc/shadow", O_RDONLY));  // deliberately without O_CLOEXEC
+  ASSERT_TRUE(static_cast<bool>(leaked));
+  ::setenv("OQTO_SECRET", "leaked", 1);
+  const std::string seen = spawned_shell(
+      "{ id -u; id -G; env; for f in /proc/self/fd/*; do readlink $f; done; umask; ulimit -c; "
+      "grep -E 'CapEff|CapPrm' /proc/self/status; } >&3",
+      {.program = shell, .name = "sh", .uid = kUid, .fds = {nullptr}});
+  ::unsetenv("OQTO_SECRET");
+  EXPECT_NE(seen.find(std::to_string(kUid) + "\n" + std::to_string(kUid) + "\n"), seen.npos) << seen;
+  EXPECT_EQ(seen.find("OQTO_SECRET"), seen.npos) << seen;
+  EXPECT_EQ(seen.find("shadow"), seen.npos) << seen;
+  EXPECT_NE(seen.find("0077"), seen.npos) << seen;
+  EXPECT_NE(seen.find("CapEff:\t0000000000000000"), seen.npos) << seen;
+}
+
+TEST_F(GuardSteps, SpawnReportsWhyAProgramDidNotStart) {
+  std::ofstream(dir + "/text") << "not a program";
+  const Fd text = *sys::open_file((dir + "/text").c_str(), O_PATH);
+  const auto child = spawn({.program = text, .name = "x", .uid = kUid});
+  ASSERT_FALSE(child.has_value());
+  EXPECT_STREQ(child.error().what, "execveat");
+  EXPECT_EQ(child.error().sys, EACCES);
+}
+
+TEST_F(GuardSteps, TenantFilesAreOpenedWithTheTenantsRights) {
+  const Fd root = *sys::open_dir(dir.c_str());
+  std::ofstream(dir + "/secret") << "only root";
+  ::chmod((dir + "/secret").c_str(), 0600);
+  EXPECT_FALSE(spawn({.program = shell, .name = "sh", .args = {"-c", "true"}, .uid = kUid,
+                      .open_beneath = &root, .open_path = "secret"}).has_value());
+  std::filesystem::create_symlink("/etc/passwd", dir + "/link");
+  EXPECT_FALSE(spawn({.program = shell, .name = "sh", .args = {"-c", "true"}, .uid = kUid,
+                      .open_beneath = &root, .open_path = "link"}).has_value());
+  ASSERT_EQ(::mkfifo((dir + "/fifo").c_str(), 0644), 0);
+  EXPECT_FALSE(spawn({.program = shell, .name = "sh", .args = {"-c", "true"}, .uid = kUid,
+                      .open_beneath = &root, .open_path = "fifo"}).has_value());
+  EXPECT_EQ(spawned_shell("cat <&4 >&3; echo end >&3", {.program = shell, .name = "sh", .uid = kUid,
+                                                         .open_beneath = &root, .open_path = "absent"}),
+            "end\n");
+}
+
+TEST_F(GuardSteps, ASessionsNetworkHasOnlyLoopbackAndTheTwoSockets) {
+  const Fd home = *open_own_netns();
+  auto network = make_session_network(home);
+  ASSERT_TRUE(network.has_value()) << network.error().what;
+  const std::string seen = spawned_shell(
+      "exec >&3 2>&3; tail -n +3 /proc/net/dev | cut -d: -f1; tail -n +2 /proc/net/tcp | cut -c7-20; "
+      "tail -n +2 /proc/net/udp | cut -c8-21",
+      {.program = shell, .name = "sh", .uid = kUid, .fds = {nullptr}, .netns = &network->netns});
+  EXPECT_EQ(seen, "    lo\n020012C6:0050 \n010012C6:0035 \n") << seen;
+}
+
+TEST_F(GuardSteps, AfterMakingASessionsNetworkTheGuardIsBackInItsOwn) {
+  struct stat before{}, after{};
+  ASSERT_EQ(::stat("/proc/self/ns/net", &before), 0);
+  const Fd home = *open_own_netns();
+  ASSERT_TRUE(make_session_network(home).has_value());
+  ASSERT_EQ(::stat("/proc/self/ns/net", &after), 0);
+  EXPECT_EQ(before.st_ino, after.st_ino);
+}
+
+}  // namespace
+}  // namespace oqto::guard
