@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/sys.h"
 
 namespace oqto::guard {
@@ -18,8 +20,11 @@ namespace {
 constexpr int kFirstChildFd = 3;
 constexpr int kScratch = 200;  // above every number that a child is given
 
+// Never above what we have ourselves: raising a hard limit needs a capability that we gave up.
 Status limit(__rlimit_resource resource, rlim_t value) {
-  const rlimit both{value, value};
+  rlimit both{};
+  if (::getrlimit(resource, &both) != 0) return fail_errno("getrlimit");
+  both.rlim_cur = both.rlim_max = std::min(value, both.rlim_max);
   if (::setrlimit(resource, &both) != 0) return fail_errno("setrlimit");
   return {};
 }

@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <sys/capability.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <memory>
@@ -30,6 +32,12 @@ Status drop_capabilities() {
 Status allow_beneath(const Fd& ruleset, const std::string& path, std::uint64_t rights) {
   const Fd dir = Fd::adopt(::open(path.c_str(), O_PATH | O_CLOEXEC));
   if (!dir) return fail_errno("a path of the seal cannot be opened");
+  struct stat status {};
+  if (::fstat(dir.get(), &status) != 0) return fail_errno("fstat");
+  // The kernel refuses rights that only a directory can have on anything else.
+  if (!S_ISDIR(status.st_mode)) {
+    rights &= landlock::kReadFile | landlock::kWriteFile | landlock::kTruncate;
+  }
   landlock::PathBeneathAttr rule;
   rule.allowed_access = rights;
   rule.parent_fd = dir.get();
@@ -80,6 +88,10 @@ Status add(const Filter& filter, std::uint32_t action, int call,
 Status allow_checked(const Filter& filter, int call, const Seal& wanted) {
   if (call == SCMP_SYS(mmap) || call == SCMP_SYS(mprotect)) {  // no new code
     return add(filter, SCMP_ACT_ALLOW, call, {SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)});
+  }
+  if (call == SCMP_SYS(clone) && wanted.may_fork) {  // exactly what libc's fork() asks for
+    constexpr scmp_datum_t kFork = CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD;
+    return add(filter, SCMP_ACT_ALLOW, call, {SCMP_A0(SCMP_CMP_EQ, kFork)});
   }
   if (call == SCMP_SYS(clone)) {  // threads only
     return add(filter, SCMP_ACT_ALLOW, call,

@@ -24,6 +24,7 @@ struct Seal {
   std::vector<std::string> read_beneath = {};  // paths whose files may be opened for reading
   std::vector<std::string> write_beneath = {}; // … for reading, writing, creating and deleting
   bool outbound_tcp = false;                   // may create TCP sockets (the gateway alone)
+  bool may_fork = false;                       // plain fork(2), no exec (the relay's listener alone)
 };
 
 Result<Sealed> seal(const Seal& wanted);

@@ -1,0 +1,55 @@
+// The JSON of browsers and operators: strict reading of small flat objects, and the answers. The
+// only file behind this header is the only one that sees the JSON library.
+#pragma once
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "accounts/store.h"
+
+namespace oqto::accounts {
+
+constexpr std::size_t kMaxBodyFields = 8;
+constexpr std::uint64_t kDefaultInviteHours = 72;
+constexpr std::uint64_t kMaxInviteHours = 720;
+constexpr std::size_t kMaxTypedName = 64;    // of a name that may not exist
+constexpr std::size_t kMaxSecretText = 128;  // setup tokens and invite codes have 43
+constexpr std::size_t kMaxListedAccounts = 300;
+
+// The error is text for people. Unknown fields, fields given twice and any nesting are errors.
+template <class T>
+using Parsed = std::expected<T, std::string>;
+
+struct SetupBody { std::string token, username, password; };
+struct LoginBody { std::string username, password; };
+struct RegisterBody { std::string invite_code, username, password; };
+struct InviteBody { ipc::Role role = ipc::Role::user; std::uint64_t expires_hours = 0; };
+struct DisableBody { std::string username; bool disabled = false; };
+
+Parsed<SetupBody> read_setup(std::string_view body);
+Parsed<LoginBody> read_login(std::string_view body);
+Parsed<RegisterBody> read_register(std::string_view body);
+Parsed<InviteBody> read_invite_wish(std::string_view body);
+Parsed<std::uint64_t> read_id(std::string_view body);           // {"id"}
+Parsed<std::string> read_username(std::string_view body);       // {"username"}
+Parsed<DisableBody> read_disable(std::string_view body);
+Parsed<std::uint32_t> read_list_accounts(std::string_view body);  // {"after"?}
+Parsed<bool> read_empty(std::string_view body);                 // {} or nothing
+
+std::string user_json(const Account& account);
+std::string user_answer(const Account& account);  // {"user": USER}
+std::string state_answer(bool setup_required, const Account* user);
+std::string invites_answer(const std::vector<Invite>& invites);
+std::string invite_answer(const Invite& invite, std::string_view code);
+std::string error_answer(std::string_view text, std::string_view code, std::uint32_t retry_after_s);
+
+// For the operator.
+std::string setup_link_answer(const std::optional<std::string>& token);
+std::string accounts_answer(const std::vector<Account>& accounts);  // with "next_after" if cut
+std::string admin_invite_answer(const Invite& invite, std::string_view code);
+std::string revoked_answer(std::size_t revoked);
+
+}  // namespace oqto::accounts

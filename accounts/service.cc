@@ -1,0 +1,169 @@
+#include "accounts/service.h"
+
+#include "base/encoding.h"
+#include "base/log.h"
+#include "base/sys.h"
+
+namespace oqto::accounts {
+
+using ipc::AuthEndpoint;
+using ipc::CookieAction;
+using ipc::Event;
+using ipc::FieldKey;
+using ipc::Outcome;
+
+namespace {
+
+constexpr std::size_t kSweepBatch = 100;
+
+struct CodeRow {
+  std::uint16_t status;
+  std::string_view name;
+};
+constexpr CodeRow kCodes[] = {{400, "BAD_REQUEST"},         {401, "UNAUTHORIZED"},
+                              {403, "FORBIDDEN"},           {404, "NOT_FOUND"},
+                              {409, "CONFLICT"},            {429, "THROTTLED"},
+                              {503, "SERVICE_UNAVAILABLE"}, {500, "INTERNAL_ERROR"}};
+static_assert(std::size(kCodes) == static_cast<std::size_t>(Code::kEnd));
+
+}  // namespace
+
+ipc::AuthReply reply_with(std::uint16_t status, std::string body, CookieAction cookie) {
+  ipc::AuthReply reply;
+  reply.status = status;
+  reply.cookie = cookie;
+  reply.body.value = std::move(body);
+  return reply;
+}
+
+ipc::AuthReply error_reply(Code code, std::string_view text, std::uint32_t retry_after_s) {
+  const CodeRow& row = kCodes[static_cast<std::size_t>(code)];
+  auto reply = reply_with(row.status, error_answer(text, row.name, retry_after_s));
+  reply.retry_after_s = retry_after_s;
+  return reply;
+}
+
+ipc::AuthReply failure_reply(const Error& cause) {
+  if (cause.code == Errc::unavailable) {
+    return error_reply(Code::service_unavailable,
+                       "the audit log is not available; nothing was changed");
+  }
+  log::error("a request failed", cause);
+  return error_reply(Code::internal_error, "the accounts service failed; nothing was changed");
+}
+
+Status Service::start() {
+  if (TRY(store_.has_accounts())) return {};
+  setup_token_ = to_base64url(random_token());
+  return {};
+}
+
+void Service::handle(Call call, const Respond& respond) {
+  switch (call.endpoint) {
+    case AuthEndpoint::state: return respond(state(call));
+    case AuthEndpoint::setup: return setup(std::move(call), respond);
+    case AuthEndpoint::login: return login(std::move(call), respond);
+    case AuthEndpoint::register_user: return register_user(std::move(call), respond);
+    case AuthEndpoint::logout: return respond(logout(call));
+    case AuthEndpoint::me: return respond(me(call));
+    case AuthEndpoint::list_invites: return respond(list_invites(call));
+    case AuthEndpoint::create_invite: return respond(create_invite(call));
+    case AuthEndpoint::revoke_invite: return respond(revoke_invite(call));
+    case AuthEndpoint::kEnd: break;  // the codec refuses it
+  }
+  respond(error_reply(Code::not_found, "there is no such endpoint"));
+}
+
+Result<std::optional<Login>> Service::find_login(const ipc::Token& token) {
+  return store_.find_login(sha256(token), sys::now_ms());
+}
+
+ipc::AuthReply Service::state(const Call& call) {
+  const auto has_accounts = store_.has_accounts();
+  if (!has_accounts) return failure_reply(has_accounts.error());
+  std::optional<Login> login;
+  auto cookie = CookieAction::keep;
+  if (call.token) {
+    const auto found = store_.find_login(*call.token, sys::now_ms());
+    if (!found) return failure_reply(found.error());
+    login = *found;
+    if (!login) cookie = CookieAction::clear;
+  }
+  return reply_with(200, state_answer(!*has_accounts, login ? &login->account : nullptr), cookie);
+}
+
+ipc::AuthReply Service::me(const Call& call) {
+  const ReplyOr login = require_login(call);
+  if (!login) return login.error();
+  return reply_with(200, user_json(login->account));
+}
+
+Service::ReplyOr Service::require_login(const Call& call) {
+  if (call.token) {
+    const auto found = store_.find_login(*call.token, sys::now_ms());
+    if (!found) return std::unexpected(failure_reply(found.error()));
+    if (*found) return **found;
+  }
+  auto reply = error_reply(Code::unauthorized, "sign in first");
+  if (call.token) reply.cookie = CookieAction::clear;
+  return std::unexpected(std::move(reply));
+}
+
+Service::ReplyOr Service::require_admin(const Call& call, Event event) {
+  auto login = require_login(call);
+  if (!login || login->account.role == ipc::Role::admin) return login;
+  const auto recorded = recorder_.happened(
+      event, Outcome::failure,
+      {{FieldKey::account, std::to_string(login->account.id)},
+       {FieldKey::username, login->account.username},
+       {FieldKey::remote, call.remote},
+       {FieldKey::reason, "only administrators may do this"}});
+  if (!recorded) return std::unexpected(failure_reply(recorded.error()));
+  return std::unexpected(error_reply(Code::forbidden, "only administrators may do this"));
+}
+
+ipc::AuthReply Service::logout(const Call& call) {
+  if (const auto body = read_empty(call.body); !body) {
+    return error_reply(Code::bad_request, body.error());
+  }
+  auto done = reply_with(204, {}, CookieAction::clear);
+  if (!call.token) return done;
+  const auto login = store_.find_login(*call.token, sys::now_ms());
+  if (!login) return failure_reply(login.error());
+  if (!*login) return done;  // it has ended before
+  const Account& account = (*login)->account;
+  const auto intent = recorder_.intent(Event::logout,
+                                       {{FieldKey::account, std::to_string(account.id)},
+                                        {FieldKey::username, account.username},
+                                        {FieldKey::remote, call.remote}});
+  if (!intent) return failure_reply(intent.error());
+  const auto ended = store_.end_login((*login)->id);
+  recorder_.outcome(Event::logout, *intent, ended);
+  if (!ended) return failure_reply(ended.error());
+  on_revoked_((*login)->id);
+  return done;
+}
+
+void Service::sweep() {
+  const std::uint64_t now = sys::now_ms();
+  if (const auto swept = throttle_.sweep(now); !swept) {
+    log::error("the sweep failed", swept.error());
+  }
+  const auto expired = store_.expired_logins(now, kSweepBatch);
+  if (!expired) return log::error("the sweep failed", expired.error());
+  for (const Login& login : *expired) {
+    const auto recorded = recorder_.happened(
+        Event::logout, Outcome::success,
+        {{FieldKey::account, std::to_string(login.account.id)},
+         {FieldKey::username, login.account.username},
+         {FieldKey::reason, "expired"}});
+    // Without a record nothing is removed; find_login() refuses expired logins all the same.
+    if (!recorded) return log::warn("expired logins stay until the audit log is back");
+    if (const auto ended = store_.end_login(login.id); !ended) {
+      return log::error("an expired login could not be removed", ended.error());
+    }
+    on_revoked_(login.id);
+  }
+}
+
+}  // namespace oqto::accounts

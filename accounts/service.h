@@ -1,0 +1,106 @@
+// What the endpoints of docs/protocol.md (HTTP) and the operator's verbs do. Every change is
+// recorded before it is made; if it cannot be recorded, the answer is 503 and nothing changes.
+#pragma once
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "accounts/hasher.h"
+#include "accounts/json.h"
+#include "accounts/recorder.h"
+#include "accounts/secrets.h"
+#include "accounts/store.h"
+#include "accounts/throttle.h"
+#include "ipc/messages.h"
+
+namespace oqto::accounts {
+
+enum class Code : std::uint8_t {
+  bad_request, unauthorized, forbidden, not_found, conflict, throttled, service_unavailable,
+  internal_error, kEnd
+};
+ipc::AuthReply reply_with(std::uint16_t status, std::string body = {},
+                          ipc::CookieAction cookie = ipc::CookieAction::keep);
+ipc::AuthReply error_reply(Code code, std::string_view text, std::uint32_t retry_after_s = 0);
+// 503 if the cause is the audit log, else 500.
+ipc::AuthReply failure_reply(const Error& cause);
+
+struct Call {
+  std::string remote;  // address:port
+  ipc::AuthEndpoint endpoint{};
+  std::optional<Digest> token;  // of the cookie, if there was one
+  std::string body;
+};
+using Respond = std::function<void(ipc::AuthReply)>;  // called exactly once, perhaps later
+using OnRevoked = std::function<void(std::uint64_t login)>;
+
+class Service {
+ public:
+  Service(Database& db, Recorder& recorder, Hasher& hasher, OnRevoked on_revoked)
+      : store_(db), throttle_(db), recorder_(recorder), hasher_(hasher),
+        on_revoked_(std::move(on_revoked)) {}
+
+  // Makes the setup token if there is no account yet.
+  Status start();
+
+  void handle(Call call, const Respond& respond);
+  ipc::AdminReply admin(const ipc::AdminCall& call);
+  Result<std::optional<Login>> find_login(const ipc::Token& token);
+  void sweep();  // from time to time: ends what has expired
+
+ private:
+  using Reply = ipc::AuthReply;
+  using ReplyOr = std::expected<Login, Reply>;
+
+  // sign_in.cc
+  struct NewAccount;
+  void setup(Call call, const Respond& respond);
+  void login(Call call, const Respond& respond);
+  void register_user(Call call, const Respond& respond);
+  std::optional<Reply> refuse_early(const Call& call, const Attempt& attempt);
+  void make_account(NewAccount wish, const Respond& respond);
+  Reply finish_account(const NewAccount& wish, const std::string& hash);
+  std::optional<Reply> still_allowed(const NewAccount& wish, std::uint64_t now,
+                                     std::optional<Invite>& invite);
+  Reply finish_login(const Call& call, const Attempt& attempt,
+                     const std::optional<Account>& account, const HashDone& done);
+  Result<StartedLogin> begin_login(const Account& account, const Call& call, const Attempt& attempt,
+                                   const std::string& new_hash, const ipc::Token& token);
+  Result<std::pair<Account, StartedLogin>> create_account(const NewAccount& wish,
+                                                          const std::string& hash,
+                                                          const std::optional<Invite>& invite,
+                                                          const ipc::Token& token,
+                                                          std::uint64_t now);
+  bool is_setup_token(std::string_view text) const;
+
+  // service.cc
+  Reply state(const Call& call);
+  Reply me(const Call& call);
+  Reply logout(const Call& call);
+  ReplyOr require_login(const Call& call);
+  ReplyOr require_admin(const Call& call, ipc::Event event);
+
+  // admin.cc
+  Reply list_invites(const Call& call);
+  Reply create_invite(const Call& call);
+  Reply revoke_invite(const Call& call);
+  ipc::AdminReply admin_setup_link();
+  ipc::AdminReply admin_list_accounts(std::string_view body);
+  ipc::AdminReply admin_create_invite(std::string_view body);
+  ipc::AdminReply admin_list_invites(std::string_view body);
+  ipc::AdminReply admin_revoke_logins(std::string_view body);
+  ipc::AdminReply admin_disable(std::string_view body);
+  Result<std::size_t> end_logins(const Account& account, std::string_view why, int disabled);
+  struct MadeInvite { Invite invite; std::string code; };
+  Result<MadeInvite> make_invite(const InviteBody& wish, AuditPairs who, std::uint32_t created_by);
+
+  Store store_;
+  Throttle throttle_;
+  Recorder& recorder_;
+  Hasher& hasher_;
+  OnRevoked on_revoked_;
+  std::optional<std::string> setup_token_;  // in memory only, dead with the first account
+};
+
+}  // namespace oqto::accounts

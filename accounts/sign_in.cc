@@ -1,0 +1,237 @@
+// Setup, login and registration: the endpoints that hash a password, and so answer later. Whatever
+// was checked before the hashing is checked again after it.
+#include "accounts/rules.h"
+#include "accounts/service.h"
+#include "base/encoding.h"
+#include "base/log.h"
+#include "base/sys.h"
+
+namespace oqto::accounts {
+
+using ipc::CookieAction;
+using ipc::Event;
+using ipc::FieldKey;
+using ipc::Outcome;
+
+namespace {
+
+constexpr std::uint32_t kBusyRetryS = 2;
+constexpr std::string_view kWrongPassword = "the user name or the password is wrong";
+constexpr std::string_view kDeadSetupLink =
+    "this setup link is not valid: get the current one with `oqtoctl setup-link`";
+constexpr std::string_view kAlreadySetUp = "this host is set up already: sign in instead";
+constexpr std::string_view kDeadInvite =
+    "this invitation is not valid: it was used, revoked, or has expired";
+constexpr std::string_view kTaken = "this user name is taken: choose another one";
+
+ipc::AuthReply signed_in(std::uint16_t status, const Account& account, const ipc::Token& token) {
+  auto reply = reply_with(status, user_answer(account), CookieAction::set);
+  reply.token = token;
+  return reply;
+}
+
+}  // namespace
+
+// One of the two ways to a new account.
+struct Service::NewAccount {
+  Call call;
+  Attempt attempt;
+  std::string username;
+  std::string password;
+  std::optional<std::string> setup_token;  // the first administrator
+  std::optional<std::string> invite_code;  // everybody else
+};
+
+bool Service::is_setup_token(std::string_view text) const {
+  return setup_token_ && equal_secrets(sha256(text), sha256(std::string_view(*setup_token_)));
+}
+
+// Overload and throttling, before any expensive work.
+std::optional<ipc::AuthReply> Service::refuse_early(const Call& call, const Attempt& attempt) {
+  if (hasher_.full()) {
+    return error_reply(Code::service_unavailable, "too many people sign in right now: try again",
+                       kBusyRetryS);
+  }
+  const auto admission = throttle_.admit(attempt, sys::now_ms());
+  if (!admission) return failure_reply(admission.error());
+  if (admission->retry_after_s == 0) return std::nullopt;
+  if (admission->note) {
+    const auto recorded = recorder_.happened(
+        Event::login, Outcome::failure,
+        {{FieldKey::username, attempt.username.value_or("")},
+         {FieldKey::remote, call.remote},
+         {FieldKey::reason, attempt.username ? "throttled" : "throttled before sign-up"}});
+    if (!recorded) return failure_reply(recorded.error());
+  }
+  return error_reply(Code::throttled, "too many attempts: wait before the next one",
+                     admission->retry_after_s);
+}
+
+void Service::setup(Call call, const Respond& respond) {
+  auto body = read_setup(call.body);
+  wipe(call.body);
+  if (!body) return respond(error_reply(Code::bad_request, body.error()));
+  Attempt attempt{.remote = remote_prefix(call.remote), .username = {}, .known = false};
+  make_account(NewAccount{.call = std::move(call), .attempt = std::move(attempt),
+                          .username = std::move(body->username),
+                          .password = std::move(body->password),
+                          .setup_token = std::move(body->token), .invite_code = {}},
+               respond);
+}
+
+void Service::register_user(Call call, const Respond& respond) {
+  auto body = read_register(call.body);
+  wipe(call.body);
+  if (!body) return respond(error_reply(Code::bad_request, body.error()));
+  Attempt attempt{.remote = remote_prefix(call.remote), .username = {}, .known = false};
+  make_account(NewAccount{.call = std::move(call), .attempt = std::move(attempt),
+                          .username = std::move(body->username),
+                          .password = std::move(body->password), .setup_token = {},
+                          .invite_code = std::move(body->invite_code)},
+               respond);
+}
+
+// The order matters: who holds no valid token or code learns nothing about names and rules.
+std::optional<ipc::AuthReply> Service::still_allowed(const NewAccount& wish, std::uint64_t now,
+                                                     std::optional<Invite>& invite) {
+  if (wish.setup_token) {
+    const auto has_accounts = store_.has_accounts();
+    if (!has_accounts) return failure_reply(has_accounts.error());
+    if (*has_accounts) return error_reply(Code::conflict, kAlreadySetUp);
+    if (!is_setup_token(*wish.setup_token)) return error_reply(Code::forbidden, kDeadSetupLink);
+  } else {
+    auto found = store_.find_open_invite(sha256(std::string_view(*wish.invite_code)), now);
+    if (!found) return failure_reply(found.error());
+    if (!*found) return error_reply(Code::forbidden, kDeadInvite);
+    invite = std::move(*found);
+  }
+  if (const auto problem = username_problem(wish.username)) {
+    return error_reply(Code::bad_request, *problem);
+  }
+  const auto taken = store_.find_account(wish.username);
+  if (!taken) return failure_reply(taken.error());
+  if (*taken) return error_reply(Code::conflict, kTaken);
+  return std::nullopt;
+}
+
+void Service::make_account(NewAccount wish, const Respond& respond) {
+  if (auto refused = refuse_early(wish.call, wish.attempt)) return respond(std::move(*refused));
+  std::optional<Invite> invite;
+  if (auto no = still_allowed(wish, sys::now_ms(), invite)) return respond(std::move(*no));
+  if (const auto problem = password_problem(wish.password, wish.username)) {
+    wipe(wish.password);
+    return respond(error_reply(Code::bad_request, *problem));
+  }
+  HashJob job{.password = std::move(wish.password), .against = {}};
+  hasher_.submit(std::move(job), [this, wish = std::move(wish), respond](const HashDone& done) {
+    if (!done.ok) {
+      return respond(error_reply(Code::service_unavailable, "memory is short: try again"));
+    }
+    respond(finish_account(wish, done.new_hash));
+  });
+}
+
+ipc::AuthReply Service::finish_account(const NewAccount& wish, const std::string& hash) {
+  const std::uint64_t now = sys::now_ms();
+  std::optional<Invite> invite;
+  if (auto no = still_allowed(wish, now, invite)) return std::move(*no);
+  const Event event = invite ? Event::account_create : Event::setup;
+  const auto intent = recorder_.intent(
+      event, {{FieldKey::username, wish.username},
+              {FieldKey::role, std::string(role_name(invite ? invite->role : ipc::Role::admin))},
+              {FieldKey::remote, wish.call.remote},
+              {FieldKey::request_id, invite ? "invite " + std::to_string(invite->id) : ""}});
+  if (!intent) return failure_reply(intent.error());
+
+  const ipc::Token token = random_token();
+  const auto created = create_account(wish, hash, invite, token, now);
+  recorder_.outcome(event, *intent, created ? Status() : std::unexpected(created.error()));
+  if (!created && created.error().code == Errc::limit) {
+    return error_reply(Code::conflict, created.error().what);
+  }
+  if (!created) return failure_reply(created.error());
+  setup_token_.reset();
+  for (const std::uint64_t ended : created->second.ended) on_revoked_(ended);
+  return signed_in(201, created->first, token);
+}
+
+Result<std::pair<Account, StartedLogin>> Service::create_account(
+    const NewAccount& wish, const std::string& hash, const std::optional<Invite>& invite,
+    const ipc::Token& token, std::uint64_t now) {
+  auto transaction = TRY(store_.begin());
+  const auto role = invite ? invite->role : ipc::Role::admin;
+  auto account = TRY(store_.add_account(wish.username, hash, role, now));
+  if (invite) TRY(store_.use_invite(invite->id, account.id, now));
+  auto started = TRY(store_.start_login(account.id, sha256(token), wish.call.token, now));
+  TRY(throttle_.succeeded(wish.attempt));
+  TRY(transaction.commit());
+  return std::pair{std::move(account), std::move(started)};
+}
+
+void Service::login(Call call, const Respond& respond) {
+  auto body = read_login(call.body);
+  wipe(call.body);
+  if (!body) return respond(error_reply(Code::bad_request, body.error()));
+  auto account = store_.find_account(body->username);
+  if (!account) return respond(failure_reply(account.error()));
+  Attempt attempt{.remote = remote_prefix(call.remote), .username = std::move(body->username),
+                  .known = account->has_value()};
+  if (auto refused = refuse_early(call, attempt)) return respond(std::move(*refused));
+
+  HashJob job{.password = std::move(body->password), .against = kDummyHash};
+  if (*account) {
+    auto hash = store_.password_hash((*account)->id);
+    if (!hash) return respond(failure_reply(hash.error()));
+    job.against = std::move(*hash);
+  }
+  hasher_.submit(std::move(job), [this, call = std::move(call), attempt = std::move(attempt),
+                                  account = std::move(*account), respond](const HashDone& done) {
+    respond(finish_login(call, attempt, account, done));
+  });
+}
+
+ipc::AuthReply Service::finish_login(const Call& call, const Attempt& attempt,
+                                     const std::optional<Account>& account, const HashDone& done) {
+  // Read again: it may have been disabled while its password was checked.
+  const auto current = store_.find_account(*attempt.username);
+  if (!current) return failure_reply(current.error());
+  const bool right = account && done.ok && *current && !(*current)->disabled;
+  const std::string id = account ? std::to_string(account->id) : "";
+  if (!right) {
+    const bool disabled = *current && (*current)->disabled;
+    const auto recorded = recorder_.happened(
+        Event::login, Outcome::failure,
+        {{FieldKey::account, id},
+         {FieldKey::username, *attempt.username},
+         {FieldKey::remote, call.remote},
+         {FieldKey::reason, !account ? "unknown user" : disabled ? "disabled" : "wrong password"}});
+    if (const auto counted = throttle_.failed(attempt, sys::now_ms()); !counted) {
+      return failure_reply(counted.error());
+    }
+    if (!recorded) return failure_reply(recorded.error());
+    return error_reply(Code::unauthorized, kWrongPassword);
+  }
+  const auto intent = recorder_.intent(Event::login, {{FieldKey::account, id},
+                                                      {FieldKey::username, account->username},
+                                                      {FieldKey::remote, call.remote}});
+  if (!intent) return failure_reply(intent.error());
+  const ipc::Token token = random_token();
+  const auto started = begin_login(*account, call, attempt, done.new_hash, token);
+  recorder_.outcome(Event::login, *intent, started ? Status() : std::unexpected(started.error()));
+  if (!started) return failure_reply(started.error());
+  for (const std::uint64_t ended : started->ended) on_revoked_(ended);
+  return signed_in(200, **current, token);
+}
+
+Result<StartedLogin> Service::begin_login(const Account& account, const Call& call,
+                                          const Attempt& attempt, const std::string& new_hash,
+                                          const ipc::Token& token) {
+  auto transaction = TRY(store_.begin());
+  if (!new_hash.empty()) TRY(store_.set_password_hash(account.id, new_hash));
+  auto started = TRY(store_.start_login(account.id, sha256(token), call.token, sys::now_ms()));
+  TRY(throttle_.succeeded(attempt));
+  TRY(transaction.commit());
+  return started;
+}
+
+}  // namespace oqto::accounts

@@ -1,0 +1,104 @@
+// Accounts, logins and invites in accounts.db. Times are unix milliseconds. Secrets (tokens, codes)
+// come in as SHA-256 and passwords as argon2id strings; nothing here could be used to sign in.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "accounts/sqlite.h"
+#include "base/result.h"
+#include "ipc/messages.h"
+
+namespace oqto::accounts {
+
+using Digest = std::array<std::uint8_t, 32>;  // SHA-256
+
+// A login ends after this long without a request, and in any case after the absolute limit. Working
+// agents are not affected: only the browser must sign in again.
+constexpr std::uint64_t kLoginIdleMs = 12ULL * 3600 * 1000;
+constexpr std::uint64_t kLoginAbsoluteMs = 7ULL * 24 * 3600 * 1000;
+constexpr std::uint64_t kLastSeenStepMs = 60 * 1000;  // how often last_seen_at is written at most
+constexpr std::size_t kMaxLoginsPerAccount = 32;       // the oldest ends when one more begins
+constexpr std::size_t kMaxOpenInvites = 150;
+constexpr std::size_t kMaxListedInvites = 200;
+constexpr std::uint32_t kMaxAccountId = 65535;  // the tenants' uids derive from it
+
+std::string_view role_name(ipc::Role role);
+std::optional<ipc::Role> parse_role(std::string_view name);
+
+struct Account {
+  std::uint32_t id = 0;  // never reused
+  std::string username;
+  ipc::Role role = ipc::Role::user;
+  bool disabled = false;
+  std::uint64_t created_at = 0;
+  std::uint64_t last_login_at = 0;  // 0: never
+};
+
+struct Login {
+  std::uint64_t id = 0;
+  Account account;
+};
+
+struct StartedLogin {
+  std::uint64_t id = 0;
+  std::vector<std::uint64_t> ended;  // logins that this one replaces
+};
+
+struct Invite {
+  std::uint64_t id = 0;
+  ipc::Role role = ipc::Role::user;
+  std::uint64_t created_at = 0;
+  std::uint64_t expires_at = 0;
+  std::string used_by;  // user name; empty: nobody yet
+};
+
+class Store {
+ public:
+  // `state_dir` must be a directory of this process's user with mode 0700.
+  static Result<Database> open(const std::string& state_dir);
+  explicit Store(Database& db) : db_(db) {}
+
+  Result<Transaction> begin() { return Transaction::begin(db_); }
+
+  // --- accounts ---
+  Result<bool> has_accounts();
+  Result<std::optional<Account>> find_account(std::string_view username);
+  Result<std::string> password_hash(std::uint32_t account);
+  // Errc::denied: the name is taken. Errc::limit: all numbers were given out.
+  Result<Account> add_account(std::string_view username, std::string_view password_hash,
+                              ipc::Role role, std::uint64_t now);
+  Status set_password_hash(std::uint32_t account, std::string_view hash);
+  Status set_disabled(std::uint32_t account, bool disabled);
+  Result<std::vector<Account>> list_accounts(std::uint32_t after, std::size_t limit);
+
+  // --- logins ---
+  // `replaces`: the token that the browser held until now. The caller holds the transaction.
+  Result<StartedLogin> start_login(std::uint32_t account, const Digest& token,
+                                   const std::optional<Digest>& replaces, std::uint64_t now);
+  // Nothing if unknown, ended, idle for too long, expired, or of a disabled account.
+  Result<std::optional<Login>> find_login(const Digest& token, std::uint64_t now);
+  Status end_login(std::uint64_t login);
+  Result<std::vector<std::uint64_t>> end_logins_of(std::uint32_t account);
+  Result<std::vector<Login>> expired_logins(std::uint64_t now, std::size_t limit);
+
+  // --- invites ---
+  // Errc::limit: too many are open.
+  Result<Invite> add_invite(const Digest& code, ipc::Role role, std::uint32_t created_by,
+                            std::uint64_t now, std::uint64_t expires_at);
+  // Only one that can still be used.
+  Result<std::optional<Invite>> find_open_invite(const Digest& code, std::uint64_t now);
+  Status use_invite(std::uint64_t invite, std::uint32_t account, std::uint64_t now);
+  // False: there is no open invite of that number.
+  Result<bool> is_open_invite(std::uint64_t invite);
+  Status revoke_invite(std::uint64_t invite);
+  Result<std::vector<Invite>> list_invites();  // not the revoked ones; newest first
+
+ private:
+  Database& db_;
+};
+
+}  // namespace oqto::accounts

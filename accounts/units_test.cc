@@ -1,0 +1,91 @@
+#include <gtest/gtest.h>
+#include <poll.h>
+
+#include "accounts/hasher.h"
+#include "accounts/rules.h"
+#include "accounts/secrets.h"
+#include "accounts/throttle.h"
+
+namespace oqto::accounts {
+namespace {
+
+TEST(Rules, UsernamesAreLowerCaseNamesOfTwoToThirtyTwo) {
+  for (const auto* good : {"ab", "ann", "a.b_c-9", "abcdefghijklmnopqrstuvwxyz012345"}) {
+    EXPECT_FALSE(username_problem(good)) << good;
+  }
+  for (const auto* bad : {"", "a", "9ab", ".ab", "Ann", "a b", "a/b", "../ab", "a\n",
+                          "\xc3\xa4nn", "abcdefghijklmnopqrstuvwxyz0123456"}) {
+    EXPECT_TRUE(username_problem(bad)) << bad;
+  }
+  EXPECT_TRUE(username_problem(std::string_view("ab\0", 3)));
+}
+
+TEST(Rules, PasswordsThatAttackersTryFirstAreRefused) {
+  for (const auto* bad : {"short", "password1234", "PassWordPassWord", "aaaaaaaaaaaa",
+                          "abababababab", "123456789012", "210987654321", "abcdefghijklmnop",
+                          "annabellannabell", "annabell2024", "qwertyuiop123"}) {
+    EXPECT_TRUE(password_problem(bad, "annabell")) << bad;
+  }
+  EXPECT_TRUE(password_problem(std::string(257, 'x') + "abcdefg", "ann"));
+  for (const auto* good : {"a blue horse on the roof", "annabell and her 3 cats", "12 Monkeys ran",
+                           "\xe2\x82\xac\xe2\x82\xac\xc3\xa4\xc3\xb6\xc3\xbc 7"}) {
+    EXPECT_FALSE(password_problem(good, "annabell")) << good;
+  }
+}
+
+TEST(Throttle, DelaysDoubleAfterTheFreeFailuresUpToTheBound) {
+  EXPECT_EQ(delay_after_s(4), 0U);
+  EXPECT_EQ(delay_after_s(5), 2U);
+  EXPECT_EQ(delay_after_s(6), 4U);
+  EXPECT_EQ(delay_after_s(13), 512U);
+  EXPECT_EQ(delay_after_s(14), 900U);
+  EXPECT_EQ(delay_after_s(1'000'000), 900U);
+}
+
+TEST(Throttle, CountsIpv4ByAddressAndIpv6ByNetwork) {
+  EXPECT_EQ(remote_prefix("192.0.2.7:4711"), "192.0.2.7");
+  EXPECT_EQ(remote_prefix("[::ffff:192.0.2.7]:4711"), "192.0.2.7");
+  EXPECT_EQ(remote_prefix("[2001:db8::1]:1"), remote_prefix("[2001:db8::ffff:2]:2"));
+  EXPECT_NE(remote_prefix("[2001:db8::1]:1"), remote_prefix("[2001:db8:0:1::1]:1"));
+  EXPECT_EQ(remote_prefix("odd"), "odd");
+  EXPECT_EQ(remote_prefix(""), "");
+}
+
+TEST(Secrets, TheDummyCostsWhatARealHashCosts) {
+  ASSERT_TRUE(init_secrets());
+  EXPECT_FALSE(is_outdated(kDummyHash));
+  EXPECT_FALSE(verify_password("", kDummyHash));
+}
+
+TEST(Hasher, BoundsWhatWaitsAndMakesANewHashForAnOutdatedOne) {
+  ASSERT_TRUE(init_secrets());
+  const auto hasher = Hasher::start();
+  ASSERT_TRUE(hasher);
+  // argon2id of "a blue horse" with 8 MiB and one pass: what an earlier version might have stored.
+  const std::string outdated =
+      "$argon2id$v=19$m=8192,t=1,p=1$29jmHzUHpQ021qHRBgoqdA$"
+      "byHC5d2ANBAOdBCugdKTcVsmVpPry0fwdxKanFztYvk";
+  std::size_t verified = 0;
+  std::size_t submitted = 0;
+  for (; !(*hasher)->full(); ++submitted) {
+    (*hasher)->submit({.password = submitted % 2 == 0 ? "a blue horse" : "a green horse",
+                       .against = outdated},
+                      [&](const HashDone& done) {
+                        if (done.ok) {
+                          ++verified;
+                          EXPECT_FALSE(is_outdated(done.new_hash));
+                        } else {
+                          EXPECT_TRUE(done.new_hash.empty());
+                        }
+                      });
+  }
+  EXPECT_EQ(submitted, kHashWorkers + kMaxQueuedHashes);
+  while (verified < (submitted + 1) / 2) {
+    pollfd entry{(*hasher)->fd().get(), POLLIN, 0};
+    ASSERT_EQ(::poll(&entry, 1, 30'000), 1);
+    (*hasher)->deliver();
+  }
+}
+
+}  // namespace
+}  // namespace oqto::accounts

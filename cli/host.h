@@ -1,0 +1,51 @@
+// The way to a running host: the guard's root-only socket, and through it a channel to accounts.
+// Errors are one line for people, with the next step.
+#pragma once
+#include <expected>
+#include <string>
+#include <vector>
+
+#include "ipc/channel.h"
+#include "ipc/messages.h"
+
+namespace oqto::cli {
+
+constexpr int kAnswerTimeoutMs = 10'000;
+constexpr std::size_t kMaxRows = 100'000;
+
+template <class T = void>
+using Outcome = std::expected<T, std::string>;
+
+struct HostStatus {
+  std::vector<ipc::CtlProcess> processes;
+  std::vector<ipc::CtlTenant> tenants;
+  std::vector<ipc::CtlSession> sessions;
+};
+
+class Host {
+ public:
+  static Outcome<Host> connect(const std::string& state);
+
+  Outcome<HostStatus> status();
+  Outcome<> kill_session(const Uuid& session);
+  Outcome<> kill_tenant(std::uint32_t account);
+  // The JSON of the answer; the error is what accounts says.
+  Outcome<std::string> accounts(ipc::AdminVerb verb, std::string body);
+
+ private:
+  Host(ipc::Channel guard, std::string state)
+      : guard_(std::move(guard)), state_(std::move(state)) {}
+  Outcome<> send(const ipc::CtlRequest& request);
+  Outcome<ipc::Received> receive();
+  Outcome<> read_end();
+  [[nodiscard]] std::string lost() const;
+
+  ipc::Channel guard_;
+  ipc::Channel accounts_;
+  std::string state_;
+};
+
+// What is not ready yet, or does not run at all; empty: every core process serves.
+std::vector<std::string> not_ready(const HostStatus& status);
+
+}  // namespace oqto::cli

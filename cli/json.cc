@@ -1,0 +1,169 @@
+#include "cli/json.h"
+
+#include <nlohmann/json.hpp>
+
+namespace oqto::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string dump(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace);
+}
+
+// `read` may use at() and get() freely: what they throw becomes one error.
+template <class T, class Read>
+Outcome<T> parse(const std::string& text, Read read) {
+  try {
+    return read(Json::parse(text));
+  } catch (const Json::exception&) {
+    return std::unexpected("accounts sent an answer that cannot be read");
+  }
+}
+
+}  // namespace
+
+std::string_view health_name(ipc::Health health) {
+  static constexpr std::string_view kNames[] = {"starting", "ready", "restarting", "stopped"};
+  static_assert(std::size(kNames) == static_cast<std::size_t>(ipc::Health::kEnd));
+  return kNames[static_cast<std::size_t>(health)];
+}
+
+std::string_view profile_name(ipc::Profile profile) {
+  static constexpr std::string_view kNames[] = {"minimal", "development", "strict"};
+  static_assert(std::size(kNames) == static_cast<std::size_t>(ipc::Profile::kEnd));
+  return kNames[static_cast<std::size_t>(profile)];
+}
+
+Outcome<SetupLink> read_setup_link(const std::string& json) {
+  return parse<SetupLink>(json, [](const Json& in) {
+    SetupLink link;
+    if (in.at("setup_required").get<bool>()) link.token = in.at("token").get<std::string>();
+    return link;
+  });
+}
+
+Outcome<MadeInvite> read_invite(const std::string& json) {
+  return parse<MadeInvite>(json, [](const Json& in) {
+    return MadeInvite{.code = in.at("code").get<std::string>(),
+                      .role = in.at("role").get<std::string>(),
+                      .expires_at = in.at("expires_at").get<std::uint64_t>()};
+  });
+}
+
+Outcome<AccountPage> read_accounts(const std::string& json) {
+  return parse<AccountPage>(json, [](const Json& in) {
+    AccountPage page;
+    for (const Json& row : in.at("accounts")) {
+      page.accounts.push_back({.id = row.at("id").get<std::uint32_t>(),
+                               .username = row.at("username").get<std::string>(),
+                               .role = row.at("role").get<std::string>(),
+                               .created_at = row.at("created_at").get<std::uint64_t>(),
+                               .last_login_at = row.value("last_login_at", std::uint64_t{0}),
+                               .disabled = row.at("disabled").get<bool>()});
+    }
+    page.next_after = in.value("next_after", std::uint32_t{0});
+    return page;
+  });
+}
+
+Outcome<std::uint64_t> read_revoked(const std::string& json) {
+  return parse<std::uint64_t>(json, [](const Json& in) {
+    return in.at("revoked").get<std::uint64_t>();
+  });
+}
+
+std::string read_error(const std::string& json) {
+  const auto text = parse<std::string>(json, [](const Json& in) {
+    return in.at("error").get<std::string>();
+  });
+  return text.value_or("accounts refused");
+}
+
+std::string invite_body(std::string_view role, std::uint64_t expires_hours) {
+  return Json({{"role", role}, {"expires_hours", expires_hours}}).dump();
+}
+
+std::string username_body(const std::string& username) {
+  return Json({{"username", username}})
+      .dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string disable_body(const std::string& username, bool disabled) {
+  return Json({{"username", username}, {"disabled", disabled}})
+      .dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string page_body(std::uint32_t after) { return Json({{"after", after}}).dump(); }
+
+std::string status_json(const HostStatus& status) {
+  Json processes = Json::array();
+  for (const auto& row : status.processes) {
+    processes.push_back({{"process", ipc::process_name(row.process)},
+                         {"account", row.account == 0 ? Json(nullptr) : Json(row.account)},
+                         {"health", health_name(row.health)},
+                         {"pid", row.pid},
+                         {"uid", row.uid},
+                         {"restarts", row.restarts},
+                         {"started_at", row.started_at_ms}});
+  }
+  Json tenants = Json::array();
+  for (const auto& row : status.tenants) {
+    tenants.push_back({{"account", row.account},
+                       {"username", row.username.view()},
+                       {"runner_uid", row.runner_uid},
+                       {"agent_uid", row.agent_uid},
+                       {"connections", row.connections},
+                       {"sessions", row.sessions}});
+  }
+  Json sessions = Json::array();
+  for (const auto& row : status.sessions) {
+    sessions.push_back({{"session_id", "oqto-" + row.session.text()},
+                        {"account", row.account},
+                        {"workspace_id", row.workspace.text()},
+                        {"profile", profile_name(row.profile)},
+                        {"health", health_name(row.health)},
+                        {"pid", row.pid},
+                        {"started_at", row.started_at_ms},
+                        {"model_calls", row.calls},
+                        {"tokens_in", row.tokens_in},
+                        {"tokens_out", row.tokens_out}});
+  }
+  const auto missing = not_ready(status);
+  return dump({{"ready", missing.empty()},
+               {"not_ready", missing},
+               {"processes", std::move(processes)},
+               {"tenants", std::move(tenants)},
+               {"sessions", std::move(sessions)}});
+}
+
+std::string setup_link_json(const SetupLink& link, const std::string& url) {
+  Json json = {{"setup_required", link.token.has_value()}};
+  if (link.token) json["url"] = url;
+  return dump(json);
+}
+
+std::string invite_json(const MadeInvite& invite, const std::string& url) {
+  return dump({{"url", url},
+               {"code", invite.code},
+               {"role", invite.role},
+               {"expires_at", invite.expires_at}});
+}
+
+std::string accounts_json(const std::vector<AccountRow>& accounts) {
+  Json list = Json::array();
+  for (const AccountRow& row : accounts) {
+    const Json last_login = row.last_login_at == 0 ? Json(nullptr) : Json(row.last_login_at);
+    list.push_back({{"id", row.id},
+                    {"username", row.username},
+                    {"role", row.role},
+                    {"created_at", row.created_at},
+                    {"last_login_at", last_login},
+                    {"disabled", row.disabled}});
+  }
+  return dump({{"accounts", std::move(list)}});
+}
+
+std::string revoked_json(std::uint64_t revoked) { return dump({{"revoked", revoked}}); }
+
+}  // namespace oqto::cli

@@ -1,0 +1,53 @@
+// JSON for --json and for what accounts answers; the JSON library stays behind json.cc.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/host.h"
+
+namespace oqto::cli {
+
+struct SetupLink {
+  std::optional<std::string> token;  // none: the host is set up already
+};
+struct MadeInvite {
+  std::string code;
+  std::string role;
+  std::uint64_t expires_at = 0;  // unix milliseconds
+};
+struct AccountRow {
+  std::uint32_t id = 0;
+  std::string username;
+  std::string role;
+  std::uint64_t created_at = 0;
+  std::uint64_t last_login_at = 0;  // 0: never
+  bool disabled = false;
+};
+struct AccountPage {
+  std::vector<AccountRow> accounts;
+  std::uint32_t next_after = 0;  // 0: that was all
+};
+
+Outcome<SetupLink> read_setup_link(const std::string& json);
+Outcome<MadeInvite> read_invite(const std::string& json);
+Outcome<AccountPage> read_accounts(const std::string& json);
+Outcome<std::uint64_t> read_revoked(const std::string& json);
+std::string read_error(const std::string& json);
+
+std::string invite_body(std::string_view role, std::uint64_t expires_hours);
+std::string username_body(const std::string& username);
+std::string disable_body(const std::string& username, bool disabled);
+std::string page_body(std::uint32_t after);
+
+std::string status_json(const HostStatus& status);
+std::string setup_link_json(const SetupLink& link, const std::string& url);
+std::string invite_json(const MadeInvite& invite, const std::string& url);
+std::string accounts_json(const std::vector<AccountRow>& accounts);
+std::string revoked_json(std::uint64_t revoked);
+
+std::string_view health_name(ipc::Health health);
+std::string_view profile_name(ipc::Profile profile);
+
+}  // namespace oqto::cli

@@ -1,0 +1,381 @@
+// The real oqtoctl against a guard that the test plays, on a socket in a directory of its own.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <thread>
+
+#include "base/sys.h"
+#include "ipc/channel.h"
+
+namespace oqto::cli {
+namespace {
+
+constexpr int kAnswerMs = 20'000;
+
+struct Ran {
+  int status = -1;
+  std::string out, err;
+};
+
+Ran oqtoctl(std::vector<std::string> arguments, const std::string& zone = "UTC") {
+  int out[2];
+  int err[2];
+  EXPECT_EQ(::pipe2(out, O_CLOEXEC), 0);
+  EXPECT_EQ(::pipe2(err, O_CLOEXEC), 0);
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    (void)::dup2(out[1], STDOUT_FILENO);
+    (void)::dup2(err[1], STDERR_FILENO);
+    ::setenv("TZ", zone.c_str(), 1);
+    ::unsetenv("OQTO_STATE");
+    std::vector<char*> argv{const_cast<char*>("oqtoctl")};
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    ::execv(OQTOCTL_BIN, argv.data());
+    ::_exit(127);
+  }
+  ::close(out[1]);
+  ::close(err[1]);
+  const Fd out_end = Fd::adopt(out[0]);
+  const Fd err_end = Fd::adopt(err[0]);
+  Ran ran;
+  ran.out = sys::read_all(out_end, 1 << 20).value_or("");
+  ran.err = sys::read_all(err_end, 1 << 20).value_or("");
+  int status = 0;
+  EXPECT_EQ(::waitpid(pid, &status, 0), pid);
+  ran.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return ran;
+}
+
+// Accepts connections one by one and lets `serve` answer each request.
+class FakeGuard {
+ public:
+  using Serve = std::function<void(ipc::Channel&, const ipc::CtlRequest&)>;
+
+  FakeGuard() {
+    std::string name = (std::filesystem::temp_directory_path() / "oqtoctl-XXXXXX").string();
+    dir_ = ::mkdtemp(name.data());
+  }
+  ~FakeGuard() {
+    stop_ = true;
+    if (thread_.joinable()) thread_.join();
+    std::filesystem::remove_all(dir_);
+  }
+  [[nodiscard]] std::string state() const { return dir_.string(); }
+
+  void listen(Serve serve) {
+    listener_ = Fd::adopt(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strcpy(address.sun_path, (state() + "/control.sock").c_str());
+    ASSERT_EQ(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    ASSERT_EQ(::listen(listener_.get(), 8), 0);
+    thread_ = std::thread([this, serve = std::move(serve)] {
+      while (!stop_) {
+        Fd fd = Fd::adopt(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+        if (!fd) {
+          ::usleep(5000);
+          continue;
+        }
+        ipc::Channel channel(std::move(fd));
+        for (;;) {
+          const auto received = channel.wait(kAnswerMs);
+          const auto request = received ? received->as<ipc::CtlRequest>()
+                                        : Result<ipc::CtlRequest>(fail(Errc::unavailable, ""));
+          if (!request) break;
+          serve(channel, *request);
+        }
+      }
+    });
+  }
+
+ private:
+  std::filesystem::path dir_;
+  Fd listener_;
+  std::thread thread_;
+  std::atomic<bool> stop_ = false;
+};
+
+ipc::CtlProcess process(ipc::Process which, ipc::Health health = ipc::Health::ready) {
+  ipc::CtlProcess row;
+  row.process = which;
+  row.health = health;
+  row.pid = 4711;
+  row.uid = 900;
+  row.started_at_ms = 1'772'357'400'000;  // 2026-03-01T09:30:00Z
+  return row;
+}
+
+void send_core(ipc::Channel& channel, ipc::Health gateway = ipc::Health::ready) {
+  for (const auto which : {ipc::Process::guard, ipc::Process::auditd, ipc::Process::audit_signer,
+                           ipc::Process::accounts, ipc::Process::relay}) {
+    ASSERT_TRUE(channel.send(process(which)));
+  }
+  ASSERT_TRUE(channel.send(process(ipc::Process::gateway, gateway)));
+}
+
+// Plays accounts: hands out one end, checks what is asked, and answers.
+void serve_accounts(ipc::Channel& guard, ipc::AdminVerb verb, const std::string& body,
+                    const std::string& answer, std::uint8_t ok = 1) {
+  auto pair = sys::seqpacket_pair();
+  ASSERT_TRUE(pair);
+  ASSERT_TRUE(guard.send(ipc::CtlAccounts{}, pair->second));
+  pair->second.reset();
+  ipc::Channel accounts(std::move(pair->first));
+  const auto received = accounts.wait(kAnswerMs);
+  ASSERT_TRUE(received);
+  const auto call = received->as<ipc::AdminCall>();
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->verb, verb);
+  EXPECT_EQ(call->body.value, body);
+  ASSERT_TRUE(accounts.send(ipc::AdminReply{.ok = ok, .body = {answer}}));
+}
+
+TEST(Status, ShowsProcessesTenantsAndSessionsInColumns) {
+  FakeGuard guard;
+  guard.listen([](ipc::Channel& channel, const ipc::CtlRequest& request) {
+    EXPECT_EQ(request.verb, ipc::CtlVerb::status);
+    send_core(channel);
+    ipc::CtlTenant tenant;
+    tenant.account = 7;
+    tenant.username = "ann\x1b[2J";
+    (void)channel.send(tenant);
+    ipc::CtlSession session;
+    session.account = 7;
+    session.session = *Uuid::parse("11111111-2222-4333-8444-555555555555");
+    session.health = ipc::Health::ready;
+    (void)channel.send(session);
+    (void)channel.send(ipc::CtlEnd{.ok = 1, .why = ""});
+  });
+  const Ran ran = oqtoctl({"status", "--state", guard.state()}, "XST-1");
+  EXPECT_EQ(ran.status, 0) << ran.err;
+  EXPECT_NE(ran.out.find("PROCESS   ACCOUNT  HEALTH  PID   UID  RESTARTS  SINCE\n"
+                         "guard     -        ready   4711  900  0         "
+                         "2026-03-01T10:30:00+01:00\n"), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("ann?[2J"), std::string::npos) << "a name must not steer the terminal";
+  EXPECT_NE(ran.out.find("oqto-11111111-2222-4333-8444-555555555555  7"), std::string::npos);
+  EXPECT_NE(ran.out.find("The host is ready."), std::string::npos);
+
+  const Ran json = oqtoctl({"status", "--json", "--state=" + guard.state()});
+  EXPECT_EQ(json.status, 0);
+  EXPECT_NE(json.out.find("\"ready\": true"), std::string::npos);
+  EXPECT_NE(json.out.find("\"session_id\": \"oqto-11111111-2222-4333-8444-555555555555\""),
+            std::string::npos);
+}
+
+TEST(Status, SaysWhatIsNotReadyAndExitsOne) {
+  FakeGuard guard;
+  guard.listen([](ipc::Channel& channel, const ipc::CtlRequest&) {
+    send_core(channel, ipc::Health::restarting);
+    (void)channel.send(ipc::CtlEnd{.ok = 1, .why = ""});
+  });
+  const Ran ran = oqtoctl({"status", "--state", guard.state()});
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_NE(ran.out.find("Not ready: gateway."), std::string::npos) << ran.out;
+}
+
+TEST(Status, WaitsUntilEveryCoreProcessIsReady) {
+  FakeGuard guard;
+  std::atomic<int> asked = 0;
+  guard.listen([&asked](ipc::Channel& channel, const ipc::CtlRequest&) {
+    if (++asked > 1) send_core(channel, asked > 2 ? ipc::Health::ready : ipc::Health::starting);
+    (void)channel.send(ipc::CtlEnd{.ok = 1, .why = ""});
+  });
+  const Ran ran = oqtoctl({"status", "--wait", "30", "--state", guard.state()});
+  EXPECT_EQ(ran.status, 0) << ran.out << ran.err;
+  EXPECT_EQ(asked, 3);
+}
+
+TEST(Status, WithoutAHostSaysHowToStartOne) {
+  FakeGuard guard;  // does not listen
+  for (const std::string& state : {guard.state(), std::string("/nonexistent/state")}) {
+    const Ran ran = oqtoctl({"status", "--state", state});
+    EXPECT_EQ(ran.status, 1);
+    EXPECT_EQ(ran.out, "");
+    EXPECT_NE(ran.err.find("no host is running in " + state + ": start it with `./run --state"),
+              std::string::npos) << ran.err;
+  }
+}
+
+TEST(Status, GuardThatHangsUpIsAClearError) {
+  FakeGuard guard;
+  guard.listen([](ipc::Channel& channel, const ipc::CtlRequest&) { channel = ipc::Channel(); });
+  const Ran ran = oqtoctl({"status", "--state", guard.state()});
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_NE(ran.err.find("closed the connection"), std::string::npos) << ran.err;
+}
+
+TEST(Status, MalformedAnswerIsAClearError) {
+  FakeGuard guard;
+  guard.listen([](ipc::Channel& channel, const ipc::CtlRequest&) {
+    (void)channel.send(ipc::LookupToken{});
+  });
+  const Ran ran = oqtoctl({"status", "--state", guard.state()});
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_NE(ran.err.find("malformed"), std::string::npos) << ran.err;
+}
+
+TEST(SetupLink, IsOneLineWithTheAddressOfTheHost) {
+  FakeGuard guard;
+  guard.listen([](ipc::Channel& channel, const ipc::CtlRequest& request) {
+    EXPECT_EQ(request.verb, ipc::CtlVerb::accounts);
+    serve_accounts(channel, ipc::AdminVerb::setup_link, "{}",
+                   R"({"setup_required":true,"token":"TOKEN"})");
+  });
+  EXPECT_EQ(oqtoctl({"setup-link", "--state", guard.state()}).out,
+            "https://localhost:8443/#setup=TOKEN\n");
+  std::ofstream(guard.state() + "/url") << "https://localhost:9443/\n";
+  EXPECT_EQ(oqtoctl({"setup-link", "--state", guard.state()}).out,
+            "https://localhost:9443/#setup=TOKEN\n");
+  const Ran ran = oqtoctl({"setup-link", "--json", "--url", "https://oqto.example", "--state",
+                           guard.state()});
+  EXPECT_NE(ran.out.find("\"url\": \"https://oqto.example/#setup=TOKEN\""), std::string::npos);
+  EXPECT_EQ(oqtoctl({"setup-link", "--url", "javascript:x", "--state", guard.state()}).status, 1);
+}
+
+TEST(SetupLink, OfAHostThatIsSetUpIsAClearError) {
+  FakeGuard guard;
+  guard.listen([](ipc::Channel& channel, const ipc::CtlRequest&) {
+    serve_accounts(channel, ipc::AdminVerb::setup_link, "{}", R"({"setup_required":false})");
+  });
+  const Ran ran = oqtoctl({"setup-link", "--state", guard.state()});
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_EQ(ran.out, "");
+  EXPECT_NE(ran.err.find("set up already: sign in at https://localhost:8443/"), std::string::npos);
+  EXPECT_EQ(oqtoctl({"setup-link", "--json", "--state", guard.state()}).status, 0);
+}
+
+TEST(Invite, SendsRoleAndHoursAndPrintsTheLink) {
+  FakeGuard guard;
+  guard.listen([](ipc::Channel& channel, const ipc::CtlRequest&) {
+    serve_accounts(channel, ipc::AdminVerb::create_invite, R"({"role":"admin","expires_hours":48})",
+                   R"({"id":1,"code":"CODE","role":"admin","expires_at":1772357400000})");
+  });
+  const Ran ran = oqtoctl({"invite", "--role", "admin", "--expires", "2d", "--state",
+                           guard.state()});
+  EXPECT_EQ(ran.status, 0) << ran.err;
+  EXPECT_EQ(ran.out, "https://localhost:8443/#invite=CODE\n"
+                     "For one new account (admin), until 2026-03-01T09:30:00+00:00.\n");
+}
+
+TEST(Accounts, ListReadsEveryPage) {
+  FakeGuard guard;
+  guard.listen([](ipc::Channel& channel, const ipc::CtlRequest&) {
+    auto pair = sys::seqpacket_pair();
+    ASSERT_TRUE(channel.send(ipc::CtlAccounts{}, pair->second));
+    ipc::Channel accounts(std::move(pair->first));
+    for (const auto& [ask, answer] : std::vector<std::pair<std::string, std::string>>{
+             {R"({"after":0})",
+              R"({"accounts":[{"id":1,"username":"root","role":"admin","created_at":1772357400000,
+                  "disabled":false}],"next_after":1})"},
+             {R"({"after":1})",
+              R"({"accounts":[{"id":2,"username":"ann","role":"user","created_at":1772357400000,
+                  "last_login_at":1772357400000,"disabled":true}]})"}}) {
+      const auto received = accounts.wait(kAnswerMs);
+      ASSERT_TRUE(received);
+      EXPECT_EQ(received->as<ipc::AdminCall>()->body.value, ask);
+      ASSERT_TRUE(accounts.send(ipc::AdminReply{.ok = 1, .body = {answer}}));
+    }
+  });
+  const Ran ran = oqtoctl({"accounts", "--state", guard.state()});
+  EXPECT_EQ(ran.status, 0) << ran.err;
+  EXPECT_EQ(ran.out, "ID  USERNAME  ROLE   STATE     CREATED                    LAST LOGIN\n"
+                     "1   root      admin  active    2026-03-01T09:30:00+00:00  -\n"
+                     "2   ann       user   disabled  2026-03-01T09:30:00+00:00  "
+                     "2026-03-01T09:30:00+00:00\n");
+}
+
+TEST(Accounts, DisableSendsTheNameAsDataAndShowsTheRefusal) {
+  FakeGuard guard;
+  guard.listen([](ipc::Channel& channel, const ipc::CtlRequest&) {
+    serve_accounts(channel, ipc::AdminVerb::disable, R"({"username":"a\"b","disabled":true})",
+                   R"({"error":"there is no account of that name"})", 0);
+  });
+  const Ran ran = oqtoctl({"accounts", "disable", "a\"b", "--state", guard.state()});
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_EQ(ran.err, "oqtoctl: there is no account of that name\n");
+}
+
+TEST(Accounts, GarbledAnswerIsAClearError) {
+  FakeGuard guard;
+  guard.listen([](ipc::Channel& channel, const ipc::CtlRequest&) {
+    serve_accounts(channel, ipc::AdminVerb::list_accounts, R"({"after":0})", R"({"accounts":[7]})");
+  });
+  const Ran ran = oqtoctl({"accounts", "list", "--state", guard.state()});
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_NE(ran.err.find("cannot be read"), std::string::npos) << ran.err;
+}
+
+TEST(Kill, NamesTheSessionAndTheTenant) {
+  FakeGuard guard;
+  guard.listen([](ipc::Channel& channel, const ipc::CtlRequest& request) {
+    if (request.verb == ipc::CtlVerb::accounts) {
+      return serve_accounts(channel, ipc::AdminVerb::list_accounts, R"({"after":0})",
+                            R"({"accounts":[{"id":7,"username":"ann","role":"user",
+                                "created_at":1,"disabled":false}]})");
+    }
+    const bool session = request.verb == ipc::CtlVerb::kill_session &&
+                         request.session.text() == "11111111-2222-4333-8444-555555555555";
+    const bool tenant = request.verb == ipc::CtlVerb::kill_tenant && request.account == 7;
+    (void)channel.send(session || tenant ? ipc::CtlEnd{.ok = 1, .why = ""}
+                                         : ipc::CtlEnd{.ok = 0, .why = "there is no such session"});
+  });
+  const std::string id = "oqto-11111111-2222-4333-8444-555555555555";
+  EXPECT_EQ(oqtoctl({"sessions", "kill", id, "--state", guard.state()}).status, 0);
+  EXPECT_EQ(oqtoctl({"tenants", "kill", "7", "--state", guard.state()}).status, 0);
+  EXPECT_EQ(oqtoctl({"tenants", "kill", "ann", "--state", guard.state()}).status, 0);
+  EXPECT_EQ(oqtoctl({"tenants", "kill", "bob", "--state", guard.state()}).status, 1);
+  const std::string other = "oqto-11111111-2222-4333-8444-555555555556";
+  EXPECT_EQ(oqtoctl({"sessions", "kill", other, "--state", guard.state()}).err,
+            "oqtoctl: there is no such session\n");
+  EXPECT_EQ(oqtoctl({"sessions", "kill", "../x", "--state", guard.state()}).status, 1);
+}
+
+TEST(Usage, WrongOnesExitTwoWithOneLine) {
+  for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{
+           {}, {"frobnicate"}, {"status", "--frobnicate"}, {"status", "now"}, {"status", "--wait"},
+           {"status", "--wait", "soon"}, {"status", "--role", "admin"}, {"invite", "--role", "god"},
+           {"invite", "--expires", "31d"}, {"invite", "--expires", "0h"}, {"accounts", "disable"},
+           {"accounts", "delete", "ann"}, {"sessions"}, {"tenants", "kill"}, {"completion", "csh"},
+           {"status", "--json=yes"}}) {
+    const Ran ran = oqtoctl(wrong);
+    EXPECT_EQ(ran.status, 2);
+    EXPECT_EQ(ran.out, "");
+    EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
+  }
+}
+
+TEST(Usage, EveryCommandHasHelp) {
+  EXPECT_EQ(oqtoctl({"--help"}).status, 0);
+  for (const char* command : {"status", "setup-link", "invite", "accounts", "sessions", "tenants",
+                              "completion"}) {
+    const Ran ran = oqtoctl({command, "--help"});
+    EXPECT_EQ(ran.status, 0);
+    EXPECT_TRUE(ran.out.starts_with(std::string("usage: oqtoctl ") + command)) << ran.out;
+  }
+}
+
+TEST(Completion, IsAScriptThatBashRuns) {
+  const Ran script = oqtoctl({"completion", "bash"});
+  EXPECT_EQ(script.status, 0);
+  FakeGuard dir;
+  const std::string file = dir.state() + "/completion";
+  std::ofstream(file) << script.out
+                      << "COMP_WORDS=(oqtoctl se); COMP_CWORD=1; _oqtoctl\n"
+                      << "echo \"${COMPREPLY[@]}\"\n"
+                      << "COMP_WORDS=(oqtoctl invite --r); COMP_CWORD=2; _oqtoctl\n"
+                      << "[ \"${COMPREPLY[*]}\" = --role ]\n";
+  EXPECT_EQ(std::system(("test \"$(bash " + file + ")\" = 'setup-link sessions'").c_str()), 0);
+}
+
+}  // namespace
+}  // namespace oqto::cli

@@ -1,0 +1,129 @@
+// oqto-init: PID 1 of a session. It finishes the sandbox that bubblewrap began, hands the exec
+// listener out, and then starts, signals and reaps programs for the runner. It has the agent's uid,
+// so everything that keeps the agent off it is here: not dumpable, /proc read-only, filters.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "sandbox/explain.h"
+#include "sandbox/init_confine.h"
+#include "sandbox/init_programs.h"
+
+namespace {
+
+using namespace oqto;
+using namespace oqto::sandbox;
+
+constexpr int kPlanTimeoutMs = 10'000;
+
+// bubblewrap's stderr goes to the launcher, which has read enough of it by now.
+Status detach_stdio() {
+  const Fd null = TRY(sys::open_file("/dev/null", O_RDWR));
+  for (int number = 0; number <= 2; ++number) {
+    if (::dup2(null.get(), number) < 0) return fail_errno("dup2");
+  }
+  return {};
+}
+
+struct Confined {
+  InitPlan plan;
+  ipc::Loop loop;
+  Fd signals;
+};
+
+// Everything up to and including the second filter; `launcher` is told nothing yet but the
+// listener.
+Result<Confined> confine(ipc::Channel& launcher, int& landlock_abi) {
+  const auto received = TRY(launcher.wait(kPlanTimeoutMs));
+  const InitPlan plan = TRY(received.as<InitPlan>());
+  TRY(verify_mounts(plan));
+  ipc::Loop loop = TRY(ipc::Loop::create());
+  Fd signals = TRY(ipc::signal_fd({SIGCHLD}));
+  TRY(detach_stdio());
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno("prctl(NO_NEW_PRIVS)");
+  landlock_abi = TRY(restrict_files(plan.run_own_programs != 0));
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return fail_errno("prctl(DUMPABLE)");
+  {
+    const Fd listener = TRY(load_argument_filter());
+    TRY(launcher.send(ipc::ExecListener{}, listener));
+  }
+  TRY(load_call_filter(plan.run_own_programs != 0));
+  return Confined{plan, std::move(loop), std::move(signals)};
+}
+
+struct Runner final : ipc::Watcher {
+  ipc::Channel channel;
+  Programs* programs = nullptr;
+  Status status;
+  void on_ready(std::uint32_t) override {
+    while (status) {
+      const auto received = channel.receive();
+      if (!received && received.error().code == Errc::limit) return;
+      status = received ? programs->on_message(*received) : std::unexpected(received.error());
+    }
+  }
+};
+
+struct Children final : ipc::Watcher {
+  Fd signals;
+  Programs* programs = nullptr;
+  Status status;
+  void on_ready(std::uint32_t) override {
+    char records[1024];
+    while (::read(signals.get(), records, sizeof records) > 0) {
+    }
+    status = programs->reap();
+  }
+};
+
+// Until the runner's end closes or it breaks the protocol. When PID 1 ends, so does everything.
+Status serve(Confined confined) {
+  Runner runner;
+  runner.channel = ipc::Channel(Fd::adopt(kInitControlFd));
+  Programs programs(confined.loop, runner.channel, confined.plan.has_compile_cache != 0);
+  Children children;
+  children.signals = std::move(confined.signals);
+  runner.programs = children.programs = &programs;
+  TRY(confined.loop.watch(runner.channel.fd(), runner));
+  TRY(confined.loop.watch(children.signals, children));
+  while (runner.status && children.status) TRY(confined.loop.run_once(-1));
+  return runner.status ? children.status : runner.status;
+}
+
+}  // namespace
+
+int main() {
+  // --- inside bubblewrap, nothing untrusted has run ---
+  log::set_process_name("oqto-init");
+  if (::getpid() != 1) {
+    log::error("oqto-init is PID 1 of a session and is started by oqto-launch");
+    return 2;
+  }
+  if (const Status closed = sys::close_from(kInitControlFd + 1); !closed) {
+    return log::exit_status(closed);
+  }
+  if (const Status adopted = sys::adopt_inherited(kInitLaunchFd, 2); !adopted) {
+    return log::exit_status(adopted);
+  }
+  ::umask(022);
+
+  // --- Landlock, not dumpable, listener handed out, both filters ---
+  Result<Confined> confined = fail(Errc::unavailable, "");
+  {
+    ipc::Channel launcher(Fd::adopt(kInitLaunchFd));
+    int landlock_abi = 0;
+    confined = confine(launcher, landlock_abi);
+    if (!confined) {
+      (void)launcher.send(ipc::InitFailed{ipc::Text<256>(explain(confined.error()))});
+      return 1;
+    }
+    if (!launcher.send(ipc::InitReady{static_cast<std::uint32_t>(landlock_abi)})) return 1;
+  }
+
+  // --- sealed: programs of the agent run from here on ---
+  return serve(std::move(*confined)) ? 0 : 1;
+}

@@ -1,0 +1,56 @@
+// The programs of one session: started on the runner's request, signalled, reaped. Nothing here
+// waits: an exec that is held up by the monitor holds up that program alone.
+#pragma once
+#include <sys/types.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "ipc/channel.h"
+#include "ipc/loop.h"
+
+namespace oqto::sandbox {
+
+constexpr std::size_t kMaxPrograms = 64;  // running, and waiting with their descriptors
+
+class Programs {
+ public:
+  Programs(ipc::Loop& loop, ipc::Channel& runner, bool has_compile_cache)
+      : loop_(loop), runner_(runner), has_compile_cache_(has_compile_cache) {}
+
+  // One message of the runner. An error ends the session: the runner broke the protocol.
+  Status on_message(const ipc::Received& received);
+
+  // After SIGCHLD: reaps everything, orphans of others included.
+  Status reap();
+
+ private:
+  struct Program final : ipc::Watcher {
+    Program(Programs& owner, std::uint32_t chosen) : programs(owner), number(chosen) {}
+    void on_ready(std::uint32_t) override { programs.exec_decided(*this); }
+
+    Programs& programs;
+    std::uint32_t number;
+    pid_t pid = -1;
+    Fd exec_result;  // closes on exec; until then it may bring an errno
+    Fd in_out, err;
+  };
+
+  Status give_stdio(const ipc::Received& received);
+  Status start(const ipc::StartProgram& wanted);
+  Status signal(const ipc::SignalProgram& wanted);
+  Result<Program*> slot(std::uint32_t number);
+  void exec_decided(Program& program);
+  void forget(std::uint32_t number);
+  template <class Message>
+  void tell(const Message& message);
+
+  ipc::Loop& loop_;
+  ipc::Channel& runner_;
+  bool has_compile_cache_;
+  std::map<std::uint32_t, Program> programs_;
+  Status told_;  // the first failure to tell the runner something
+};
+
+}  // namespace oqto::sandbox

@@ -1,0 +1,190 @@
+// The wire's vocabulary, exactly as docs/protocol.md spells it. Times are unix milliseconds.
+
+export type Role = "admin" | "user" | "auditor";
+export interface User {
+  id: number;
+  username: string;
+  role: Role;
+}
+
+export interface Model {
+  id: string;
+  name: string;
+  provider: string;
+  reasoning: boolean;
+  demo?: boolean;
+}
+
+export interface Workspace {
+  id: string;
+  name: string;
+  created_at: number;
+}
+
+export type SessionState = "idle" | "working" | "stopped" | "failed" | "starting" | "waiting";
+export type Profile = "minimal" | "development" | "strict";
+
+export interface Session {
+  session_id: string;
+  title: string;
+  workspace_id: string;
+  state: SessionState;
+  profile: string;
+  provider?: string;
+  model?: string;
+  created_at: number;
+  last_activity: number;
+  message_count: number;
+  subscriber_count?: number;
+}
+
+export type Phase =
+  | "generating"
+  | "thinking"
+  | "tool_running"
+  | "compacting"
+  | "retrying"
+  | "initializing";
+
+export interface InputRequest {
+  type: "select" | "confirm" | "input";
+  request_id: string;
+  title: string;
+  options?: string[];
+  message?: string;
+  placeholder?: string;
+  timeout?: number;
+}
+
+export interface AgentState {
+  state: SessionState;
+  phase?: Phase;
+  detail?: string;
+  since: number;
+  model?: string;
+  provider?: string;
+  thinking_level?: string;
+  profile: string;
+  pending_inputs: InputRequest[];
+  seq: number;
+}
+
+export type Part =
+  | { type: "text"; id: string; text: string }
+  | { type: "thinking"; id: string; text: string }
+  | { type: "tool_call"; id: string; toolCallId: string; name: string; input: unknown; status?: string }
+  | {
+      type: "tool_result";
+      id: string;
+      toolCallId: string;
+      name?: string;
+      output: unknown;
+      isError: boolean;
+      durationMs?: number;
+    }
+  | { type: "image"; id: string; source: "base64"; data: string; mimeType: string };
+
+export type StopReason = "stop" | "length" | "tool_use" | "error" | "aborted";
+
+export interface Usage {
+  input_tokens?: number;
+  output_tokens?: number;
+}
+
+export interface Message {
+  id: string;
+  idx?: number;
+  role: "user" | "assistant" | "system" | "tool";
+  parts: Part[];
+  created_at: number;
+  client_id?: string;
+  model?: string;
+  provider?: string;
+  stop_reason?: StopReason;
+  usage?: Usage;
+  tool_call_id?: string;
+  tool_name?: string;
+  is_error?: boolean;
+}
+
+export interface Stats {
+  tokens: { input: number; output: number; total: number };
+  calls: number;
+  cost: number;
+}
+
+export interface Invite {
+  id: number | string;
+  role: Role;
+  created_at: number;
+  expires_at: number;
+  used_by: string | null;
+}
+
+interface Head {
+  session_id: string;
+  ts: number;
+  seq: number;
+}
+
+interface Streamed {
+  message_id: string;
+  content_index: number;
+}
+
+type Body =
+  | { event: "session.created"; resumed: boolean; harness: string }
+  | { event: "session.closed"; reason?: string }
+  | { event: "session.title_changed"; title: string }
+  | { event: "agent.working"; phase: Phase; detail?: string }
+  | { event: "agent.idle"; message_version?: { version: number; message_count: number } }
+  | { event: "agent.error"; error: string; recoverable: boolean; phase?: Phase }
+  | { event: "agent.input_needed"; request: InputRequest }
+  | { event: "agent.input_resolved"; request_id: string }
+  | { event: "user.message"; message: Message }
+  | { event: "stream.message_start"; message_id: string; role: string }
+  | ({ event: "stream.text_delta"; delta: string } & Streamed)
+  | ({ event: "stream.thinking_delta"; delta: string } & Streamed)
+  | ({ event: "stream.tool_call_start"; tool_call_id: string; name: string } & Streamed)
+  | ({ event: "stream.tool_call_delta"; tool_call_id: string; delta: string } & Streamed)
+  | ({
+      event: "stream.tool_call_end";
+      tool_call_id: string;
+      tool_call: { id: string; name: string; input: unknown };
+    } & Streamed)
+  | { event: "stream.message_end"; message: Message }
+  | { event: "tool.start"; tool_call_id: string; name: string; input: unknown }
+  | { event: "tool.progress"; tool_call_id: string; name: string; partial_output: unknown }
+  | {
+      event: "tool.end";
+      tool_call_id: string;
+      name: string;
+      output: unknown;
+      is_error: boolean;
+      duration_ms?: number;
+    }
+  | { event: "retry.start"; attempt: number; max_attempts: number; delay_ms: number; error: string }
+  | { event: "retry.end"; success: boolean; attempt: number; final_error?: string }
+  | { event: "compact.start"; reason: string }
+  | { event: "compact.end"; success: boolean; error?: string; summary?: string; tokens_before?: number }
+  | { event: "config.model_changed"; provider: string; model_id: string }
+  | { event: "config.thinking_level_changed"; level: string }
+  | { event: "notify"; level: "info" | "warning" | "error"; message: string }
+  | { event: "status"; key: string; text?: string }
+  | { event: "persisted"; message_count: number }
+  | { event: "stream.resync_required"; dropped_count: number; reason: string };
+
+export type AgentEvent = Head & Body;
+
+export interface Response {
+  event: "response";
+  session_id: string;
+  id: string;
+  cmd: string;
+  success: boolean;
+  data?: unknown;
+  error?: string;
+  code?: string;
+}
+
+export const SYSTEM_SESSION = "_system";

@@ -1,0 +1,139 @@
+// From an empty page to the shell, and back: who is signed in and what the address asks for.
+
+import { batch } from "@preact/signals";
+import { http, HttpError } from "../net/http";
+import type { User } from "../protocol/types";
+import { hooks, mux } from "./link";
+import { outbox } from "./outbox";
+import { createWorkspace, forgetAll, loadLists, newSession, watchPlace } from "./sessions";
+import { lastingStore, tabStore } from "./storage";
+import {
+  conversations, linkToken, listsLoaded, loginHint, messageOf, models, overlay, screen, toast, user,
+} from "./store";
+
+export async function boot(): Promise<void> {
+  hooks.connected = (who, offered) => {
+    if (offered) models.value = offered;
+    if (who) user.value = who;
+    void connected();
+  };
+  hooks.event = (event) => conversations.value.get(event.session_id)?.receive(event);
+  hooks.mayReconnect = stillSignedIn;
+  watchPlace();
+  addEventListener("hashchange", () => {
+    if (/^#(setup|invite)=/.test(location.hash)) void arrive();
+  });
+  await arrive();
+}
+
+function takeToken(kind: "setup" | "invite"): string {
+  const found = new RegExp(`^#${kind}=(.{1,256})$`).exec(location.hash);
+  if (!found) return "";
+  history.replaceState(null, "", location.pathname);
+  return decodeURIComponent(found[1]!);
+}
+
+export async function arrive(): Promise<void> {
+  screen.value = "loading";
+  let state;
+  try {
+    state = await http.authState();
+  } catch (error) {
+    loginHint.value = messageOf(error);
+    screen.value = "unreachable";
+    return;
+  }
+  const setup = takeToken("setup");
+  const invite = takeToken("invite");
+  batch(() => {
+    linkToken.value = setup || invite;
+    if (state.setup_required) {
+      screen.value = "setup";
+    } else if (invite && !state.user) {
+      screen.value = "register";
+    } else if (state.user) {
+      if (invite) toast("You are signed in already. Sign out to use the invite.");
+      enter(state.user);
+    } else {
+      loginHint.value = setup ? "This setup link was used already. Sign in with the account it made." : "";
+      screen.value = "login";
+    }
+  });
+}
+
+export function enter(who: User): void {
+  batch(() => {
+    // Another person's unsent words are not this person's.
+    const last = tabStore.get("user");
+    if (last !== null && last !== String(who.id)) {
+      tabStore.clear();
+      outbox.clear();
+    }
+    tabStore.set("user", String(who.id));
+    user.value = who;
+    loginHint.value = "";
+    linkToken.value = "";
+    screen.value = "shell";
+  });
+  mux.start();
+}
+
+let firstRun: { workspace: string; profile: string } | null = null;
+
+// After the first administrator: a workspace and a session, without another question.
+export function enterFirstTime(who: User, workspace: string, profile: string): void {
+  firstRun = { workspace, profile };
+  lastingStore.set("profile", profile);
+  enter(who);
+}
+
+async function connected(): Promise<void> {
+  for (const open of conversations.value.values()) open.unlink();
+  try {
+    const before = new Set(conversations.value.keys());
+    await loadLists();
+    for (const open of conversations.value.values()) {
+      // Those that `loadLists` has just opened are on their way already.
+      if (before.has(open.id)) void open.catchUp();
+    }
+    if (firstRun) await beFirst(firstRun);
+  } catch (error) {
+    listsLoaded.value = true;
+    toast(messageOf(error), "error");
+  }
+}
+
+async function beFirst(wish: { workspace: string; profile: string }): Promise<void> {
+  firstRun = null;
+  await createWorkspace(wish.workspace);
+  newSession(wish.profile);
+}
+
+async function stillSignedIn(): Promise<boolean> {
+  try {
+    await http.me();
+    return true;
+  } catch (error) {
+    if (!(error instanceof HttpError) || error.status !== 401) return true;
+    leave("Your sign-in has ended. Drafts are kept in this tab.");
+    return false;
+  }
+}
+
+function leave(hint: string): void {
+  mux.stop();
+  batch(() => {
+    forgetAll();
+    overlay.value = null;
+    user.value = null;
+    loginHint.value = hint;
+    screen.value = "login";
+  });
+}
+
+export async function signOut(): Promise<void> {
+  await http.logout();
+  outbox.clear();
+  tabStore.clear();
+  leave("You are signed out.");
+}

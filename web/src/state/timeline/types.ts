@@ -1,0 +1,130 @@
+// What one conversation looks like, as plain values. Everything here is immutable: an entry that did
+// not change keeps its identity, so a view can skip it.
+
+import type { InputRequest, Phase, SessionState, StopReason, Usage } from "../../protocol/types";
+
+// writing: the model still writes the arguments; waiting: not started yet; stopped: the turn ended first.
+export type ToolState = "writing" | "waiting" | "running" | "done" | "failed" | "stopped";
+
+export interface Tool {
+  id: string;
+  name: string;
+  input: unknown;
+  argsText: string;
+  state: ToolState;
+  output: string;
+  startedAt?: number;
+  durationMs?: number;
+}
+
+export type Block =
+  | { kind: "text"; index: number; text: string }
+  | { kind: "thinking"; index: number; text: string; startedAt?: number; endedAt?: number }
+  | { kind: "tool"; index: number; tool: Tool };
+
+export interface Image {
+  data: string;
+  mimeType: string;
+}
+
+export type Delivery = "sending" | "accepted" | "failed";
+
+export interface UserEntry {
+  kind: "user";
+  key: string;
+  id?: string;
+  idx?: number;
+  clientId?: string;
+  text: string;
+  images: Image[];
+  at: number;
+  delivery: Delivery;
+  error?: string;
+  code?: string;
+}
+
+export interface AssistantEntry {
+  kind: "assistant";
+  key: string;
+  idx?: number;
+  blocks: Block[];
+  at: number;
+  endedAt?: number;
+  // live: being streamed; partial: a snapshot taken while it was streamed; settled: final.
+  stage: "live" | "partial" | "settled";
+  // Of a snapshot: the last event that it contains.
+  upTo?: number;
+  model?: string;
+  provider?: string;
+  stopReason?: StopReason;
+  usage?: Usage;
+}
+
+export interface ErrorEntry {
+  kind: "error";
+  key: string;
+  text: string;
+  recoverable: boolean;
+  at: number;
+}
+
+export interface NoticeEntry {
+  kind: "notice";
+  key: string;
+  level: "info" | "warning" | "error";
+  text: string;
+  detail?: string;
+  open?: boolean;
+}
+
+export interface AskEntry {
+  kind: "ask";
+  key: string;
+  request: InputRequest;
+  at: number;
+  resolved: boolean;
+  answer?: string;
+}
+
+export type Entry = UserEntry | AssistantEntry | ErrorEntry | NoticeEntry | AskEntry;
+
+export interface Status {
+  state: SessionState;
+  phase?: Phase;
+  detail?: string;
+  since: number;
+}
+
+export interface ToolResult {
+  output: string;
+  isError: boolean;
+  durationMs?: number;
+}
+
+export interface Timeline {
+  entries: Entry[];
+  lastSeq: number;
+  // Events up to here were replayed, not live, when the subscription began.
+  replayedTo: number;
+  status: Status;
+  title?: string;
+  model?: string;
+  provider?: string;
+  thinkingLevel?: string;
+  statusLines: Record<string, string>;
+  hasEarlier: boolean;
+  loaded: boolean;
+  // Results whose calling message is on a page that is not loaded yet.
+  orphans: Record<string, ToolResult>;
+}
+
+export const emptyTimeline: Timeline = {
+  entries: [],
+  lastSeq: 0,
+  replayedTo: 0,
+  status: { state: "stopped", since: 0 },
+  statusLines: {},
+  hasEarlier: false,
+  loaded: false,
+  orphans: {},
+};

@@ -1,0 +1,28 @@
+import { useMemo } from "preact/hooks";
+import { CopyButton } from "../basics";
+import { highlight } from "./highlight";
+
+export function Highlighted({ code, language }: { code: string; language: string }) {
+  const spans = useMemo(() => highlight(code, language), [code, language]);
+  return (
+    <>
+      {spans.map((span, i) => (span.kind ? <span key={i} class={`hl-${span.kind}`}>{span.text}</span> : span.text))}
+    </>
+  );
+}
+
+// A code block. Colours come when it is complete, so that they do not flicker while it grows.
+export function CodeBlock({ code, language, growing }: { code: string; language: string; growing: boolean }) {
+  const text = code.replace(/\n$/, "");
+  return (
+    <figure class="code-block">
+      <figcaption>
+        <span>{language || "text"}</span>
+        <CopyButton text={() => text} />
+      </figcaption>
+      <pre tabIndex={0}>
+        <code>{growing ? text : <Highlighted code={text} language={language.toLowerCase()} />}</code>
+      </pre>
+    </figure>
+  );
+}

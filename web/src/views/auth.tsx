@@ -1,0 +1,221 @@
+import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
+import { http, HttpError } from "../net/http";
+import type { Profile } from "../protocol/types";
+import { arrive, enter, enterFirstTime } from "../state/app";
+import { PROFILES, profileText } from "../state/profiles";
+import { linkToken, loginHint, messageOf, screen } from "../state/store";
+import { Field, FormError } from "../ui/basics";
+import { Icon, Mark } from "../ui/icon";
+
+const USERNAME = "[a-z][a-z0-9._\\-]{1,31}";
+const PASSWORD_MIN = 12;
+
+function Page({ title, lead, children, wide }: { title: string; lead?: string; children: ComponentChildren; wide?: boolean }) {
+  return (
+    <main class={`auth ${wide ? "wide" : ""}`}>
+      <div class="auth-card">
+        <div class="auth-brand">
+          <Mark size={28} />
+          <span>Oqto</span>
+        </div>
+        <h1>{title}</h1>
+        {lead && <p class="auth-lead">{lead}</p>}
+        {children}
+      </div>
+      <p class="auth-foot">
+        <Icon name="shield" size={14} /> Coding agents, each in a sandbox of its own, on your machine.
+      </p>
+    </main>
+  );
+}
+
+// Runs one submission at a time and keeps its failure beside the form.
+function useSubmit(action: () => Promise<void>) {
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState("");
+  const submit = async (event: Event) => {
+    event.preventDefault();
+    if (busy) return;
+    setBusy(true);
+    setError("");
+    try {
+      await action();
+    } catch (failure) {
+      const wait = failure instanceof HttpError ? failure.retryAfterS : undefined;
+      setError(wait ? `${messageOf(failure)} Try again in ${Math.ceil(wait)} s.` : messageOf(failure));
+    } finally {
+      setBusy(false);
+    }
+  };
+  return { busy, error, submit };
+}
+
+function UserName({ value, set, hint }: { value: string; set: (v: string) => void; hint?: boolean }) {
+  return (
+    <Field name="username" label="User name" hint={hint && "2 to 32 of a–z, 0–9, dot, dash and underscore; a letter first."}>
+      {(id, hintId) => (
+        <input
+          id={id} name="username" data-testid="username" autocomplete="username" autocapitalize="none" spellcheck={false}
+          required pattern={hint ? USERNAME : undefined} aria-describedby={hint ? hintId : undefined} autofocus
+          value={value} onInput={(e) => set(e.currentTarget.value)}
+        />
+      )}
+    </Field>
+  );
+}
+
+function PasswordField({ value, set, fresh }: { value: string; set: (v: string) => void; fresh?: boolean }) {
+  const [shown, setShown] = useState(false);
+  const missing = PASSWORD_MIN - [...value].length;
+  const hint = !fresh
+    ? undefined
+    : value && missing > 0
+      ? `${missing} more ${missing === 1 ? "character" : "characters"} to go.`
+      : value
+        ? "Long enough."
+        : "At least 12 characters. A few unrelated words are easiest to remember.";
+  return (
+    <Field name="password" label="Password" hint={hint}>
+      {(id, hintId) => (
+        <span class="with-button">
+          <input
+            id={id} name="password" data-testid="password" type={(shown ? "text" : "password") as "password"} required
+            minLength={fresh ? PASSWORD_MIN : undefined} maxLength={256} aria-describedby={fresh ? hintId : undefined}
+            autocomplete={fresh ? "new-password" : "current-password"} value={value} onInput={(e) => set(e.currentTarget.value)}
+          />
+          <button type="button" class="quiet-button" aria-pressed={shown} onClick={() => setShown(!shown)}>
+            {shown ? "Hide" : "Show"}
+          </button>
+        </span>
+      )}
+    </Field>
+  );
+}
+
+export function Login() {
+  const [name, setName] = useState("");
+  const [password, setPassword] = useState("");
+  const { busy, error, submit } = useSubmit(async () => enter((await http.login(name, password)).user));
+  return (
+    <Page title="Sign in">
+      {loginHint.value && <p class="auth-note" role="status">{loginHint.value}</p>}
+      <form onSubmit={submit} data-testid="login-form">
+        <UserName value={name} set={setName} />
+        <PasswordField value={password} set={setPassword} />
+        <FormError text={error} />
+        <button class="primary wide-button" data-testid="login-submit" disabled={busy}>
+          {busy ? "Signing in…" : "Sign in"}
+        </button>
+      </form>
+    </Page>
+  );
+}
+
+export function Register() {
+  const [name, setName] = useState("");
+  const [password, setPassword] = useState("");
+  const { busy, error, submit } = useSubmit(async () =>
+    enter((await http.register(linkToken.value, name, password)).user),
+  );
+  return (
+    <Page title="You are invited" lead="Choose a name and a password. Your sessions, files and processes are yours alone.">
+      <form onSubmit={submit} data-testid="register-form">
+        <UserName value={name} set={setName} hint />
+        <PasswordField value={password} set={setPassword} fresh />
+        <FormError text={error} />
+        <button class="primary wide-button" data-testid="register-submit" disabled={busy}>
+          {busy ? "Creating the account…" : "Create account"}
+        </button>
+      </form>
+      <p class="auth-alt">
+        Have an account? <button class="link-button" onClick={() => (screen.value = "login")}>Sign in</button>
+      </p>
+    </Page>
+  );
+}
+
+function Step({ number, title, children }: { number: number; title: string; children: ComponentChildren }) {
+  return (
+    <fieldset class="step">
+      <legend>
+        <span class="step-number" aria-hidden="true">{number}</span>
+        {title}
+      </legend>
+      {children}
+    </fieldset>
+  );
+}
+
+export function Setup() {
+  const [token, setToken] = useState(linkToken.value);
+  const [name, setName] = useState("");
+  const [password, setPassword] = useState("");
+  const [space, setSpace] = useState("My project");
+  const [profile, setProfile] = useState<Profile>("development");
+  const { busy, error, submit } = useSubmit(async () => {
+    const { user } = await http.setup(token.trim(), name, password);
+    enterFirstTime(user, space.trim(), profile);
+  });
+  return (
+    <Page wide title="Set up Oqto" lead="Three short steps, then your agent is ready to talk.">
+      <form onSubmit={submit} data-testid="setup-form">
+        <Step number={1} title="Create the administrator">
+          {!linkToken.value && (
+            <Field name="setup-token" label="Setup token" hint="It is the end of the link that the host printed when it started.">
+              {(id, hintId) => (
+                <input
+                  id={id} name="token" data-testid="setup-token" required autocomplete="off" spellcheck={false} aria-describedby={hintId}
+                  value={token} onInput={(e) => setToken(e.currentTarget.value)}
+                />
+              )}
+            </Field>
+          )}
+          <UserName value={name} set={setName} hint />
+          <PasswordField value={password} set={setPassword} fresh />
+        </Step>
+        <Step number={2} title="Name your first workspace">
+          <Field name="workspace" label="Workspace" hint="A folder of its own that your agents work in. You can add more later.">
+            {(id, hintId) => (
+              <input
+                id={id} name="workspace" data-testid="setup-workspace" required maxLength={64} aria-describedby={hintId}
+                value={space} onInput={(e) => setSpace(e.currentTarget.value)}
+              />
+            )}
+          </Field>
+        </Step>
+        <Step number={3} title="Choose how tight the sandbox is">
+          <ProfileChoice value={profile} set={setProfile} />
+        </Step>
+        <FormError text={error} />
+        <button class="primary wide-button" data-testid="setup-submit" disabled={busy}>
+          {busy ? "Creating the account…" : "Create and open the first chat"}
+        </button>
+      </form>
+    </Page>
+  );
+}
+
+function ProfileChoice({ value, set }: { value: Profile; set: (p: Profile) => void }) {
+  return (
+    <div class="field">
+      <div class="choices">
+        {PROFILES.map((p) => (
+          <label key={p.name} class="choice">
+            <input type="radio" name="profile" value={p.name} checked={value === p.name} onChange={() => set(p.name)} />
+            {p.label}
+          </label>
+        ))}
+      </div>
+      <p class="field-hint" aria-live="polite">{profileText(value)?.gist}</p>
+    </div>
+  );
+}
+
+export function Unreachable() {
+  return (
+    <Page title="The host does not answer" lead={loginHint.value}>
+      <button class="primary wide-button" onClick={() => void arrive()}>Try again</button>
+    </Page>
+  );
+}

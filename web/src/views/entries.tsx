@@ -1,0 +1,241 @@
+// The entries of a conversation, one component per kind.
+
+import { useEffect, useMemo, useState } from "preact/hooks";
+import type { Conversation } from "../state/conversation";
+import { duration, elapsed, useNow } from "../state/clock";
+import { attempt } from "../state/sessions";
+import { overlay } from "../state/store";
+import type {
+  AskEntry, AssistantEntry, Block, ErrorEntry, Image, NoticeEntry, UserEntry,
+} from "../state/timeline/types";
+import { CopyButton } from "../ui/basics";
+import { Icon } from "../ui/icon";
+import { Markdown } from "../ui/markdown/markdown";
+import { memo } from "../ui/memo";
+import { ToolCard } from "../ui/tool/tool_card";
+
+const PICTURES = new Set(["image/png", "image/jpeg", "image/gif", "image/webp"]);
+
+// The policy allows blob: pictures only, so base64 becomes one for as long as it is shown.
+export function Picture({ image }: { image: Image }) {
+  const url = useMemo(() => {
+    if (!PICTURES.has(image.mimeType)) return "";
+    try {
+      const bytes = Uint8Array.from(atob(image.data), (c) => c.charCodeAt(0));
+      return URL.createObjectURL(new Blob([bytes], { type: image.mimeType }));
+    } catch {
+      return "";
+    }
+  }, [image.data]);
+  useEffect(() => () => URL.revokeObjectURL(url), [url]);
+  return url ? <img class="picture" src={url} alt="Picture sent with the message" /> : <span class="tag">picture</span>;
+}
+
+export const UserView = memo(function UserView({ entry, open }: { entry: UserEntry; open: Conversation }) {
+  return (
+    <article class="message user" data-testid="message-user" data-delivery={entry.delivery} aria-label="You">
+      <div class="user-box">
+        {entry.images.length > 0 && (
+          <div class="pictures">
+            {entry.images.map((image, i) => <Picture key={i} image={image} />)}
+          </div>
+        )}
+        <div class="user-text">{entry.text}</div>
+      </div>
+      {entry.delivery === "sending" && <p class="delivery">Sending…</p>}
+      {entry.delivery === "failed" && (
+        <ErrorCard title="This message was not accepted" text={entry.error ?? ""}>
+          <button type="button" class="secondary small" data-testid="error-retry" onClick={() => open.resend(entry)}>
+            <Icon name="retry" size={14} /> Send again
+          </button>
+        </ErrorCard>
+      )}
+    </article>
+  );
+});
+
+function Thinking({ block, live }: { block: Extract<Block, { kind: "thinking" }>; live: boolean }) {
+  const [open, setOpen] = useState(false);
+  const running = live && block.endedAt === undefined;
+  const now = useNow(running && block.startedAt !== undefined);
+  const took = block.startedAt === undefined ? undefined : (running ? now : (block.endedAt ?? 0)) - block.startedAt;
+  const words = running
+    ? `Thinking${took !== undefined ? ` for ${elapsed(took)}` : ""}…`
+    : took !== undefined && took >= 950
+      ? `Thought for ${duration(took)}`
+      : "Thought for a moment";
+  return (
+    <div class={`thinking ${running ? "running" : ""}`} data-testid="thinking">
+      <button type="button" class="thinking-line" aria-expanded={open} onClick={() => setOpen(!open)}>
+        <Icon name="thought" size={14} />
+        <span>{words}</span>
+        <span class={`turn ${open ? "open" : ""}`}><Icon name="right" size={12} /></span>
+      </button>
+      {open && <div class="thinking-text">{block.text || "Its thoughts were not told."}</div>}
+    </div>
+  );
+}
+
+interface AssistantProps {
+  entry: AssistantEntry;
+  open: Conversation;
+  // The turn ended with this message: its foot and a lone failure are shown here.
+  last: boolean;
+  current: boolean;
+  explained: boolean;
+  onToggle: () => void;
+}
+
+export const AssistantView = memo(function AssistantView({ entry, open, last, current, explained, onToggle }: AssistantProps) {
+  const live = entry.stage === "live";
+  const text = entry.blocks.map((b) => (b.kind === "text" ? b.text : "")).filter(Boolean).join("\n\n");
+  return (
+    <article class="message assistant" data-testid="message-assistant" data-stage={entry.stage} aria-label="Agent">
+      {entry.blocks.map((block, i) => {
+        const key = `${block.kind}-${block.index}`;
+        if (block.kind === "text") {
+          return <Markdown key={key} text={block.text} growing={live && i === entry.blocks.length - 1} />;
+        }
+        if (block.kind === "thinking") return <Thinking key={key} block={block} live={live} />;
+        return <ToolCard key={block.tool.id} tool={block.tool} onToggle={onToggle} />;
+      })}
+      {entry.stopReason === "aborted" && last && <p class="turn-note" data-testid="aborted">Stopped by you.</p>}
+      {entry.stopReason === "length" && <p class="turn-note">The answer reached the model's length limit.</p>}
+      {entry.stopReason === "error" && last && !explained && (
+        <ErrorCard title="The model's answer broke off" text="What it had said until then is kept.">
+          {current && <RetryButton open={open} />}
+        </ErrorCard>
+      )}
+      {last && !live && text && (
+        <footer class="turn-foot">
+          <CopyButton text={() => text} />
+          {entry.model && <span>{entry.model}</span>}
+          <time dateTime={new Date(entry.at).toISOString()}>
+            {new Date(entry.endedAt ?? entry.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}
+          </time>
+        </footer>
+      )}
+    </article>
+  );
+});
+
+function RetryButton({ open }: { open: Conversation }) {
+  const last = open.lastUser();
+  if (!last) return null;
+  return (
+    <button
+      type="button"
+      class="secondary small"
+      data-testid="error-retry"
+      disabled={open.busy}
+      onClick={() => open.send(last.text, last.images)}
+    >
+      <Icon name="retry" size={14} /> Try again
+    </button>
+  );
+}
+
+export function ErrorCard({ title, text, children }: { title: string; text: string; children?: preact.ComponentChildren }) {
+  return (
+    <div class="error-card" role="alert" data-testid="error-card">
+      <Icon name="warning" />
+      <div class="error-text">
+        <strong>{title}</strong>
+        {text && <p>{text}</p>}
+      </div>
+      {children}
+    </div>
+  );
+}
+
+export const ErrorView = memo(function ErrorView({ entry, open, current }: { entry: ErrorEntry; open: Conversation; current: boolean }) {
+  return (
+    <div class="message">
+      <ErrorCard title={entry.recoverable ? "The model could not answer" : "The agent ended"} text={entry.text}>
+        {!current ? null : entry.recoverable ? (
+          <RetryButton open={open} />
+        ) : (
+          <button type="button" class="secondary small" data-testid="error-restart" onClick={() => attempt(open.start())}>
+            <Icon name="retry" size={14} /> Start it again
+          </button>
+        )}
+      </ErrorCard>
+    </div>
+  );
+});
+
+export const NoticeView = memo(function NoticeView({ entry }: { entry: NoticeEntry }) {
+  return (
+    <div class={`notice ${entry.level}`} role="status" data-testid="notice">
+      {entry.open && <span class="spinner" aria-hidden="true" />}
+      {!entry.detail && <span>{entry.text}</span>}
+      {entry.detail && (
+        <details>
+          <summary>{entry.text}</summary>
+          <div class="notice-detail">{entry.detail}</div>
+        </details>
+      )}
+    </div>
+  );
+});
+
+export const AskView = memo(function AskView({ entry, open }: { entry: AskEntry; open: Conversation }) {
+  const { request } = entry;
+  const [value, setValue] = useState("");
+  const limited = !entry.resolved && !!request.timeout;
+  const now = useNow(limited);
+  const answer = (fields: { value?: string; confirmed?: boolean; cancelled?: boolean }) =>
+    attempt(open.answer(request.request_id, fields));
+  if (entry.resolved) {
+    return (
+      <div class="notice info" data-testid="ask-card" data-resolved="true">
+        <span>{request.title} — {entry.answer ?? "no longer open"}</span>
+      </div>
+    );
+  }
+  const left = limited ? Math.max(0, entry.at + request.timeout! - now) : 0;
+  return (
+    <section class="ask-card" data-testid="ask-card" aria-label={request.title}>
+      <h2>{request.title}</h2>
+      {request.message && <p class="ask-message">{request.message}</p>}
+      {request.type === "select" && (
+        <div class="ask-options">
+          {request.options?.map((option) => (
+            <button key={option} type="button" class="secondary" onClick={() => answer({ value: option })}>{option}</button>
+          ))}
+        </div>
+      )}
+      {request.type === "input" && (
+        <form onSubmit={(e) => (e.preventDefault(), answer({ value }))}>
+          <input
+            autofocus aria-label={request.title} placeholder={request.placeholder} value={value}
+            onInput={(e) => setValue(e.currentTarget.value)}
+          />
+          <button class="primary">Answer</button>
+        </form>
+      )}
+      <div class="ask-actions">
+        {request.type === "confirm" ? (
+          <>
+            <button type="button" class="secondary" ref={focusOnce} onClick={() => answer({ confirmed: false })}>Deny</button>
+            <button type="button" class="secondary" onClick={() => answer({ confirmed: true })}>Allow</button>
+          </>
+        ) : (
+          <button type="button" class="quiet-button" onClick={() => answer({ cancelled: true })}>Dismiss</button>
+        )}
+        {limited && <span class="ask-left">closes in {elapsed(left)}</span>}
+      </div>
+    </section>
+  );
+});
+
+const focused = new WeakSet<HTMLElement>();
+
+// The careful answer gets focus when the question appears, unless someone is writing or elsewhere.
+function focusOnce(button: HTMLButtonElement | null): void {
+  if (!button || focused.has(button)) return;
+  focused.add(button);
+  const at = document.activeElement;
+  const writing = at instanceof HTMLTextAreaElement && at.value !== "";
+  if (!writing && !overlay.value) button.focus();
+}
