@@ -253,8 +253,10 @@ struct LoginRevoked {  // logout, expiry, or an administrator: live connections 
 
 enum class AdminVerb : std::uint8_t {
   setup_link,     // {} -> {"setup_required": bool, "token"?: text}
-  list_accounts,  // {} -> {"accounts": [{id, username, role, created_at, last_login_at?, disabled}]}
-  create_invite,  // {"role"?, "expires_hours"?} -> {"code", "role", "expires_at"}
+  // {"after"?: id} -> {"accounts": [{id, username, role, created_at, last_login_at?, disabled}],
+  // "next_after"?: id of the last one, if there are more}
+  list_accounts,
+  create_invite,  // {"role"?, "expires_hours"?} -> {"id", "code", "role", "expires_at"}
   list_invites,   // {} -> {"invites": [...]}
   revoke_logins,  // {"username"} -> {"revoked": n}
   disable,        // {"username", "disabled": bool} -> {}

@@ -1,0 +1,95 @@
+// The files of a log directory.
+//
+//   segment/<first index, 20 digits>   the truth: batches, each durable before it was acknowledged
+//   tile/entries/<N>, tile/<L>/<N>     derived: C2SP tlog-tiles, with partial ones as <N>.p/<W>
+//   checkpoint                         derived: the newest published C2SP checkpoint
+//   tmp/                               unfinished derived files, without meaning
+//
+// A segment is a sequence of batches. A batch is an entries frame and a note frame:
+//
+//   entries frame  ff 'O' 'E' '1' | u32 count | u64 first index | u32 body size | body | SHA-256
+//   note frame     ff 'O' 'C' '1' | u32 note size | u64 tree size | note, padded with zeros |
+//   SHA-256
+//
+// Numbers are little-endian; each SHA-256 is over its frame before it. The body is a C2SP entry
+// bundle: per entry a big-endian u16 length and the bytes. A note frame has kNoteFrame bytes, so
+// that its room is written together with the entries and cannot be lacking once the signer has
+// signed. 0xff never occurs in an entry or a note: no content can be mistaken for a frame.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace oqto::audit {
+
+constexpr std::size_t kNoteFrame = 512;
+constexpr std::size_t kMaxNote = kNoteFrame - 16 - 32;
+constexpr std::size_t kMaxBody = 16 << 20;
+constexpr std::uint64_t kMaxSegment = 64 << 20;  // then a new one begins
+constexpr std::size_t kTileWidth = 256;
+
+constexpr const char* kSegmentDir = "segment";
+constexpr const char* kTileDir = "tile";
+constexpr const char* kTmpDir = "tmp";
+constexpr const char* kCheckpointFile = "checkpoint";
+
+// --- segments ---
+
+std::string segment_name(std::uint64_t first_index);
+std::optional<std::uint64_t> parse_segment_name(std::string_view name);
+
+void append_entry(std::string& body, std::string_view entry);
+// The entries at the start of `body` while they are well-formed; `rest` is what remains.
+struct SplitBody {
+  std::vector<std::string_view> entries;
+  std::string_view rest;
+};
+SplitBody split_body(std::string_view body);
+
+std::string encode_batch(std::uint64_t first, std::uint32_t count, std::string_view body);
+std::string encode_note_frame(std::uint64_t size, std::string_view note);
+
+enum class BatchState : std::uint8_t {
+  complete,
+  end,         // nothing more
+  unfinished,  // a write was cut short: the file ends inside the batch, or has only zeros left
+  damaged,     // anything else
+};
+struct Batch {
+  BatchState state{};
+  bool has_entries = false;  // also in an unfinished or damaged batch whose entries frame is whole
+  std::uint64_t first = 0;
+  std::vector<std::string_view> entries;
+  std::string_view note;   // complete only
+  std::size_t length = 0;  // of the batch, if it is complete; of the entries frame, if it is whole
+};
+Batch read_batch(std::string_view rest);
+
+// The offset of the next whole entries frame or note frame at or after `from`, npos if none.
+std::size_t find_entries_frame(std::string_view segment, std::size_t from);
+std::size_t find_note_frame(std::string_view segment, std::size_t from);
+// A note frame by itself: where one is known to be.
+struct NoteFrame {
+  std::uint64_t size = 0;
+  std::string_view note;
+};
+std::optional<NoteFrame> read_note_frame(std::string_view rest);
+
+// What can still be read of an entries frame whose digest does not fit.
+SplitBody salvage_entries(std::string_view frame);
+
+// --- tiles ---
+
+// `tile/<level>/<index>`, or `tile/entries/<index>`; `.p/<width>` if width < kTileWidth.
+constexpr int kEntriesLevel = -1;
+std::string tile_path(int level, std::uint64_t index, std::size_t width);
+struct TileName {
+  int level = 0;
+  std::uint64_t index = 0;
+  std::size_t width = 0;
+};
+std::optional<TileName> parse_tile_path(std::string_view path);
+
+}  // namespace oqto::audit

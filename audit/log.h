@@ -1,0 +1,97 @@
+// The log as its writer has it: segments (the truth), the tree over them, the signer that has to
+// agree to every step, and the files derived from it all.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "audit/format.h"
+#include "audit/segment_file.h"
+#include "audit/tiles.h"
+#include "audit/tree.h"
+#include "ipc/audit.h"
+
+namespace oqto::audit {
+
+class Log {
+ public:
+  struct Options {
+    std::uint64_t segment_bytes = kMaxSegment;
+    int signer_timeout_ms = 5000;
+  };
+
+  // Takes the directory for this process alone and makes what is missing in it.
+  static Result<Log> open(const std::string& dir, Options options);
+
+  // Asks the signer what it signed last and brings the log to a state that agrees with it: an
+  // unfinished batch that was never acknowledged is dropped, or finished if it was signed.
+  // Errc::unavailable: the signer does not answer. Anything else, and first of all Errc::denied
+  // (the log is smaller than, or another than, what was signed): this log must not be served.
+  Status attach(ipc::Channel signer);
+  Status reattach();  // the same with the channel that is there
+
+  // Entries of the next batch are encoded with the indices from next_index() on.
+  [[nodiscard]] std::uint64_t next_index() const { return tree_.size(); }
+
+  // Durable and signed when it returns. Errc::limit (no room) and Errc::unavailable (no signer):
+  // not recorded, and nothing is until that has changed. Anything else: the process must end.
+  Status commit(std::span<const std::string> entries);
+
+  // The derived files; failures lose nothing and are tried again.
+  Status write_full_tiles() { return tiles_.write_full(dir_, kFilesPerTurn); }
+  Status publish();
+  [[nodiscard]] bool is_published() const { return published_ == tree_.size(); }
+
+  [[nodiscard]] bool is_attached() const { return attached_; }
+  [[nodiscard]] bool has_signer() const { return static_cast<bool>(signer_); }
+  struct Recovered {
+    std::uint64_t entries = 0;
+    std::uint64_t dropped_bytes = 0;
+    std::string where;  // of a failure: file and byte
+  };
+  [[nodiscard]] const Recovered& recovered() const { return recovered_; }
+
+ private:
+  struct Remembered {
+    std::uint64_t size = 0;
+    Hash root{};
+  };
+  // What a scan of the segments finds behind the size that the signer remembers.
+  struct Scan {
+    Remembered remembered;
+    Tree at_remembered;
+    std::vector<Hash> after;
+    bool lacks_note = false;  // the last batch is whole, was signed, and has no note
+  };
+  static constexpr std::size_t kFilesPerTurn = 8;
+  static constexpr std::uint64_t kProbeEveryMs = 200;
+
+  Log(Fd dir, Fd segments, Options options)
+      : dir_(std::move(dir)), segments_(std::move(segments)), options_(options) {}
+  Result<ipc::Received> ask(const ipc::SignRequest& request);
+  Result<Remembered> ask_remembered();
+  Result<std::string> sign(const Tree& old, std::span<const Hash> leaves, const Tree& now);
+  Status recover(const Remembered& remembered);
+  Status scan_segment(std::uint64_t first, bool last, Scan& scan);
+  Status scan_tail(const Batch& tail, std::string_view data, std::uint64_t offset, Scan& scan,
+                   std::uint64_t& length);
+  Status apply(const Batch& batch, Scan& scan);
+  Status agree(const Scan& scan);
+  Status make_room();
+
+  Fd dir_;
+  Fd segments_;
+  Options options_;
+  ipc::Channel signer_;
+  bool attached_ = false;
+  bool full_ = false;
+  std::uint64_t probed_at_ms_ = 0;
+  SegmentFile segment_;
+  Tree tree_;
+  Tiles tiles_;
+  std::string note_;
+  std::uint64_t published_ = ~std::uint64_t{0};
+  Recovered recovered_;
+};
+
+}  // namespace oqto::audit

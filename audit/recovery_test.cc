@@ -1,0 +1,175 @@
+// What the real auditd makes of the log that a crash, a power cut or an attacker left.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <random>
+
+#include "audit/format.h"
+#include "audit/test_host.h"
+
+namespace oqto::audit {
+namespace {
+
+using ipc::Event;
+using ipc::FieldKey;
+
+TEST(Recovery, KillingItLosesNothingThatWasAcknowledged) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  std::mt19937 random(1);  // NOLINT: the rounds are to be the same every time
+  std::vector<std::pair<std::uint64_t, std::string>> acknowledged;
+  for (int round = 0; round < 40; ++round) {
+    auto channel = host.source();
+    const int sent = 1 + static_cast<int>(random() % 60);
+    for (int i = 0; i < sent; ++i) {
+      auto append = record(Event::exec)
+                        .add(FieldKey::request_id, std::to_string(round) + "." + std::to_string(i));
+      append.request = static_cast<std::uint64_t>(i);
+      ASSERT_TRUE(channel.send(append));
+    }
+    const int awaited = static_cast<int>(random() % static_cast<unsigned>(sent + 1));
+    for (int i = 0; i < awaited; ++i) {
+      const auto answer = channel.wait(10'000);
+      ASSERT_TRUE(answer);
+      const auto appended = answer->as<ipc::AuditAppended>();
+      ASSERT_TRUE(appended);
+      acknowledged.emplace_back(appended->index, "\"request_id\":\"" + std::to_string(round) + "." +
+                                                     std::to_string(appended->request) + "\"");
+    }
+    if (random() % 2 == 0) ::usleep(static_cast<useconds_t>(random() % 3000));
+    host.kill_auditd();
+    if (round % 5 == 4) {  // the signer as well
+      host.kill_signer();
+      ASSERT_TRUE(host.start());
+    } else {
+      ASSERT_TRUE(host.start_auditd());
+    }
+  }
+  host.stop();
+  const auto entries = entries_of(host);
+  for (const auto& [index, text] : acknowledged) {
+    ASSERT_LT(index, entries.size());
+    EXPECT_TRUE(contains(entries[index], text)) << entries[index];
+  }
+  EXPECT_EQ(host.verify().status, 0) << host.verify().out;
+}
+
+std::string only_segment(const TestHost& host) {
+  return host.log_dir() + "/segment/" + files_beneath(host.log_dir() + "/segment").back();
+}
+
+TEST(Recovery, ATornTailIsDroppedWhereverItWasCut) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  host.stop();
+  // A batch that was begun but never signed, as a power cut leaves it: any part of it, or zeros.
+  for (std::size_t cut = 1; cut < 700; cut += cut < 60 ? 7 : 53) {
+    const std::string whole = read_file(only_segment(host));
+    const std::uint64_t size = entries_of(host).size();
+    std::string body;
+    append_entry(body, R"({"seq":"torn"})");
+    const std::string next = encode_batch(size, 1, body);
+    std::string torn = next.substr(0, std::min(cut, next.size()));
+    if (cut % 2 == 0) torn += std::string(100, '\0');
+    write_file(only_segment(host), whole + torn);
+    ASSERT_TRUE(host.start()) << cut;
+    ASSERT_TRUE(host.client().append(record(Event::login)));
+    host.stop();
+    const auto entries = entries_of(host);
+    ASSERT_EQ(entries.size(), size + 3);
+    EXPECT_TRUE(contains(entries[size], "never acknowledged, was dropped")) << entries[size];
+  }
+  EXPECT_EQ(host.verify().status, 0) << host.verify().out;
+}
+
+TEST(Recovery, ABatchThatWasSignedBeforeTheCrashIsFinished) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  for (const bool is_cut : {false, true}) {
+    const auto index =
+        host.client().append(record(Event::login).add(FieldKey::remote, "192.0.2.1"));
+    ASSERT_TRUE(index);
+    host.kill_auditd();
+    // The crash came after the signature and before its note was written.
+    std::string segment = read_file(only_segment(host));
+    segment.resize(segment.size() - kNoteFrame);
+    if (!is_cut) segment += std::string(kNoteFrame, '\0');
+    write_file(only_segment(host), segment);
+    ASSERT_TRUE(host.start_auditd());
+    ASSERT_TRUE(host.client().append(record(Event::logout)));
+    EXPECT_TRUE(contains(entries_of(host).at(*index), "192.0.2.1"));
+  }
+  host.stop();
+  EXPECT_EQ(host.verify().status, 0) << host.verify().out;
+}
+
+TEST(Recovery, ASignerWhoseLastSecondAPowerCutTookCatchesUpWithTheLog) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  auto client = host.client();
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(client.append(record(Event::login)));
+  host.kill_auditd();
+  host.kill_signer();
+  const std::string state = read_file(host.key_dir() + "/state");
+  ASSERT_GT(state.size(), 4096U);
+  write_file(host.key_dir() + "/state", state.substr(0, 4096));  // only what was settled is left
+  ASSERT_TRUE(host.start());
+  const auto index = host.client().append(record(Event::logout));
+  ASSERT_TRUE(index);
+  EXPECT_EQ(*index, 22U);
+  host.stop();
+  EXPECT_EQ(host.verify().status, 0) << host.verify().out;
+}
+
+TEST(Recovery, AttackARolledBackLogIsNotServed) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  ASSERT_TRUE(host.client().append(record(Event::login)));
+  host.stop();
+  TempDir backup;
+  copy_directory(host.log_dir(), backup.path() + "/log");
+  ASSERT_TRUE(host.start());
+  ASSERT_TRUE(host.client().append(record(Event::admin)));
+  host.stop();
+  copy_directory(backup.path() + "/log", host.log_dir());
+  EXPECT_FALSE(host.start());
+  EXPECT_EQ(host.auditd.wait(), 1);
+  EXPECT_EQ(entries_of(host).size(), 3U);  // and it is left as it is
+}
+
+TEST(Recovery, AttackAnEmptiedLogIsNotServed) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  host.stop();
+  ASSERT_EQ(::unlink(only_segment(host).c_str()), 0);
+  EXPECT_FALSE(host.start());
+  EXPECT_EQ(host.auditd.wait(), 1);
+}
+
+TEST(Recovery, AttackADamagedBatchInTheMiddleIsNotCutAwayAsATornTail) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  auto client = host.client();
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(client.append(record(Event::login)));
+  host.stop();
+  std::string segment = read_file(only_segment(host));
+  segment[segment.size() / 2] = static_cast<char>(segment[segment.size() / 2] ^ 1);
+  write_file(only_segment(host), segment);
+  EXPECT_FALSE(host.start());
+  EXPECT_EQ(host.auditd.wait(), 1);
+  EXPECT_EQ(read_file(only_segment(host)), segment);
+}
+
+TEST(Recovery, AttackALogOfAnotherSignerIsNotServed) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  host.stop();
+  for (const std::string& file : files_beneath(host.key_dir())) {
+    ASSERT_EQ(::unlink((host.key_dir() + "/" + file).c_str()), 0);
+  }
+  EXPECT_FALSE(host.start());
+  EXPECT_EQ(host.auditd.wait(), 1);
+}
+
+}  // namespace
+}  // namespace oqto::audit

@@ -1,0 +1,50 @@
+// What the signer never forgets: its key, and the size and root that it signed last.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "audit/note.h"
+#include "base/fd.h"
+
+namespace oqto::audit {
+
+struct SignedTree {
+  std::uint64_t size = 0;
+  Hash root{};
+  bool operator==(const SignedTree&) const = default;
+};
+
+// The file has two places. `latest` is written before every signature and survives the death of any
+// process; it counts only until the machine restarts, because the log's own last batch may not have
+// reached the disk when the power went. `settled` is made durable when the log has surely synced
+// what was signed: at the next request, at the latest kSettleMs later, and at the end.
+class SignerState {
+ public:
+  static constexpr std::uint64_t kSettleMs = 1000;
+
+  // Reads `state` in `dir`; makes it if neither it nor a key exists yet.
+  static Result<SignerState> open(const Fd& dir, bool has_key);
+
+  [[nodiscard]] const SignedTree& last() const { return latest_; }
+  Status remember(const SignedTree& tree);  // before it is signed
+  Status settle();                          // fdatasync, if there is something to settle
+  [[nodiscard]] bool is_settled() const { return settled_ == latest_; }
+
+ private:
+  explicit SignerState(Fd file) : file_(std::move(file)) {}
+  Status write_slot(std::uint64_t offset, const SignedTree& tree);
+  Status write_settled(const SignedTree& tree);
+
+  Fd file_;
+  std::string boot_id_;
+  SignedTree latest_;
+  SignedTree settled_;
+  std::uint64_t settled_at_ms_ = 0;
+};
+
+// Reads `log.key` in `dir`, or makes it. Writes `log.vkey` beside it. Errc::invalid: the key
+// belongs to another origin.
+Result<SigningKey> open_key(const Fd& dir, const std::string& origin);
+bool key_exists(const Fd& dir);
+
+}  // namespace oqto::audit

@@ -1,0 +1,55 @@
+// The gateway's channel to auditd, for many calls at a time. An intent is awaited; an outcome is
+// kept until auditd has it, over a restart of auditd too (then it may be recorded twice).
+#pragma once
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstdint>
+#include <map>
+#include <memory>
+
+#include "base/result.h"
+#include "gateway/readable.h"
+#include "ipc/audit.h"
+
+namespace oqto::gateway {
+
+constexpr int kAuditPatienceMs = 5000;
+constexpr std::size_t kMaxKeptOutcomes = 4096;
+
+class AuditLink {
+ public:
+  AuditLink(asio::io_context& io, ipc::Channel channel);
+  AuditLink(const AuditLink&) = delete;
+  AuditLink& operator=(const AuditLink&) = delete;
+
+  // The index, once the record is durable. Errc::unavailable: not recorded, do not act.
+  asio::awaitable<Result<std::uint64_t>> intent(ipc::AuditAppend record);
+  void outcome(ipc::AuditAppend record);
+
+  // auditd was restarted: those who wait are refused, kept outcomes are sent again.
+  void replace(ipc::Channel channel);
+
+ private:
+  struct Waiting {
+    explicit Waiting(asio::io_context& io) : timer(io) {}
+    asio::steady_timer timer;
+    Result<std::uint64_t> answer = fail(Errc::unavailable, "the audit log does not answer");
+  };
+
+  asio::awaitable<void> receive_from(std::shared_ptr<Readable> readable);
+  bool receive_all();
+  void handle(const ipc::Received& received);
+  void answer(std::uint64_t request, Result<std::uint64_t> with);
+  void lost();
+  void listen();
+
+  asio::io_context& io_;
+  ipc::Channel channel_;
+  std::shared_ptr<Readable> readable_;  // of the present channel
+  std::uint64_t next_request_ = 1;
+  std::map<std::uint64_t, std::shared_ptr<Waiting>> waiting_;
+  std::map<std::uint64_t, ipc::AuditAppend> outcomes_;  // not acknowledged yet
+};
+
+}  // namespace oqto::gateway

@@ -1,0 +1,76 @@
+// A Backend answers one model call: a provider over the network, or the scripted demo. The Sink is
+// the harness's side of the same call.
+#pragma once
+#include <boost/asio/awaitable.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "gateway/config.h"
+
+namespace oqto::gateway {
+
+namespace asio = boost::asio;
+
+struct AnswerHead {
+  unsigned status = 0;
+  std::vector<std::pair<std::string, std::string>> headers;  // only those that may go inward
+  bool sse = false;
+};
+
+// Each returns false when the harness is gone; then the call is given up.
+class Sink {
+ public:
+  virtual ~Sink() = default;
+  virtual asio::awaitable<bool> head(AnswerHead head) = 0;
+  virtual asio::awaitable<bool> data(std::string_view bytes) = 0;
+};
+
+// The harness's wish to stop. The backend says how, for whatever it is waiting on.
+class Abort {
+ public:
+  void request() {
+    if (std::exchange(requested_, true)) return;
+    if (act_) act_();
+  }
+  [[nodiscard]] bool requested() const { return requested_; }
+  void act_with(std::function<void()> act) { act_ = std::move(act); }
+
+ private:
+  bool requested_ = false;
+  std::function<void()> act_;
+};
+
+struct Call {
+  const Provider& provider;
+  const Model& model;
+  std::string body;
+  bool stream = false;
+  std::string query;              // as the harness sent it, from a fixed list
+  std::string anthropic_version;  // checked; may be empty
+  std::string anthropic_beta;     // checked; may be empty
+};
+
+struct Ending {
+  bool complete = false;  // the whole answer was passed on
+  std::string reason;     // otherwise: why not, for people; never with a key
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual asio::awaitable<Ending> answer(const Call& call, Sink& sink, Abort& abort) = 0;
+};
+
+// Providers over the network. Reads the certificates of `ca_file` now, so that nothing of it is
+// needed later; without a provider that uses https the file is not read.
+Result<std::unique_ptr<Backend>> make_upstream(const Config& config, const char* ca_file);
+
+// The demo, from its request to its frames: demo.h. This one plays it in time.
+std::unique_ptr<Backend> make_demo();
+
+}  // namespace oqto::gateway

@@ -1,0 +1,145 @@
+#include "gateway/gateway.h"
+
+#include <sys/socket.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "gateway/pi_files.h"
+
+namespace oqto::gateway {
+namespace {
+
+Result<int> socket_option(const Fd& socket, int option) {
+  int value = 0;
+  socklen_t size = sizeof value;
+  if (::getsockopt(socket.get(), SOL_SOCKET, option, &value, &size) != 0) {
+    return fail_errno("getsockopt");
+  }
+  return value;
+}
+
+}  // namespace
+
+Gateway::Gateway(const sandbox::Sealed& /*proof*/, asio::io_context& io, ipc::Channel guard,
+                 Shared& shared)
+    : io_(io),
+      guard_(std::move(guard)),
+      shared_(shared),
+      readable_(io, guard_.fd()),
+      models_json_(models_json(shared.config)),
+      settings_json_(settings_json(shared.config)) {}
+
+Status Gateway::run() {
+  TRY(guard_.send(ipc::Ready{}));
+  asio::co_spawn(io_, listen(), asio::detached);
+  io_.run();
+  for (const auto& [id, session] : sessions_) session->close();
+  io_.restart();
+  io_.poll();  // lets the coroutines see it and end
+  return {};
+}
+
+void Gateway::stop() { io_.stop(); }
+
+asio::awaitable<void> Gateway::listen() {
+  for (;;) {
+    const bool ready = co_await readable_.wait();
+    if (!ready || !receive_all()) break;
+  }
+  stop();
+}
+
+// False: the guard is gone, or does not speak our language.
+bool Gateway::receive_all() {
+  for (;;) {
+    auto received = guard_.receive();
+    if (!received && received.error().code == Errc::limit) return true;
+    if (!received) return false;
+    const Status handled = handle(*received);
+    if (handled) continue;
+    log::error("a message from the guard was not carried out", handled.error());
+    if (handled.error().code == Errc::bad_message) return false;
+  }
+}
+
+Status Gateway::handle(ipc::Received& received) {
+  switch (received.tag) {
+    case ipc::Tag::open_gate:
+      return open(TRY(received.as<ipc::OpenGate>()));
+    case ipc::Tag::gate_socket: {
+      const auto gate = TRY(received.as<ipc::GateSocket>());
+      return add_socket(gate, std::move(received.fd));
+    }
+    case ipc::Tag::close_gate:
+      close(TRY(received.as<ipc::CloseGate>()).session);
+      return {};
+    case ipc::Tag::wire: {
+      const auto wire = TRY(received.as<ipc::Wire>());
+      if (wire.role != ipc::WireRole::audit) return fail(Errc::bad_message, "not ours to wire");
+      shared_.audit.replace(ipc::Channel(std::move(received.fd)));
+      return {};
+    }
+    default:
+      return fail(Errc::bad_message, "a message that is not for the gateway");
+  }
+}
+
+Status Gateway::open(const ipc::OpenGate& gate) {
+  if (sessions_.contains(gate.session)) return fail(Errc::denied, "this session is open already");
+  if (sessions_.size() >= kMaxSessions) return fail(Errc::limit, "too many sessions");
+  const Fd models = TRY(sys::sealed_memfd("models.json", models_json_));
+  const Fd settings = TRY(sys::sealed_memfd("settings.json", settings_json_));
+  auto session = std::make_shared<Session>(io_, shared_, gate.session, gate.account);
+  session->report = [this](const Session& of) { report(of); };
+  sessions_.emplace(gate.session, std::move(session));
+  TRY(guard_.send(ipc::GateFile{gate.session, ipc::GateFileKind::models_json}, models));
+  return guard_.send(ipc::GateFile{gate.session, ipc::GateFileKind::settings_json}, settings);
+}
+
+Status Gateway::add_socket(const ipc::GateSocket& gate, Fd socket) {
+  const auto found = sessions_.find(gate.session);
+  if (found == sessions_.end())
+    return fail(Errc::not_found, "a socket for a session that is not open");
+  const std::shared_ptr<Session>& session = found->second;
+  const bool v4 = TRY(socket_option(socket, SO_DOMAIN)) == AF_INET;
+  const int type = TRY(socket_option(socket, SO_TYPE));
+  boost::system::error_code error;
+  if (gate.kind == ipc::GateSocketKind::model) {
+    const bool listens = TRY(socket_option(socket, SO_ACCEPTCONN)) != 0;
+    if (!v4 || type != SOCK_STREAM || !listens || session->model.is_open()) {
+      return fail(Errc::denied, "the model socket must be one listening IPv4 TCP socket");
+    }
+    session->model.assign(asio::ip::tcp::v4(), socket.get(), error);
+    if (error) return fail(Errc::io, "the model socket cannot be watched");
+    (void)socket.release();
+    asio::co_spawn(io_, serve_models(session), asio::detached);
+    return {};
+  }
+  if (!v4 || type != SOCK_DGRAM || session->dns.is_open()) {
+    return fail(Errc::denied, "the DNS socket must be one IPv4 UDP socket");
+  }
+  session->dns.assign(asio::ip::udp::v4(), socket.get(), error);
+  if (error) return fail(Errc::io, "the DNS socket cannot be watched");
+  (void)socket.release();
+  asio::co_spawn(io_, serve_dns(session), asio::detached);
+  return {};
+}
+
+void Gateway::close(const Uuid& session) {
+  const auto found = sessions_.find(session);
+  if (found == sessions_.end()) return;
+  found->second->close();
+  sessions_.erase(found);
+}
+
+// A total, so a report that finds the channel full is made up for by the next.
+void Gateway::report(const Session& session) {
+  if (!sessions_.contains(session.id)) return;
+  (void)guard_.send(ipc::GateUsage{session.id, session.calls, session.used.tokens_in,
+                                   session.used.tokens_out});
+}
+
+}  // namespace oqto::gateway

@@ -1,0 +1,42 @@
+// The guard's side: sessions come and go, each with its sockets.
+#pragma once
+#include <map>
+#include <memory>
+
+#include "gateway/session.h"
+#include "sandbox/seal.h"
+
+namespace oqto::gateway {
+
+constexpr std::size_t kMaxSessions = 4096;
+
+class Gateway {
+ public:
+  // Everything given here must outlive the gateway. Only a sealed process serves.
+  Gateway(const sandbox::Sealed& sealed, asio::io_context& io, ipc::Channel guard, Shared& shared);
+  Gateway(const Gateway&) = delete;
+  Gateway& operator=(const Gateway&) = delete;
+
+  // Announces readiness and serves until the guard is gone or stop() is called.
+  Status run();
+  void stop();
+
+ private:
+  asio::awaitable<void> listen();
+  bool receive_all();
+  Status handle(ipc::Received& received);
+  Status open(const ipc::OpenGate& gate);
+  Status add_socket(const ipc::GateSocket& gate, Fd socket);
+  void close(const Uuid& session);
+  void report(const Session& session);
+
+  asio::io_context& io_;
+  ipc::Channel guard_;
+  Shared& shared_;
+  Readable readable_;
+  std::string models_json_;
+  std::string settings_json_;
+  std::map<Uuid, std::shared_ptr<Session>> sessions_;
+};
+
+}  // namespace oqto::gateway

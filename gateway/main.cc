@@ -1,0 +1,132 @@
+// oqto-gateway: the only process with outbound network and the only one with provider keys. Started
+// by the guard with descriptors 3 (guard), 4 (auditd) and 6 (the operator's configuration).
+#include <limits.h>
+#include <netdb.h>
+#include <nss.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <cstdio>
+#include <string_view>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "gateway/gateway.h"
+#include "ipc/loop.h"
+
+namespace oqto::gateway {
+namespace {
+
+constexpr int kConfigFd = ipc::kFirstExtraFd;
+constexpr const char* kUsage =
+    "usage: oqto-gateway [--config-name NAME] [--ca-file PATH]\n"
+    "Passes the sessions' model calls on to the providers. oqto-guard starts it, with its "
+    "channels\n"
+    "on descriptors 3 and 4 and the configuration (TOML) open on 6.\n"
+    "  --config-name NAME  what error texts call the configuration (gateway.toml)\n"
+    "  --ca-file PATH      certificate authorities (/etc/ssl/certs/ca-certificates.crt)\n";
+
+struct Options {
+  const char* config_name = "gateway.toml";
+  const char* ca_file = "/etc/ssl/certs/ca-certificates.crt";
+};
+
+// The resolver's files, where there are any. resolv.conf is often a link into a directory whose
+// files come and go: then that directory.
+std::vector<std::string> resolver_files() {
+  std::vector<std::string> paths;
+  for (const char* path : {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf",
+                           "/etc/gai.conf"}) {
+    if (::access(path, R_OK) == 0) paths.emplace_back(path);
+  }
+  char real[PATH_MAX];
+  if (::realpath("/etc/resolv.conf", real) != nullptr) {
+    const std::string target(real);
+    const std::string directory = target.substr(0, target.rfind('/'));
+    if (directory.starts_with("/run/")) paths.push_back(directory);
+  }
+  return paths;
+}
+
+// Only libc's own lookups, which need no library of their own: none can be loaded once sealed.
+void prepare_resolver() {
+  (void)::__nss_configure_lookup("hosts", "files dns");
+  addrinfo* found = nullptr;
+  if (::getaddrinfo("localhost", "80", nullptr, &found) == 0) ::freeaddrinfo(found);
+}
+
+asio::awaitable<void> stop_on_signal(Readable& signals, Gateway& gateway) {
+  const bool came = co_await signals.wait();
+  if (came) gateway.stop();
+}
+
+Result<Config> read_config(const Options& options) {
+  const Fd file = Fd::adopt(kConfigFd);
+  const std::string text = TRY(sys::read_all(file, kMaxConfigBytes));
+  auto config = parse_config(text, options.config_name);
+  if (!config) {
+    log::error("the configuration is refused", {{"error", config.error()}});
+    return fail(Errc::invalid, "the configuration is refused: see the line above");
+  }
+  return *std::move(config);
+}
+
+Status run(const Options& options) {
+  // --- own uid, nothing read yet ---
+  TRY(sys::close_from(kConfigFd + 1));
+  TRY(sys::adopt_inherited(ipc::kGuardFd, kConfigFd - ipc::kGuardFd + 1));
+  ipc::Channel guard(Fd::adopt(ipc::kGuardFd));
+  ipc::Channel audit(Fd::adopt(ipc::kAuditFd));
+  const Fd signals = TRY(ipc::signal_fd({SIGTERM, SIGINT}));
+  (void)::signal(SIGPIPE, SIG_IGN);
+
+  // --- the operator's configuration and the system's certificates ---
+  const Config config = TRY(read_config(options));
+  const auto upstream = TRY(make_upstream(config, options.ca_file));
+  const auto demo = make_demo();
+  prepare_resolver();
+
+  // --- sealed: outbound TCP and the resolver's files ---
+  const auto sealed = TRY(sandbox::seal(
+      {.sets = {"io", "memory", "clock", "exit", "threads", "files-read", "accept", "memfd",
+                "outbound"},
+       .also = {},
+       .read_beneath = resolver_files(),
+       .outbound_tcp = true}));
+
+  // --- serving ---
+  asio::io_context io(1);
+  AuditLink audit_link(io, std::move(audit));
+  Shared shared{config, audit_link, *upstream, *demo};
+  Gateway gateway(sealed, io, std::move(guard), shared);
+  Readable signals_ready(io, signals);
+  asio::co_spawn(io, stop_on_signal(signals_ready, gateway), asio::detached);
+  return gateway.run();
+}
+
+}  // namespace
+}  // namespace oqto::gateway
+
+int main(int argc, char** argv) {
+  oqto::log::set_process_name("gateway");
+  oqto::gateway::Options options;
+  for (int i = 1; i < argc; i += 2) {
+    const std::string_view flag = argv[i];
+    if (flag == "--help" && argc == 2) {
+      std::fputs(oqto::gateway::kUsage, stdout);
+      return 0;
+    }
+    const bool known = flag == "--config-name" || flag == "--ca-file";
+    if (!known || i + 1 == argc) {
+      std::fputs(oqto::gateway::kUsage, stderr);
+      return 2;
+    }
+    (flag == "--ca-file" ? options.ca_file : options.config_name) = argv[i + 1];
+  }
+  return oqto::log::exit_status(oqto::gateway::run(options));
+}

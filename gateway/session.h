@@ -1,0 +1,62 @@
+// One agent session as the gateway knows it. The sockets that came for it are its identity: what
+// arrives on them is this session's, whatever it says.
+#pragma once
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/udp.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+
+#include "base/encoding.h"
+#include "gateway/audit_link.h"
+#include "gateway/backend.h"
+#include "gateway/config.h"
+#include "gateway/usage.h"
+
+namespace oqto::gateway {
+
+constexpr std::size_t kMaxConnections = 32;  // of one session
+constexpr int kMaxCalls = 8;                 // of one session at a time
+constexpr std::size_t kMaxBodyBytes = 32 * 1024 * 1024;
+constexpr std::size_t kMaxBodiesBytes = 512 * 1024 * 1024;  // of all sessions together
+
+// What all sessions share. Outlives them.
+struct Shared {
+  const Config& config;
+  AuditLink& audit;
+  Backend& upstream;
+  Backend& demo;
+  std::size_t bodies_bytes = 0;
+};
+
+struct Session {
+  Session(asio::io_context& io, Shared& all, Uuid uuid, std::uint32_t owner)
+      : shared(all), id(uuid), account(owner), model(io), dns(io) {}
+
+  Shared& shared;
+  const Uuid id;
+  const std::uint32_t account;
+  asio::ip::tcp::acceptor model;
+  asio::ip::udp::socket dns;
+  std::set<asio::ip::tcp::socket*> connections;
+  int calls_now = 0;
+  std::uint64_t calls = 0;
+  Usage used;
+  std::function<void(const Session&)> report;
+
+  // Ends everything at once; the coroutines notice and finish.
+  void close() {
+    boost::system::error_code ignored;
+    model.close(ignored);
+    dns.close(ignored);
+    for (asio::ip::tcp::socket* connection : connections) connection->close(ignored);
+  }
+};
+
+// Each runs until the session's socket is closed.
+asio::awaitable<void> serve_models(std::shared_ptr<Session> session);
+asio::awaitable<void> serve_dns(std::shared_ptr<Session> session);
+
+}  // namespace oqto::gateway

@@ -1,0 +1,23 @@
+// The count does not depend on how the stream is cut, and the texts of a request never crash.
+#include "base/result.h"
+#include "gateway/demo.h"
+#include "gateway/request.h"
+#include "gateway/usage.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace oqto::gateway;
+  if (size == 0) return 0;
+  const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
+  const std::size_t cut = data[0] % 16 + 1U;
+  for (const bool sse : {true, false}) {
+    UsageReader whole(sse);
+    UsageReader parts(sse);
+    whole.feed(text);
+    for (std::size_t at = 0; at < text.size(); at += cut) parts.feed(text.substr(at, cut));
+    CHECK(whole.usage().tokens_in == parts.usage().tokens_in);
+    CHECK(whole.usage().tokens_out == parts.usage().tokens_out);
+  }
+  (void)read_body(text);
+  (void)demo_frames(demo_answer(text), "id", size);
+  return 0;
+}

@@ -1,0 +1,132 @@
+// What a browser may say, decoded strictly: a missing field, a field of the wrong type or an over-long
+// one is an error in the answer to that command, and nothing else. Fields we do not know are ignored.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace oqto::protocol {
+
+enum class Code : std::uint8_t {
+  bad_request,
+  not_found,
+  busy,
+  unavailable,
+  refused,
+  limit,
+  not_available_yet
+};
+std::string_view code_name(Code code);
+
+struct Failure {
+  Code code{};
+  std::string error;
+};
+
+constexpr std::size_t kMaxPromptBytes = 1024 * 1024;        // the text of one prompt
+constexpr std::size_t kMaxImagesBytes = 10 * 1024 * 1024;   // base64, all images of one prompt
+constexpr std::size_t kMaxImages = 20;
+constexpr std::size_t kMaxNameCharacters = 64;
+constexpr std::uint32_t kMaxPage = 200;
+constexpr std::string_view kSystemSession = "_system";
+
+struct Image {
+  std::string data;  // base64
+  std::string media_type;
+};
+struct CreateWorkspace {
+  std::string name;
+};
+struct CreateSession {
+  std::string workspace;  // an id, or a name (`cwd`); empty: the one that the session has already
+  std::string provider;
+  std::string model;
+  std::string profile;
+};
+struct Subscribe {
+  std::uint64_t since_seq = 0;
+};
+struct SetName {
+  std::string name;
+};
+struct Prompt {  // also steer and follow_up
+  std::string message;
+  std::string client_id;
+  std::vector<Image> images;
+};
+struct InputResponse {
+  std::string request_id;
+  std::optional<std::string> value;
+  std::optional<bool> confirmed;
+  bool cancelled = false;
+};
+struct GetMessages {
+  std::optional<std::uint32_t> before_idx;
+  std::uint32_t limit = 100;
+};
+struct SetModel {
+  std::string provider;
+  std::string model_id;
+};
+struct SetThinkingLevel {
+  std::string level;
+};
+
+enum class Cmd : std::uint8_t {
+  list_workspaces,
+  create_workspace,
+  list_sessions,
+  session_create,
+  session_subscribe,
+  session_close,
+  session_delete,
+  set_session_name,
+  prompt,
+  steer,
+  follow_up,
+  abort,
+  input_response,
+  get_state,
+  get_messages,
+  get_stats,
+  get_models,
+  set_model,
+  set_thinking_level,
+  not_built,  // a known name; the answer is not_available_yet
+};
+
+struct CommandHead {
+  std::string id;  // echoed; may be empty
+  std::string session_id;
+  std::string name;
+};
+struct Command {
+  CommandHead head;
+  Cmd cmd{};
+  std::variant<std::monostate, CreateWorkspace, CreateSession, Subscribe, SetName, Prompt,
+               InputResponse, GetMessages, SetModel, SetThinkingLevel>
+      args;
+  // A read changes nothing, so its record need not be durable before it is answered.
+  [[nodiscard]] bool is_read() const;
+};
+
+struct BadFrame {  // no valid envelope
+  std::optional<std::string> id;
+  std::string error;
+};
+struct ReservedChannel {
+  std::string channel;
+  std::optional<std::string> id;
+};
+struct BadCommand {
+  CommandHead head;
+  Failure failure;
+};
+using Frame = std::variant<BadFrame, ReservedChannel, BadCommand, Command>;
+
+Frame decode_frame(std::string_view text);
+
+}  // namespace oqto::protocol

@@ -1,0 +1,107 @@
+#include "runner/audit_log.h"
+
+#include "base/log.h"
+
+namespace oqto::runner {
+
+static constexpr Error kNoAudit{Errc::unavailable, "the audit log does not accept records now", 0};
+
+AuditLog::AuditLog(Reactor& reactor)
+    : reactor_(reactor),
+      peer_(reactor, [this](ipc::Received& received) { on_message(received); },
+            [this](const Error&) { on_gone(); }) {}
+
+void AuditLog::attach(ipc::Channel channel) {
+  fail_all();  // the old auditd's answers never come
+  peer_.attach(std::move(channel));
+  send_owed();
+}
+
+void AuditLog::append(ipc::AuditAppend record, Done done) {
+  record.request = next_request_++;
+  if (waiting_.size() >= kMaxWaiting || !peer_.send(record)) {
+    reactor_.post([done = std::move(done)] { done(std::unexpected(kNoAudit)); });
+    return;
+  }
+  Waiting& entry = waiting_[record.request];
+  entry.done = std::move(done);
+  entry.timeout = reactor_.after(kTimeoutMs, [this, request = record.request] { give_up(request); });
+}
+
+void AuditLog::give_up(std::uint64_t request) {
+  const auto entry = waiting_.find(request);
+  if (entry == waiting_.end()) return;
+  // The record may still be written: the entry stays, so that its outcome is told then.
+  entry->second.given_up = true;
+  const Done done = std::move(entry->second.done);
+  log::warn("auditd did not answer in time");
+  done(std::unexpected(kNoAudit));
+}
+
+Status AuditLog::post(ipc::AuditAppend record) {
+  record.request = next_request_++;
+  if (waiting_.size() >= kMaxWaiting) return std::unexpected(kNoAudit);
+  if (!peer_.send(record)) return std::unexpected(kNoAudit);
+  waiting_[record.request] = {};
+  return {};
+}
+
+void AuditLog::outcome(std::uint64_t intent, bool success, std::string_view reason) {
+  ipc::AuditAppend record;
+  record.event = ipc::Event::command;
+  record.phase = ipc::Phase::outcome;
+  record.outcome = success ? ipc::Outcome::success : ipc::Outcome::failure;
+  record.intent = intent;
+  if (!reason.empty()) record.add(ipc::FieldKey::reason, reason);
+  owed_.push_back(std::move(record));
+  if (owed_.size() > kMaxOwed) {
+    log::error("an outcome was not recorded: auditd has been away too long");
+    owed_.pop_front();
+  }
+  send_owed();
+}
+
+void AuditLog::send_owed() {
+  while (!owed_.empty()) {
+    if (!post(owed_.front())) {
+      if (peer_ && !retry_.armed()) retry_ = reactor_.after(100, [this] { send_owed(); });
+      return;
+    }
+    owed_.pop_front();
+  }
+}
+
+void AuditLog::on_message(ipc::Received& received) {
+  std::uint64_t request = 0;
+  Result<std::uint64_t> index = std::unexpected(kNoAudit);
+  if (received.tag == ipc::Tag::audit_appended) {
+    const auto appended = received.as<ipc::AuditAppended>();
+    if (!appended) return;
+    request = appended->request;
+    index = appended->index;
+  } else if (received.tag == ipc::Tag::audit_refused) {
+    const auto refused = received.as<ipc::AuditRefused>();
+    if (!refused) return;
+    request = refused->request;
+  }
+  const auto entry = waiting_.find(request);
+  if (entry == waiting_.end()) return;
+  const Waiting waiting = std::move(entry->second);
+  waiting_.erase(entry);
+  if (waiting.given_up && index) outcome(*index, false, "recorded too late; nothing was done");
+  if (waiting.done && !waiting.given_up) waiting.done(index);
+}
+
+void AuditLog::fail_all() {
+  const auto waiting = std::exchange(waiting_, {});
+  for (const auto& [request, entry] : waiting) {
+    if (entry.done && !entry.given_up) entry.done(std::unexpected(kNoAudit));
+  }
+}
+
+void AuditLog::on_gone() {
+  log::warn("auditd is gone: commands are refused until the guard has started it again");
+  fail_all();
+}
+
+}  // namespace oqto::runner

@@ -1,0 +1,51 @@
+// Records of commands, without blocking: an act waits until its intent is durable. Without auditd,
+// or without its answer in time, nothing is done.
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+
+#include "ipc/audit.h"
+#include "runner/peer.h"
+
+namespace oqto::runner {
+
+class AuditLog {
+ public:
+  explicit AuditLog(Reactor& reactor);
+  void attach(ipc::Channel channel);
+
+  // `done` is called once, later: with the record's index when it is durable.
+  using Done = std::function<void(Result<std::uint64_t>)>;
+  void append(ipc::AuditAppend record, Done done);
+
+  // Without waiting, for reads and outcomes. Fails when auditd is gone or does not keep up.
+  Status post(ipc::AuditAppend record);
+  void outcome(std::uint64_t intent, bool success, std::string_view reason);
+
+  static constexpr std::uint64_t kTimeoutMs = 3000;
+  static constexpr std::size_t kMaxWaiting = 256;
+  static constexpr std::size_t kMaxOwed = 1024;  // outcomes kept while auditd is away
+
+ private:
+  struct Waiting {
+    Done done;
+    Timer timeout;
+    bool given_up = false;
+  };
+  void on_message(ipc::Received& received);
+  void on_gone();
+  void fail_all();
+  void give_up(std::uint64_t request);
+  void send_owed();
+
+  Reactor& reactor_;
+  Peer peer_;
+  std::map<std::uint64_t, Waiting> waiting_;
+  std::deque<ipc::AuditAppend> owed_;
+  std::uint64_t next_request_ = 1;
+  Timer retry_;
+};
+
+}  // namespace oqto::runner

@@ -1,0 +1,35 @@
+#include "runner/event_ring.h"
+
+#include <algorithm>
+
+namespace oqto::runner {
+
+EventText EventRing::add(std::string_view session_id, std::uint64_t ts,
+                         const protocol::Event& event) {
+  auto text = std::make_shared<const std::string>(
+      protocol::encode_event(session_id, ++last_seq_, ts, event));
+  bytes_ += text->size();
+  events_.push_back(text);
+  while (events_.size() > kMaxEvents || (bytes_ > kMaxBytes && events_.size() > 1)) {
+    bytes_ -= events_.front()->size();
+    events_.pop_front();
+  }
+  return text;
+}
+
+EventRing::Replay EventRing::after(std::uint64_t since) const {
+  Replay replay;
+  // A number from before a restart of the runner says nothing about these events.
+  replay.complete = since <= last_seq_ && since + 1 >= first_seq();
+  const std::uint64_t from = since > last_seq_ ? first_seq() : std::max(since + 1, first_seq());
+  const auto skip = static_cast<std::ptrdiff_t>(from - first_seq());
+  replay.events.assign(events_.begin() + skip, events_.end());
+  return replay;
+}
+
+void EventRing::forget() {
+  events_.clear();
+  bytes_ = 0;
+}
+
+}  // namespace oqto::runner

@@ -1,0 +1,123 @@
+#include "runner/pi_messages.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/sys.h"
+
+namespace oqto::runner {
+namespace {
+
+using protocol::Json;
+using protocol::Message;
+using protocol::Part;
+
+std::uint64_t count_at(const Json& object, std::string_view key) {
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, object.integer_at(key)));
+}
+
+std::uint64_t time_of(const Json& pi) {
+  const auto stamp = count_at(pi, "timestamp");
+  return stamp == 0 ? sys::now_ms() : stamp;
+}
+
+std::optional<protocol::Usage> usage_of(const Json& pi) {
+  const Json* usage = pi.find("usage");
+  if (usage == nullptr || usage->object() == nullptr) return std::nullopt;
+  protocol::Usage result{count_at(*usage, "input"), count_at(*usage, "output"),
+                         count_at(*usage, "cacheRead"), count_at(*usage, "cacheWrite"), 0};
+  const Json* cost = usage->find("cost");
+  const Json* total = cost == nullptr ? nullptr : cost->find("total");
+  if (total != nullptr) result.cost = total->number().value_or(0);
+  return result;
+}
+
+std::optional<Part> assistant_part(const Json& block) {
+  const std::string_view type = block.text_at("type");
+  Part part;
+  if (type == "text") {
+    part.type = Part::Type::text;
+    part.text = block.text_at("text");
+  } else if (type == "thinking") {
+    part.type = Part::Type::thinking;
+    part.text = block.text_at("thinking");
+  } else if (type == "toolCall") {
+    part.type = Part::Type::tool_call;
+    part.tool_call_id = block.text_at("id");
+    part.name = block.text_at("name");
+    const Json* arguments = block.find("arguments");
+    part.input = arguments == nullptr ? "{}" : arguments->dump();
+  } else if (type == "image") {
+    part.type = Part::Type::image;
+    part.data = block.text_at("data");
+    part.mime_type = block.text_at("mimeType");
+  } else {
+    return std::nullopt;
+  }
+  return part;
+}
+
+}  // namespace
+
+std::string canonical_stop_reason(std::string_view pi) {
+  if (pi == "toolUse") return "tool_use";
+  if (pi == "length" || pi == "error" || pi == "aborted") return std::string(pi);
+  return "stop";
+}
+
+std::string part_id(std::string_view message_id, std::size_t index) {
+  return std::string(message_id) + "." + std::to_string(index);
+}
+
+std::string content_text(const Json* content) {
+  if (content == nullptr) return {};
+  if (content->text() != nullptr) return *content->text();
+  std::string text;
+  if (content->array() == nullptr) return text;
+  for (const Json& block : *content->array()) {
+    const std::string_view type = block.text_at("type");
+    if (type != "text" && type != "image") continue;
+    if (!text.empty() && !text.ends_with('\n')) text += '\n';
+    if (type == "text") {
+      text += block.text_at("text");
+    } else {
+      text += "[image " + std::string(block.text_at("mimeType")) + "]";
+    }
+  }
+  return text;
+}
+
+Message assistant_message(const Json& pi, std::string id) {
+  Message message{.id = std::move(id), .role = protocol::Role::assistant, .created_at = time_of(pi)};
+  message.model = pi.text_at("model");
+  message.provider = pi.text_at("provider");
+  message.stop_reason = canonical_stop_reason(pi.text_at("stopReason"));
+  message.error = pi.text_at("errorMessage");
+  message.usage = usage_of(pi);
+  const Json* content = pi.find("content");
+  if (content == nullptr || content->array() == nullptr) return message;
+  for (std::size_t i = 0; i < content->array()->size(); ++i) {
+    auto part = assistant_part((*content->array())[i]);
+    if (!part) continue;
+    part->id = part_id(message.id, i);
+    message.parts.push_back(std::move(*part));
+  }
+  return message;
+}
+
+Message tool_message(const Json& pi, std::string id) {
+  Message message{.id = std::move(id), .role = protocol::Role::tool, .created_at = time_of(pi)};
+  message.tool_call_id = pi.text_at("toolCallId");
+  message.tool_name = pi.text_at("toolName");
+  message.is_error = pi.boolean_at("isError");
+  Part part{.type = Part::Type::tool_result, .id = part_id(message.id, 0)};
+  part.tool_call_id = message.tool_call_id;
+  part.name = message.tool_name;
+  part.text = content_text(pi.find("content"));
+  part.is_error = *message.is_error;
+  if (pi.find("durationMs") != nullptr) part.duration_ms = count_at(pi, "durationMs");
+  message.parts.push_back(std::move(part));
+  return message;
+}
+
+}  // namespace oqto::runner

@@ -1,0 +1,66 @@
+// Pi in its sandbox: started through the session's oqto-init, spoken to in lines over a socket pair.
+// Everything it says is bounded; its end is told once.
+#pragma once
+#include <deque>
+#include <functional>
+#include <string>
+
+#include "ipc/messages.h"
+#include "protocol/json.h"
+#include "runner/line_framer.h"
+#include "runner/peer.h"
+#include "runner/pi_commands.h"
+
+namespace oqto::runner {
+
+class PiProcess {
+ public:
+  struct Owner {
+    virtual ~Owner() = default;
+    virtual void on_record(const protocol::Json& record) = 0;  // a JSON object
+    virtual void on_ended(std::string why) = 0;                // the process object may be disposed of
+  };
+  PiProcess(Reactor& reactor, Owner& owner);
+
+  Status start(ipc::Channel init, const pi::Start& start);
+  // False: Pi does not read, and what waits for it has reached its bound.
+  bool send(std::string line);
+  void close_input();  // Pi saves and ends
+  void hold(bool on);  // reading stops while what was read cannot be stored
+  [[nodiscard]] bool ended() const { return ended_; }
+
+  static constexpr std::size_t kMaxLine = 16 * 1024 * 1024;
+  static constexpr std::size_t kMaxOutgoing = 24 * 1024 * 1024;
+  static constexpr std::size_t kMaxErrorLines = 50;
+  static constexpr std::size_t kMaxErrorLine = 1024;
+
+ private:
+  void on_init(ipc::Received& received);
+  void read_output();
+  void read_errors();
+  void write_some();
+  void on_line(std::string_view line);
+  void end(std::string why);
+  [[nodiscard]] std::string error_tail() const;
+
+  Reactor& reactor_;
+  Owner& owner_;
+  Peer init_;
+  Fd stdio_;
+  Fd errors_;
+  Watch stdio_watch_;
+  Watch errors_watch_;
+  LineFramer lines_;
+  LineFramer error_lines_;
+  std::deque<std::string> last_errors_;
+  std::string outgoing_;
+  std::size_t written_ = 0;
+  bool writing_ = false;
+  bool closing_ = false;
+  bool at_end_ = false;  // of its output
+  bool ended_ = false;
+  std::string exit_;  // how it ended, when oqto-init has said so
+  Timer linger_;
+};
+
+}  // namespace oqto::runner

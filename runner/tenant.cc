@@ -1,0 +1,216 @@
+// Connections, lanes, the audit rule, and what the guard says.
+#include "runner/tenant.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/sys.h"
+
+namespace oqto::runner {
+
+using protocol::Cmd;
+using protocol::Code;
+
+static constexpr const char* kNoAudit =
+    "the audit log does not accept records now; nothing was done. Try again in a moment.";
+
+Tenant::Tenant(Reactor& reactor, Fd state_dir, Registry registry, std::uint32_t account)
+    : reactor_(reactor),
+      state_dir_(std::move(state_dir)),
+      registry_(std::move(registry)),
+      account_(account),
+      guard_(reactor, *this),
+      audit_(reactor),
+      history_(make_history_client(reactor)) {
+  for (auto& [id, record] : registry_.sessions) {
+    sessions_.emplace(id, std::make_unique<Session>(*this, record, true));
+  }
+}
+
+Status Tenant::start(ipc::Channel guard, ipc::Channel audit, Fd history) {
+  audit_.attach(std::move(audit));
+  history_->attach(std::move(history));
+  learn_counts();
+  guard_.attach(std::move(guard));
+  return guard_.ready();
+}
+
+// When it was last used and how long it is: the history knows, the registry does not.
+void Tenant::learn_counts() {
+  history_->list([this](Result<std::vector<ConversationSummary>> list) {
+    if (!list) {
+      counts_retry_ = reactor_.after(2000, [this] { learn_counts(); });
+      return;
+    }
+    for (const ConversationSummary& row : *list) {
+      const auto record = registry_.sessions.find(row.session_id);
+      if (record == registry_.sessions.end()) continue;
+      record->second.message_count = std::max(record->second.message_count, row.message_count);
+      record->second.last_activity = std::max(record->second.last_activity, row.updated_at);
+    }
+  });
+}
+
+// --- the guard -----------------------------------------------------------------------------------
+
+void Tenant::on_connection(ipc::Connection connection, Fd stream) {
+  if (connection.account != account_) {
+    log::error("the guard handed over a connection of another account");
+    return;
+  }
+  if (connections_.size() >= kMaxConnections || shutting_down_) {
+    log::warn("a connection was refused: too many are open");
+    return;
+  }
+  const std::uint64_t number = connection.connection;
+  connections_.insert_or_assign(number,
+                                std::make_shared<Connection>(*this, connection, std::move(stream)));
+}
+
+void Tenant::on_disconnect(std::uint64_t connection) {
+  const auto found = connections_.find(connection);
+  if (found == connections_.end()) return;
+  reactor_.dispose(std::move(found->second));
+  connections_.erase(found);
+}
+
+void Tenant::on_connection_closed(Connection& connection) { on_disconnect(connection.number()); }
+
+Session* Tenant::session(std::string_view id) {
+  const auto found = sessions_.find(id);
+  return found == sessions_.end() ? nullptr : found->second.get();
+}
+
+void Tenant::on_session_ended(const Uuid& uuid, std::string_view why) {
+  if (Session* ended = session("oqto-" + uuid.text())) ended->on_sandbox_ended(why);
+}
+
+void Tenant::on_session_usage(const ipc::SessionUsage& usage) {
+  if (Session* counted = session("oqto-" + usage.session.text())) counted->on_usage(usage);
+}
+
+void Tenant::on_wire(ipc::WireRole role, Fd fd) {
+  if (role == ipc::WireRole::audit) {
+    audit_.attach(ipc::Channel(std::move(fd)));
+    log::info("auditd is back");
+  } else if (role == ipc::WireRole::peer) {
+    history_->attach(std::move(fd));
+    for (const auto& [id, known] : sessions_) known->on_history_back();
+    log::info("the history is back");
+  }
+}
+
+bool Tenant::may_go_live() {
+  const auto live = std::count_if(sessions_.begin(), sessions_.end(),
+                                  [](const auto& entry) { return entry.second->live(); });
+  return !shutting_down_ && static_cast<std::size_t>(live) < kMaxLive;
+}
+
+void Tenant::on_models(const std::vector<protocol::ModelInfo>& models) { models_ = models; }
+
+void Tenant::shut_down() {
+  if (shutting_down_) return;
+  shutting_down_ = true;
+  for (const auto& [number, connection] : connections_) connection->close();
+  for (const auto& [id, known] : sessions_) {
+    if (known->live()) known->close("the host is stopping", [](const Answer&) {});
+  }
+  wait_for_quiet(sys::monotonic_ms() + kShutdownMs);
+}
+
+void Tenant::wait_for_quiet(std::uint64_t deadline_ms) {
+  const bool quiet = std::all_of(sessions_.begin(), sessions_.end(),
+                                 [](const auto& entry) { return entry.second->quiet(); });
+  if (quiet || sys::monotonic_ms() >= deadline_ms) return reactor_.stop();
+  quiet_poll_ = reactor_.after(20, [this, deadline_ms] { wait_for_quiet(deadline_ms); });
+}
+
+// --- lanes and the audit rule --------------------------------------------------------------------
+
+void Tenant::on_command(Connection& connection, protocol::Command command, std::string frame) {
+  if (command.cmd == Cmd::session_create && command.head.session_id.empty()) {
+    command.head.session_id = "oqto-" + Uuid::random().text();
+  }
+  std::string key = command.head.session_id;
+  if (key == protocol::kSystemSession) key += std::to_string(connection.number());
+  lanes_[key].jobs.push_back(
+      Job{connection.weak_from_this(), connection.number(), std::move(command), std::move(frame)});
+  run_lane(key);
+}
+
+void Tenant::run_lane(const std::string& key) {
+  const auto lane = lanes_.find(key);
+  if (lane == lanes_.end() || lane->second.busy) return;
+  if (lane->second.jobs.empty()) {
+    lanes_.erase(lane);
+    return;
+  }
+  Job job = std::move(lane->second.jobs.front());
+  lane->second.jobs.pop_front();
+  lane->second.busy = true;
+  begin(key, std::move(job));
+}
+
+// Later, so that a long row of commands does not become a deep stack, nor starve others.
+void Tenant::release(const std::string& key) {
+  reactor_.post([this, key] {
+    const auto lane = lanes_.find(key);
+    if (lane == lanes_.end()) return;
+    lane->second.busy = false;
+    run_lane(key);
+  });
+}
+
+static ipc::AuditAppend record_of(const protocol::Command& command, std::uint64_t connection,
+                                  std::string_view frame) {
+  ipc::AuditAppend record;
+  record.event = ipc::Event::command;
+  record.phase = command.is_read() ? ipc::Phase::event : ipc::Phase::intent;
+  record.add(ipc::FieldKey::command, command.head.name);
+  if (command.head.session_id != protocol::kSystemSession) {
+    record.add(ipc::FieldKey::session, session_uuid(command.head.session_id).text());
+  }
+  record.add(ipc::FieldKey::connection, std::to_string(connection));
+  record.add(ipc::FieldKey::request_id, command.head.id);
+  record.add(ipc::FieldKey::args, frame.substr(0, ipc::kMaxFieldBytes));
+  if (frame.size() > ipc::kMaxFieldBytes) {
+    record.add(ipc::FieldKey::args_bytes, std::to_string(frame.size()));
+    record.add(ipc::FieldKey::truncated, "true");
+  }
+  return record;
+}
+
+void Tenant::begin(const std::string& key, Job job) {
+  const auto shared = std::make_shared<const Job>(std::move(job));
+  ipc::AuditAppend record = record_of(shared->command, shared->connection_number, shared->frame);
+  if (shared->command.is_read()) {
+    if (audit_.post(std::move(record))) {
+      execute(*shared, [this, shared](const Answer& answer) { finish(*shared, answer); });
+    } else {
+      finish(*shared, no(Code::unavailable, kNoAudit));
+    }
+    return release(key);
+  }
+  audit_.append(std::move(record), [this, key, shared](Result<std::uint64_t> index) {
+    if (!index) {
+      finish(*shared, no(Code::unavailable, kNoAudit));
+      return release(key);
+    }
+    // Abort is answered when the agent is idle: what comes after it must not wait for that.
+    const bool early = shared->command.cmd == Cmd::abort;
+    execute(*shared, [this, key, shared, early, intent = *index](const Answer& answer) {
+      audit_.outcome(intent, answer.has_value(), answer ? "" : answer.error().error);
+      finish(*shared, answer);
+      if (!early) release(key);
+    });
+    if (early) release(key);
+  });
+}
+
+void Tenant::finish(const Job& job, const Answer& answer) {
+  if (const auto connection = job.connection.lock()) {
+    connection->answer(job.command.head, answer, job.frame.size());
+  }
+}
+
+}  // namespace oqto::runner

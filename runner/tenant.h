@@ -1,0 +1,100 @@
+// Everything of one tenant: its workspaces, sessions and connections. Every command is recorded
+// before it is done; the commands of one session are done in the order in which they came, and no
+// session or connection waits for another.
+#pragma once
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "runner/audit_log.h"
+#include "runner/connection.h"
+#include "runner/guard_link.h"
+#include "runner/history.h"
+#include "runner/registry.h"
+#include "runner/session.h"
+
+namespace oqto::runner {
+
+class Tenant final : public GuardEvents, public SessionHost, public ConnectionHost {
+ public:
+  Tenant(Reactor& reactor, Fd state_dir, Registry registry, std::uint32_t account);
+
+  Status start(ipc::Channel guard, ipc::Channel audit, Fd history);
+  // Stops the harnesses and stores what they still say, then stops the reactor. Bounded in time.
+  void shut_down();
+
+  static constexpr std::size_t kMaxConnections = 64;
+  static constexpr std::size_t kMaxLive = 32;
+  static constexpr std::size_t kMaxListed = 1000;
+  static constexpr std::uint64_t kShutdownMs = 3'000;
+
+ private:
+  struct Job {
+    std::weak_ptr<Connection> connection;
+    std::uint64_t connection_number = 0;
+    protocol::Command command;
+    std::string frame;
+  };
+  struct Lane {
+    std::deque<Job> jobs;
+    bool busy = false;
+  };
+
+  // --- GuardEvents ---
+  void on_connection(ipc::Connection connection, Fd stream) override;
+  void on_disconnect(std::uint64_t connection) override;
+  void on_session_ended(const Uuid& session, std::string_view why) override;
+  void on_session_usage(const ipc::SessionUsage& usage) override;
+  void on_wire(ipc::WireRole role, Fd fd) override;
+  void on_guard_gone() override { shut_down(); }
+  // --- SessionHost ---
+  Reactor& reactor() override { return reactor_; }
+  GuardLink& guard() override { return guard_; }
+  History& history() override { return *history_; }
+  Status save_registry() override { return registry_.save(state_dir_); }
+  bool may_go_live() override;
+  void on_models(const std::vector<protocol::ModelInfo>& models) override;
+  // --- ConnectionHost ---
+  void on_command(Connection& connection, protocol::Command command, std::string frame) override;
+  std::string models_json() override { return protocol::encode_models(models_); }
+  void on_connection_closed(Connection& connection) override;
+
+  void run_lane(const std::string& key);
+  void begin(const std::string& key, Job job);
+  void release(const std::string& key);
+  void execute(const Job& job, Reply reply);
+  void execute_in(Session& session, const Job& job, Reply reply);
+  void finish(const Job& job, const Answer& answer);
+
+  void create_workspace(const protocol::CreateWorkspace& wanted, Reply reply);
+  void create_session(const Job& job, Reply reply);
+  Answer add_session(const std::string& id, const protocol::CreateSession& wanted);
+  void subscribe(Session& session, const Job& job, const Reply& reply);
+  void delete_session(Session& session, Reply reply);
+  void drop_session(const std::string& id);
+  [[nodiscard]] std::string list_workspaces() const;
+  [[nodiscard]] std::string list_sessions() const;
+  [[nodiscard]] const Workspace* workspace_named(std::string_view id_or_name) const;
+  Session* session(std::string_view id);
+  void learn_counts();
+  void wait_for_quiet(std::uint64_t deadline_ms);
+
+  Reactor& reactor_;
+  Fd state_dir_;
+  Registry registry_;
+  std::uint32_t account_;
+  GuardLink guard_;
+  AuditLog audit_;
+  std::unique_ptr<History> history_;
+  std::map<std::string, std::unique_ptr<Session>, std::less<>> sessions_;
+  std::map<std::uint64_t, std::shared_ptr<Connection>> connections_;
+  std::map<std::string, Lane, std::less<>> lanes_;
+  std::vector<protocol::ModelInfo> models_;
+  Timer counts_retry_;
+  Timer quiet_poll_;
+  bool shutting_down_ = false;
+};
+
+}  // namespace oqto::runner

@@ -1,0 +1,115 @@
+// The world of a runner under test: the real oqto-runner and the real hstry, sealed, with the test as
+// guard, auditd, oqto-init and Pi. Pi is scripted by the text of the prompt.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "ipc/audit.h"
+#include "ipc/channel.h"
+#include "protocol/json.h"
+
+namespace oqto::runner::test {
+
+struct AuditedRecord {
+  ipc::Phase phase{};
+  ipc::Outcome outcome{};
+  std::string command;
+  std::string args;
+};
+
+// One scripted Pi (with its oqto-init), on its own thread.
+class FakePi {
+ public:
+  FakePi(Fd init, Uuid session);
+  ~FakePi();
+  std::vector<std::string> argv;  // as StartProgram said
+  std::function<void()> on_exit;  // the whole sandbox is gone
+
+ private:
+  void serve();
+  bool handle(const protocol::Json& command);
+  void prompt(const std::string& text);
+  void turn(const std::string& text);
+  void say(const std::string& line);
+  void answer(const protocol::Json& command, const std::string& data = "");
+
+  ipc::Channel init_;
+  Fd stdio_;
+  Fd errors_;
+  bool hanging_ = false;
+  std::string waiting_for_;  // id of an open dialog
+  std::thread thread_;
+};
+
+// One browser, as a WebSocket client over the stream that the guard would hand over.
+class Browser {
+ public:
+  explicit Browser(Fd stream);
+  ~Browser();
+  protocol::Json next(int timeout_ms = 10'000);  // null: nothing came
+  // The next frame for which `wanted` holds; all frames read are kept in `seen`.
+  protocol::Json until(const std::function<bool(const protocol::Json&)>& wanted, int timeout_ms = 10'000);
+  protocol::Json event(std::string_view name);
+  void send(const std::string& text);
+  std::string command(std::string_view session, std::string_view fields);  // -> its id
+  protocol::Json ask(std::string_view session, std::string_view fields);   // -> the response
+  bool ended(int timeout_ms = 10'000);
+
+  std::vector<protocol::Json> seen;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+  int next_id_ = 1;
+};
+
+class Host {
+ public:
+  Host();
+  ~Host();
+
+  std::unique_ptr<Browser> connect(std::string_view head = {});
+  Fd open_stream();  // the test's end of a stream that the runner got
+  void start_runner();
+  int stop_runner();   // SIGTERM; the exit status
+  void start_history();
+  void stop_history();  // SIGKILL
+  void audit_answers(bool on) { audit_answers_ = on; }
+  void cut_audit();
+  void wire_audit();
+  std::vector<AuditedRecord> audited();
+  std::vector<std::string> last_argv();
+  int sandboxes_started() const { return sandboxes_; }
+
+ private:
+  void guard_loop();
+  void audit_loop(std::shared_ptr<ipc::Channel> channel);
+
+  std::string dir_;
+  pid_t runner_ = -1;
+  pid_t history_ = -1;
+  std::mutex mutex_;  // guard channel, pis, records
+  ipc::Channel guard_;
+  ipc::Channel history_guard_;
+  Fd history_end_;  // the runner's end, until it is handed over
+  std::shared_ptr<ipc::Channel> audit_;
+  std::vector<std::thread> threads_;
+  std::map<Uuid, std::unique_ptr<FakePi>> pis_;
+  std::vector<std::unique_ptr<FakePi>> dead_;
+  std::vector<AuditedRecord> records_;
+  std::atomic<bool> audit_answers_ = true;
+  std::atomic<bool> stopping_ = false;
+  std::atomic<bool> ready_ = false;
+  std::atomic<int> sandboxes_ = 0;
+  std::uint64_t next_connection_ = 1;
+  Fd audit_end_;
+};
+
+}  // namespace oqto::runner::test
