@@ -1,7 +1,10 @@
 #include "guard/guard.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -27,6 +30,9 @@ constexpr std::array kStopOrder{ipc::Process::relay,   ipc::Process::runner, ipc
 Guard::Guard(Resources resources, ipc::Loop loop) : own_(std::move(resources)), loop_(std::move(loop)) {}
 
 Status Guard::start() {
+  // What outlives its parent (bubblewrap below a killed launcher, a dead relay's connections) comes
+  // to us to be reaped, so that nothing of a session is left when we say that it has ended.
+  if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return fail_errno("prctl(CHILD_SUBREAPER)");
   TRY(loop_.watch(own_.signals, signal_watch_));
   TRY(loop_.watch(own_.operator_socket, operator_watch_));
   return start_core();
@@ -86,8 +92,21 @@ Status Guard::run() {
     TRY(loop_.run_once(next_timeout()));
     tick();
   }
+  const std::uint64_t deadline = sys::monotonic_ms() + kStageTimeoutMs;
+  while (::waitpid(-1, nullptr, WNOHANG) >= 0 && sys::monotonic_ms() < deadline) ::usleep(1000);
   log::info("stopped");
   return {};
+}
+
+void Guard::reap_orphans() {
+  siginfo_t info{};
+  while (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
+    for (const Child* child : all_children()) {
+      if (child->pid == info.si_pid) return;  // its own watch reaps it, with what it ended with
+    }
+    (void)::waitpid(info.si_pid, nullptr, WNOHANG);
+    info = {};
+  }
 }
 
 int Guard::next_timeout() const {
@@ -130,6 +149,7 @@ void Guard::tick() {
       }
     }
   }
+  reap_orphans();
   if (audit_) flush_backlog();
   std::erase_if(operators_, [](const auto& peer) { return peer->closed; });
   graveyard_.clear();
@@ -142,6 +162,7 @@ void Guard::on_signal() {
   if (stopping_) return;
   log::info("stopping: sessions first, the audit log last", {{"signal", info.ssi_signo}});
   stopping_ = true;
+  while (!connections_.empty()) drop(connections_.begin()->first);
 }
 
 // Called each turn while stopping: ends one kind of process after the other.

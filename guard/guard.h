@@ -166,6 +166,7 @@ class Guard {
   Status dispatch(Child& child, ipc::Received& received);
   Status on_ready(Child& child, ipc::Received& received);
   void tick();
+  void reap_orphans();
   int next_timeout() const;
   void on_signal();
   void shut_down();

@@ -108,7 +108,25 @@ Status Listener::run() {
     if (waiting_ > 0) expire();
   }
   if (broken_) return std::unexpected(*broken_);
+  outlive_connections();
   return {};
+}
+
+// The guard has closed the connections' control ends, or will: they end by themselves. Whoever
+// stops the host finds nothing left of it.
+void Listener::outlive_connections() {
+  constexpr std::uint64_t kPatienceMs = 2000;
+  loop_.unwatch(wiring_.socket, accept_part_);
+  if (wiring_.guard) loop_.unwatch(wiring_.guard.fd(), guard_part_);
+  const std::uint64_t deadline = sys::monotonic_ms() + kPatienceMs;
+  const auto slots = tables_.slots.items();
+  const auto alive = [&] {
+    return std::ranges::any_of(slots, [](const Slot& slot) { return slot.pid > 0; });
+  };
+  while (alive() && sys::monotonic_ms() < deadline) (void)loop_.run_once(20);
+  for (const Slot& slot : slots) {
+    if (slot.pid > 0) (void)::kill(slot.pid, SIGKILL);
+  }
 }
 
 void Listener::on_guard() {

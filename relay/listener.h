@@ -89,6 +89,7 @@ class Listener {
   void drop(Slot& slot);  // a waiting one
   void release(Slot& slot);
   void reap();
+  void outlive_connections();
   void crashed(const Slot& slot, int signal);
   void expire();
   void rewire(ipc::WireRole role, Fd fd);

@@ -18,8 +18,12 @@ static std::string_view role_name(ipc::Role role) {
 Connection::Connection(ConnectionHost& host, const ipc::Connection& who, Fd stream)
     : host_(host), who_(who), socket_(host.reactor(), std::move(stream), *this) {}
 
-Connection::~Connection() {
-  for (const auto& [session, dropped] : subscriptions_) session->unsubscribe(*this);
+void Connection::leave() {
+  closed_ = true;
+  ping_.cancel();
+  for (const auto& [session, dropped] : std::exchange(subscriptions_, {})) {
+    session->unsubscribe(*this);
+  }
 }
 
 void Connection::on_open() {
@@ -125,8 +129,7 @@ void Connection::close() {
 }
 
 void Connection::on_closed(const char* why) {
-  closed_ = true;
-  ping_.cancel();
+  leave();
   log::info("connection ended", {{"connection", number()}, {"why", why}});
   host_.on_connection_closed(*this);
 }

@@ -29,11 +29,11 @@ class Connection final : public Subscriber, WebSocket::Owner,
                          public std::enable_shared_from_this<Connection> {
  public:
   Connection(ConnectionHost& host, const ipc::Connection& who, Fd stream);
-  ~Connection() override;
 
   [[nodiscard]] std::uint64_t number() const { return who_.connection; }
   void subscribe(Session& session);
   void forget(Session& session);  // it is deleted
+  void leave();                   // every session; the object may then outlive them
   void on_event(const Session& session, const EventText& event) override;
   // Replayed events, and the answer to one command.
   void send_event(const EventText& event);

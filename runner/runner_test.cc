@@ -38,6 +38,11 @@ class Runner : public testing::Test {
     if (!answer.boolean_at("success")) return {};
     return *answer.find("data")->find("messages")->array();
   }
+  // Asks again until it is so; what follows then checks it.
+  static void eventually(const std::function<bool()>& so) {
+    const std::uint64_t deadline = sys::monotonic_ms() + 20'000;
+    while (!so() && sys::monotonic_ms() < deadline) ::usleep(5'000);
+  }
   static std::string text_of(const Json& message) {
     std::string text;
     for (const Json& part : *message.find("parts")->array()) text += part.text_at("text");
@@ -95,11 +100,9 @@ TEST_F(Runner, StartsPiHardenedAndWithTheSessionsOwnId) {
   const auto browser = host_.connect();
   const std::string id = session(*browser);
   const auto argv = host_.last_argv();
-  const auto has = [&](const std::string& word) { return std::find(argv.begin(), argv.end(), word) != argv.end(); };
-  EXPECT_TRUE(has("--no-approve"));
-  EXPECT_TRUE(has("-ne"));
+  const auto has = [&](const std::string& word) { return std::count(argv.begin(), argv.end(), word) == 1; };
+  EXPECT_TRUE(has("--no-approve") && has("-ne") && has(id.substr(5)));
   EXPECT_FALSE(has("-nc"));
-  EXPECT_TRUE(has(id.substr(5)));
 }
 
 TEST_F(Runner, RefusesAPromptWhileOneRunsAndAbortsIt) {
@@ -138,10 +141,10 @@ TEST_F(Runner, TakesAPromptWhilePiIsStillStarting) {
 TEST_F(Runner, SendsARepeatedClientIdOnlyOnce) {
   const auto browser = host_.connect();
   const std::string id = session(*browser);
-  for (int i = 0; i < 2; ++i) {
-    EXPECT_TRUE(browser->ask(id, R"("cmd":"prompt","message":"once","client_id":"same")").boolean_at("success"));
-    if (i == 0) browser->event("agent.idle");
-  }
+  const char* once = R"("cmd":"prompt","message":"once","client_id":"same")";
+  EXPECT_TRUE(browser->ask(id, once).boolean_at("success"));
+  browser->event("agent.idle");
+  EXPECT_TRUE(browser->ask(id, once).boolean_at("success"));
   EXPECT_EQ(messages(*browser, id).size(), 2U);
 }
 
@@ -156,28 +159,22 @@ TEST_F(Runner, TellsACrashWithWhatPiSaidLast) {
   EXPECT_EQ(browser->ask(id, R"("cmd":"get_state")").find("data")->text_at("state"), "failed");
   EXPECT_EQ(prompt(*browser, id, "hello?").text_at("code"), "unavailable");
   // It can be started again, and knows what was said.
-  const Json again = reopen(*browser, id);
-  ASSERT_TRUE(again.boolean_at("success")) << again.dump();
-  EXPECT_TRUE(again.find("data")->boolean_at("resumed"));
+  EXPECT_TRUE(reopen(*browser, id).find("data")->boolean_at("resumed"));
   browser->event("agent.idle");
   EXPECT_TRUE(prompt(*browser, id, "hello").boolean_at("success"));
   browser->event("agent.idle");
   EXPECT_EQ(messages(*browser, id).size(), 3U);
 }
 
-TEST_F(Runner, SurvivesLinesOfPiThatAreNoObjects) {
+TEST_F(Runner, SurvivesLinesOfPiThatAreNoObjectsAndEndsAnEndlessOne) {
   const auto browser = host_.connect();
   const std::string id = session(*browser);
   EXPECT_TRUE(prompt(*browser, id, "junk").boolean_at("success"));
   browser->event("agent.idle");
   EXPECT_EQ(text_of(messages(*browser, id)[1]), "after junk");
-}
-
-TEST_F(Runner, EndsASessionWhosePiWritesAnEndlessLine) {
-  const auto browser = host_.connect();
-  const std::string id = session(*browser);
   prompt(*browser, id, "longline");
-  EXPECT_NE(browser->event("agent.error").text_at("error").find("more than 16 MiB"), std::string_view::npos);
+  const Json error = browser->event("agent.error");
+  EXPECT_NE(error.text_at("error").find("more than 16 MiB"), std::string_view::npos);
 }
 
 TEST_F(Runner, AnswersHostileFramesAndGoesOn) {
@@ -234,7 +231,10 @@ TEST_F(Runner, DoesNothingWithoutTheAuditLogAndGoesOnWhenItIsBack) {
   EXPECT_EQ(browser->ask("_system", R"("cmd":"list_sessions")").text_at("code"), "unavailable");
   host_.wire_audit();
   Json works;
-  for (int i = 0; i < 50 && !works.boolean_at("success"); ++i) works = prompt(*browser, id, "recorded");
+  eventually([&] {
+    works = prompt(*browser, id, "recorded");
+    return works.boolean_at("success");
+  });
   EXPECT_TRUE(works.boolean_at("success"));
   browser->event("agent.idle");
   EXPECT_EQ(messages(*browser, id).size(), 2U);
@@ -298,9 +298,10 @@ TEST_F(Runner, DropsEventsOfASlowSubscriberAndTellsIt) {
   slow->command(id, R"("cmd":"session.subscribe","since_seq":0)");
   ASSERT_TRUE(prompt(*fast, id, "flood").boolean_at("success"));
   std::string state;
-  for (const auto end = sys::monotonic_ms() + 20'000; state != "idle" && sys::monotonic_ms() < end;) {
+  eventually([&] {
     state = fast->ask(id, R"("cmd":"get_state")").find("data")->text_at("state");
-  }
+    return state == "idle";
+  });
   EXPECT_EQ(state, "idle");
   const Json resync = slow->event("stream.resync_required");
   EXPECT_GT(resync.integer_at("dropped_count"), 0);
@@ -383,11 +384,13 @@ TEST_F(Runner, ClosesAndDeletesASession) {
 TEST_F(Runner, TellsModelsAndCountsOnceASessionHasRun) {
   const auto browser = host_.connect();
   const std::string id = session(*browser);
-  const char* expected = R"([{"id":"mock-1","name":"Mock One","provider":"mock","reasoning":true,"demo":false}])";
+  const char* expected =
+      R"([{"id":"mock-1","name":"Mock One","provider":"mock","reasoning":true,"demo":false}])";
   Json models;
-  for (int i = 0; i < 50 && models.dump() != expected; ++i) {
+  eventually([&] {
     models = *browser->ask(id, R"("cmd":"get_models")").find("data");
-  }
+    return models.dump() == expected;
+  });
   EXPECT_EQ(models.dump(), expected);
   EXPECT_EQ(browser->ask("_system", R"("cmd":"get_models")").find("data")->dump(), expected);
   EXPECT_EQ(browser->ask(id, R"("cmd":"get_stats")").find("data")->find("tokens")->integer_at("total", -1), 0);

@@ -70,6 +70,7 @@ void Tenant::on_connection(ipc::Connection connection, Fd stream) {
 void Tenant::on_disconnect(std::uint64_t connection) {
   const auto found = connections_.find(connection);
   if (found == connections_.end()) return;
+  found->second->leave();
   reactor_.dispose(std::move(found->second));
   connections_.erase(found);
 }

@@ -161,7 +161,7 @@ Host::Host() {
 
 Host::~Host() {
   stopping_ = true;
-  if (runner_ > 0) stop_runner();
+  if (runner_ > 0) { EXPECT_EQ(stop_runner(), 0); }
   stop_history();
   cut_audit();
   for (std::thread& thread : threads_) thread.join();

@@ -1,7 +1,7 @@
 // What the end-to-end tests share: a host of their own (./run in a temporary state directory), the
 // scripted provider, Chromium, and a plain WebSocket client for what a browser would never send.
 import { execFile, execFileSync, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import https from "node:https";
 import net from "node:net";
 import path from "node:path";
@@ -86,7 +86,7 @@ export class Host {
   }
   async up() {
     this.log = "";
-    this.child = spawn(path.join(root, "run"), ["--state", this.state, "--port", String(this.port),
+    this.child = spawn(process.env.OQTO_RUN ?? path.join(root, "run"), ["--state", this.state, "--port", String(this.port),
       "--uid-base", String(this.uidBase), ...this.args], { stdio: ["ignore", "pipe", "pipe"] });
     this.child.stderr.on("data", (d) => { this.log += d; if (process.env.OQTO_E2E_VERBOSE) process.stderr.write(d); });
     this.exited = new Promise((done) => this.child.once("exit", (code, signal) => done(code ?? signal)));
@@ -110,7 +110,21 @@ export class Host {
     if (this.child.exitCode === null) await this.down();
     rmSync(this.state, { recursive: true, force: true });
   }
-  async ctl(...args) { return JSON.parse((await run(bin("oqtoctl"), ["--state", this.state, ...args, "--json"])).stdout); }
+  /** The answer of oqtoctl; `status` exits 1 while something is not ready, with the same answer. */
+  async ctl(...args) {
+    const answer = await run(bin("oqtoctl"), [...args, "--state", this.state, "--json"]).catch((error) => error);
+    if (!answer.stdout) throw new Error(`oqtoctl ${args.join(" ")}: ${answer.stderr}`);
+    return JSON.parse(answer.stdout);
+  }
+  /** Pids of this host's processes that match, as seen from outside. */
+  processes(match) {
+    return readdirSync("/proc").filter((pid) => /^\d+$/.test(pid)).filter((pid) => {
+      try {
+        const { uid } = statSync(`/proc/${pid}`);
+        return uid >= this.uidBase && uid < this.uidBase + 200_000 && match.test(readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " "));
+      } catch { return false; }
+    }).map(Number);
+  }
   async audit(...args) {
     const log = path.join(this.state, "audit/log"), key = path.join(this.state, "audit/key/log.vkey");
     return (await run(bin("oqto-audit"), [...args, "--log", log, ...(args[0] === "verify" ? ["--vkey", key] : [])], { maxBuffer: 1 << 28 })).stdout;
