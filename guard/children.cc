@@ -1,6 +1,7 @@
 // Starting, watching, restarting and re-wiring the processes.
 #include <signal.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -102,6 +103,7 @@ Status Guard::start_core_child(Child& child) {
                                  .max_files = 8192});
     }
     case gateway:
+      (void)::lseek(own_.gateway_config.get(), 0, SEEK_SET);  // a predecessor has read it to the end
       return start_child(child, {.program = own_.programs.gateway,
                                  .name = "oqto-gateway",
                                  .uid = own_.uids.gateway(),

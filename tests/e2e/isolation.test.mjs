@@ -33,11 +33,11 @@ test("the second account sees no session, workspace or message of the first", as
     assert.equal(answer.code, "not_found", cmd);
     assert.doesNotMatch(JSON.stringify(answer), /alice/);
   }
+  assert.ok(!bob.events.some((e) => e.session_id === aliceSession));
   const create = await bob.command("session.create", aliceSession, { config: { harness: "pi", workspace_id: bobWorkspace } });
   assert.equal(create.success, false);
   const foreign = await bob.command("session.create", "", { config: { harness: "pi", workspace_id: aliceWorkspace } });
   assert.equal(foreign.code, "not_found");
-  assert.ok(!bob.events.some((e) => e.session_id === aliceSession));
   assert.doesNotMatch(JSON.stringify(bob.events), /alice-/);
 });
 
@@ -88,7 +88,7 @@ P`);
 });
 
 test("attack: a fork bomb and a full /tmp stay the tenant's own problem", async () => {
-  const seen = await bash(bob, bobSession, "bash -c 'for i in $(seq 3000); do sleep 20 & done' 2>&1 | tail -1; pkill sleep; dd if=/dev/zero of=/tmp/big bs=1M count=4096 2>&1 | grep -o 'No space left'; rm -f /tmp/big");
+  const seen = await bash(bob, bobSession, "bash -c 'for i in $(seq 1500); do sleep 20 & done' 2>&1 | tail -1; pkill sleep; dd if=/dev/zero of=/tmp/big bs=1M count=4096 2>&1 | grep -o 'No space left'; rm -f /tmp/big");
   assert.match(seen, /Resource temporarily unavailable|retry|fork/i);
   assert.match(seen, /No space left/);
   await provider.script({ turns: [{ text: "fine" }] });

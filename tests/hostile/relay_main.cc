@@ -100,6 +100,7 @@ int run() {
   Channel guard(Fd::adopt(kGuardFd));
   AuditClient audit{Channel(Fd::adopt(kAuditFd))};
   (void)guard.send(Ready{});
+  ::sleep(2);  // long enough to be seen as ready
   const int life = static_cast<int>(sys::now_ms() % 5);
   guess_tokens(guard);
   ask_out_of_turn(guard);
