@@ -39,9 +39,8 @@ void tune(const Fd& tcp) {
   set_option(tcp, IPPROTO_TCP, TCP_USER_TIMEOUT, 60'000);
 }
 
-void reset(Fd tcp) {  // closes with RST: keeps no state for a client that was refused
-  const linger now{1, 0};
-  (void)::setsockopt(tcp.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+void reset(Fd tcp) {  // keeps no state for a client that was refused; SO_LINGER is not for us
+  set_option(tcp, IPPROTO_TCP, TCP_LINGER2, -1);
 }
 
 std::size_t random_below(std::size_t count) {
@@ -108,12 +107,12 @@ Status Listener::run() {
     if (waiting_ > 0) expire();
   }
   if (broken_) return std::unexpected(*broken_);
-  outlive_connections();
+  if (asked_to_end_) outlive_connections();
   return {};
 }
 
-// The guard has closed the connections' control ends, or will: they end by themselves. Whoever
-// stops the host finds nothing left of it.
+// The whole host stops. The guard has closed the connections' control ends: they end by themselves,
+// and whoever stopped the host finds nothing left of it.
 void Listener::outlive_connections() {
   constexpr std::uint64_t kPatienceMs = 2000;
   loop_.unwatch(wiring_.socket, accept_part_);
@@ -176,7 +175,7 @@ void Listener::on_signal() {
     if (info.ssi_signo == SIGCHLD) {
       reap();
     } else {
-      stopping_ = true;
+      stopping_ = asked_to_end_ = true;
     }
   }
 }

@@ -106,6 +106,7 @@ class Listener {
   std::uint32_t crashes_ = 0;
   std::uint32_t waiting_ = 0;
   bool stopping_ = false;
+  bool asked_to_end_ = false;  // SIGTERM: an orderly stop of the host
   std::optional<Error> broken_;
 };
 

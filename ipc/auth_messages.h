@@ -1,0 +1,125 @@
+// Connections and authentication: relay, accounts and the guard.
+#pragma once
+#include "ipc/tags.h"
+
+namespace oqto::ipc {
+
+// --- relay -----------------------------------------------------------------------------------
+
+struct ConnectionOpened {  // listener -> guard, with the guard's end of the connection's channel
+  OQTO_MESSAGE(connection_opened, true);
+  std::uint64_t connection = 0;
+  Text<64> remote;  // address:port as the listener saw it
+  bool fields(auto& io) { return io(connection, remote); }
+};
+
+enum class ChannelKind : std::uint8_t { mux, kEnd };
+struct OpenChannel {  // one sealed connection process -> guard, on its own channel
+  OQTO_MESSAGE(open_channel, false);
+  Token token{};
+  ChannelKind kind{};
+  bool fields(auto& io) { return io(token, kind); }
+};
+struct ChannelOpened {  // with one end of a stream pair whose other end the tenant's runner holds
+  OQTO_MESSAGE(channel_opened, true);
+  std::uint8_t reserved = 0;
+  bool fields(auto& io) { return io(reserved); }
+};
+struct ChannelRefused {
+  OQTO_MESSAGE(channel_refused, false);
+  Refusal refusal{};
+  bool fields(auto& io) { return io(refusal); }
+};
+
+struct AuthPeer {  // listener -> accounts, with accounts' end of that connection's auth channel
+  OQTO_MESSAGE(auth_peer, true);
+  std::uint64_t connection = 0;
+  Text<64> remote;
+  bool fields(auto& io) { return io(connection, remote); }
+};
+
+// The relay maps method and path to an endpoint and passes the body on unread.
+enum class AuthEndpoint : std::uint8_t {
+  state,          // GET  /api/auth/state
+  setup,          // POST /api/auth/setup
+  login,          // POST /api/auth/login
+  register_user,  // POST /api/auth/register
+  logout,         // POST /api/auth/logout
+  me,             // GET  /api/me
+  list_invites,   // GET  /api/auth/invites
+  create_invite,  // POST /api/auth/invites
+  revoke_invite,  // POST /api/auth/invites/revoke
+  kEnd
+};
+struct AuthCall {  // connection process -> accounts; one at a time per connection
+  OQTO_MESSAGE(auth_call, false);
+  AuthEndpoint endpoint{};
+  std::uint8_t has_token = 0;
+  Token token{};
+  LongText<16 * 1024> body;
+  bool fields(auto& io) { return io(endpoint, has_token, token, body); }
+};
+enum class CookieAction : std::uint8_t { keep, set, clear, kEnd };
+struct AuthReply {
+  OQTO_MESSAGE(auth_reply, false);
+  std::uint16_t status = 0;  // HTTP status
+  CookieAction cookie{};
+  Token token{};                   // meaningful for CookieAction::set
+  std::uint32_t retry_after_s = 0;  // with 429: seconds until another try makes sense
+  LongText<32 * 1024> body;        // JSON
+  bool fields(auto& io) { return io(status, cookie, token, retry_after_s, body); }
+};
+
+// --- accounts --------------------------------------------------------------------------------
+
+struct LookupToken {  // guard -> accounts
+  OQTO_MESSAGE(lookup_token, false);
+  std::uint64_t request = 0;
+  Token token{};
+  bool fields(auto& io) { return io(request, token); }
+};
+struct TokenOwner {
+  OQTO_MESSAGE(token_owner, false);
+  std::uint64_t request = 0;
+  std::uint64_t login = 0;     // row of the login session: what LoginRevoked names later
+  std::uint32_t account = 0;   // row of the account, never reused
+  Role role{};
+  Text<64> username;
+  bool fields(auto& io) { return io(request, login, account, role, username); }
+};
+struct TokenUnknown {
+  OQTO_MESSAGE(token_unknown, false);
+  std::uint64_t request = 0;
+  bool fields(auto& io) { return io(request); }
+};
+struct LoginRevoked {  // logout, expiry, or an administrator: live connections of it end now
+  OQTO_MESSAGE(login_revoked, false);
+  std::uint64_t login = 0;
+  bool fields(auto& io) { return io(login); }
+};
+
+enum class AdminVerb : std::uint8_t {
+  setup_link,     // {} -> {"setup_required": bool, "token"?: text}
+  // {"after"?: id} -> {"accounts": [{id, username, role, created_at, last_login_at?, disabled}],
+  // "next_after"?: id of the last one, if there are more}
+  list_accounts,
+  create_invite,  // {"role"?, "expires_hours"?} -> {"id", "code", "role", "expires_at"}
+  list_invites,   // {} -> {"invites": [...]}
+  revoke_logins,  // {"username"} -> {"revoked": n}
+  disable,        // {"username", "disabled": bool} -> {}
+  kEnd
+};
+struct AdminCall {  // oqtoctl -> accounts, over a channel that the guard made for root
+  OQTO_MESSAGE(admin_call, false);
+  AdminVerb verb{};
+  LongText<4096> body;  // JSON
+  bool fields(auto& io) { return io(verb, body); }
+};
+struct AdminReply {
+  OQTO_MESSAGE(admin_reply, false);
+  std::uint8_t ok = 0;
+  LongText<60 * 1024> body;  // JSON; {"error": text} when not ok
+  bool fields(auto& io) { return io(ok, body); }
+};
+
+}  // namespace oqto::ipc

@@ -1,0 +1,71 @@
+// The operator: oqtoctl with the guard.
+#pragma once
+#include "ipc/tags.h"
+
+namespace oqto::ipc {
+
+// --- oqtoctl <-> guard -------------------------------------------------------------------------
+
+enum class CtlVerb : std::uint8_t { status, accounts, kill_session, kill_tenant, kEnd };
+struct CtlRequest {  // answered by rows and CtlEnd, or by CtlAccounts
+  OQTO_MESSAGE(ctl_request, false);
+  std::uint32_t version = kProtocolVersion;
+  CtlVerb verb{};
+  Uuid session;                // kill_session
+  std::uint32_t account = 0;   // kill_tenant
+  bool fields(auto& io) { return io(version, verb, session, account); }
+};
+enum class Health : std::uint8_t { starting, ready, restarting, stopped, kEnd };
+struct CtlProcess {
+  OQTO_MESSAGE(ctl_process, false);
+  Process process{};
+  std::uint32_t account = 0;  // 0: not a tenant's
+  std::uint32_t pid = 0;
+  std::uint32_t uid = 0;
+  Health health{};
+  std::uint32_t restarts = 0;
+  std::uint64_t started_at_ms = 0;
+  bool fields(auto& io) { return io(process, account, pid, uid, health, restarts, started_at_ms); }
+};
+struct CtlTenant {
+  OQTO_MESSAGE(ctl_tenant, false);
+  std::uint32_t account = 0;
+  Text<64> username;
+  std::uint32_t runner_uid = 0;
+  std::uint32_t agent_uid = 0;
+  std::uint32_t connections = 0;
+  std::uint32_t sessions = 0;
+  bool fields(auto& io) {
+    return io(account, username, runner_uid, agent_uid, connections, sessions);
+  }
+};
+struct CtlSession {
+  OQTO_MESSAGE(ctl_session, false);
+  Uuid session;
+  std::uint32_t account = 0;
+  Uuid workspace;
+  Profile profile{};
+  std::uint32_t pid = 0;
+  Health health{};
+  std::uint64_t started_at_ms = 0;
+  std::uint64_t calls = 0;
+  std::uint64_t tokens_in = 0;
+  std::uint64_t tokens_out = 0;
+  bool fields(auto& io) {
+    return io(session, account, workspace, profile, pid, health, started_at_ms, calls, tokens_in,
+              tokens_out);
+  }
+};
+struct CtlEnd {
+  OQTO_MESSAGE(ctl_end, false);
+  std::uint8_t ok = 0;
+  Text<256> why;
+  bool fields(auto& io) { return io(ok, why); }
+};
+struct CtlAccounts {  // with a channel to accounts (AdminCall)
+  OQTO_MESSAGE(ctl_accounts, true);
+  std::uint8_t reserved = 0;
+  bool fields(auto& io) { return io(reserved); }
+};
+
+}  // namespace oqto::ipc

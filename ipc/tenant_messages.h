@@ -1,0 +1,119 @@
+// Tenants: the runner and the gateway, each with the guard.
+#pragma once
+#include "ipc/tags.h"
+
+namespace oqto::ipc {
+
+// --- runner ----------------------------------------------------------------------------------
+
+struct Connection {  // guard -> runner, with the runner's end of the stream pair
+  OQTO_MESSAGE(connection, true);
+  std::uint64_t connection = 0;
+  std::uint32_t account = 0;
+  Role role{};
+  Text<64> username;
+  bool fields(auto& io) { return io(connection, account, role, username); }
+};
+struct Disconnect {
+  OQTO_MESSAGE(disconnect, false);
+  std::uint64_t connection = 0;
+  bool fields(auto& io) { return io(connection); }
+};
+struct CreateWorkspace {  // runner -> guard; answered by WorkspaceCreated or Refused
+  OQTO_MESSAGE(create_workspace, false);
+  std::uint64_t request = 0;
+  Uuid workspace;
+  bool fields(auto& io) { return io(request, workspace); }
+};
+struct WorkspaceCreated {
+  OQTO_MESSAGE(workspace_created, false);
+  std::uint64_t request = 0;
+  bool fields(auto& io) { return io(request); }
+};
+struct StartSession {  // runner -> guard; answered by SessionStarted or Refused
+  OQTO_MESSAGE(start_session, false);
+  std::uint64_t request = 0;
+  Uuid session;
+  Uuid workspace;
+  Profile profile{};
+  Harness harness{};
+  bool fields(auto& io) { return io(request, session, workspace, profile, harness); }
+};
+struct SessionStarted {  // with the Channel to the session's oqto-init
+  OQTO_MESSAGE(session_started, true);
+  std::uint64_t request = 0;
+  Uuid session;
+  Profile profile{};  // the effective one
+  bool fields(auto& io) { return io(request, session, profile); }
+};
+struct StopSession {  // runner -> guard: kill it, descendants included
+  OQTO_MESSAGE(stop_session, false);
+  Uuid session;
+  bool fields(auto& io) { return io(session); }
+};
+struct SessionEnded {  // guard -> runner: the whole sandbox is gone
+  OQTO_MESSAGE(session_ended, false);
+  Uuid session;
+  Text<200> why;
+  bool fields(auto& io) { return io(session, why); }
+};
+struct Refused {  // the answer "no" to a numbered request
+  OQTO_MESSAGE(refused, false);
+  std::uint64_t request = 0;
+  Refusal refusal{};
+  Text<512> why;  // what, where, what to do; may be shown to the user
+  bool fields(auto& io) { return io(request, refusal, why); }
+};
+struct SessionUsage {  // guard -> runner, as the gateway counted it so far
+  OQTO_MESSAGE(session_usage, false);
+  Uuid session;
+  std::uint64_t calls = 0;
+  std::uint64_t tokens_in = 0;
+  std::uint64_t tokens_out = 0;
+  bool fields(auto& io) { return io(session, calls, tokens_in, tokens_out); }
+};
+
+// --- gateway ---------------------------------------------------------------------------------
+
+struct OpenGate {  // guard -> gateway: a session begins; its sockets and files follow
+  OQTO_MESSAGE(open_gate, false);
+  Uuid session;
+  std::uint32_t account = 0;
+  bool fields(auto& io) { return io(session, account); }
+};
+// Sockets that live in the session's network namespace.
+enum class GateSocketKind : std::uint8_t {
+  model,  // TCP listener on 198.18.0.2:80, the address of the name "models.oqto"
+  dns,    // UDP on 198.18.0.1:53
+  kEnd
+};
+struct GateSocket {
+  OQTO_MESSAGE(gate_socket, true);
+  Uuid session;
+  GateSocketKind kind{};
+  bool fields(auto& io) { return io(session, kind); }
+};
+// gateway -> guard: content for the harness, as sealed memory files. Both are sent, once, in
+// answer to OpenGate.
+enum class GateFileKind : std::uint8_t { models_json, settings_json, kEnd };
+struct GateFile {
+  OQTO_MESSAGE(gate_file, true);
+  Uuid session;
+  GateFileKind kind{};
+  bool fields(auto& io) { return io(session, kind); }
+};
+struct CloseGate {
+  OQTO_MESSAGE(close_gate, false);
+  Uuid session;
+  bool fields(auto& io) { return io(session); }
+};
+struct GateUsage {  // gateway -> guard, after each model call
+  OQTO_MESSAGE(gate_usage, false);
+  Uuid session;
+  std::uint64_t calls = 0;
+  std::uint64_t tokens_in = 0;
+  std::uint64_t tokens_out = 0;
+  bool fields(auto& io) { return io(session, calls, tokens_in, tokens_out); }
+};
+
+}  // namespace oqto::ipc
