@@ -66,7 +66,7 @@ class Statement {
     return sqlite_error(code);
   }
   Status run() {
-    TRY(step());
+    (void)TRY(step());
     return {};
   }
   // For the next use with other parameters.

@@ -79,7 +79,7 @@ class SqliteStore final : public Store {
                      "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; "
                      "PRAGMA secure_delete=ON; PRAGMA trusted_schema=OFF;"));
     Statement version(db_, "PRAGMA user_version");
-    TRY(version.step());
+    (void)TRY(version.step());
     const std::int64_t found = version.int64(0);
     if (found > kSchemaVersion) {
       return fail(Errc::invalid, "hstry.db was written by a newer version of this program");
