@@ -276,8 +276,8 @@ int Rig::exit_status_with(const std::string& toml, std::string& errors) {
 
 // --- harness ---
 
-Pi::Pi(Rig& rig) {
-  EXPECT_TRUE(rig.guard.send(ipc::OpenGate{session, 7}));
+Pi::Pi(Rig& rig, std::uint32_t account) {
+  EXPECT_TRUE(rig.guard.send(ipc::OpenGate{session, account}));
   const Fd model = bound(SOCK_STREAM, model_port_);
   const Fd dns = bound(SOCK_DGRAM, dns_port_);
   EXPECT_TRUE(rig.guard.send(ipc::GateSocket{session, ipc::GateSocketKind::model}, model));

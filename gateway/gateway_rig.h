@@ -101,7 +101,7 @@ struct Answer {
 // The harness of one session.
 class Pi {
  public:
-  explicit Pi(Rig& rig);
+  explicit Pi(Rig& rig, std::uint32_t account = 7);
   Answer post(const std::string& target, const std::string& body, const std::string& headers = "");
   Fd begin(const std::string& target, const std::string& body, const std::string& headers = "");
   Fd send(const std::string& bytes);

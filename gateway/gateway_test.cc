@@ -289,6 +289,20 @@ TEST_F(GatewayProcess, EndsCleanlyWithTheGuardAndOnSigterm) {
   EXPECT_EQ(two.end(SIGTERM), 0);
 }
 
+// Bodies that are announced and never come hold their share of the room for two minutes.
+TEST_F(GatewayProcess, AttackAnnouncedBodiesDoNotTakeTheRoomOfOtherAccounts) {
+  Rig rig(providers(mock_));
+  Pi attacker(rig, 7);
+  std::vector<Fd> calls;
+  for (int i = 0; i < 24; ++i) {
+    calls.push_back(attacker.send("POST " + kOpenAi + " HTTP/1.1\r\nHost: x\r\nContent-Length: " +
+                                  std::to_string(32 << 20) + "\r\n\r\n{"));
+  }
+  EXPECT_NE(attacker.read_until(calls.back(), "\r\n\r\n").find(" 503 "), std::string::npos);
+  Pi other(rig, 8);
+  EXPECT_EQ(other.post(kOpenAi, ask("gpt")).status, 200);
+}
+
 TEST_F(GatewayProcess, SurvivesNonsenseOnTheModelSocket) {
   Rig rig(providers(mock_));
   Pi pi(rig);

@@ -1,5 +1,7 @@
 #include "gateway/request.h"
 
+#include <strings.h>
+
 #include <nlohmann/json.hpp>
 
 namespace oqto::gateway {
@@ -44,13 +46,14 @@ class BodyReader final : public nlohmann::json_sax<Json> {
   bool end_array() override { return close(); }
   bool key(std::string& name) override {
     if (depth_ != 1) return true;
-    if (name == "model") {
-      ++models;
-      wanted_ = Wanted::model;
-    } else if (name == "stream") {
-      ++streams;
-      wanted_ = Wanted::stream;
-    }
+    // There are providers that take "MODEL" for the same key.
+    const bool model = ::strcasecmp(name.c_str(), "model") == 0;
+    const bool stream = ::strcasecmp(name.c_str(), "stream") == 0;
+    models += model;
+    streams += stream;
+    if (name == "model") wanted_ = Wanted::model;
+    if (name == "stream") wanted_ = Wanted::stream;
+    if ((model || stream) && wanted_ == Wanted::nothing) wrong_type = true;
     return true;
   }
   bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override {

@@ -131,9 +131,11 @@ class Connection final : public Sink, public std::enable_shared_from_this<Connec
       co_return co_await refuse(http::status::length_required, kind, "invalid_request_error",
                                 "HTTP/1.1 with a Content-Length is needed");
     }
-    const Share bodies(session_->shared.bodies_bytes, static_cast<std::size_t>(*length),
-                       kMaxBodiesBytes);
-    if (!bodies.granted()) {
+    Shared& shared = session_->shared;
+    const auto bytes = static_cast<std::size_t>(*length);
+    const Share own(shared.account_bodies_bytes[session_->account], bytes, kMaxAccountBodiesBytes);
+    const Share bodies(shared.bodies_bytes, own.granted() ? bytes : 0, kMaxBodiesBytes);
+    if (!own.granted() || !bodies.granted()) {
       co_return co_await refuse(http::status::service_unavailable, kind, "overloaded_error",
                                 "too many large requests are in progress");
     }

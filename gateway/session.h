@@ -5,6 +5,7 @@
 #include <boost/asio/ip/udp.hpp>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -21,6 +22,7 @@ constexpr std::size_t kMaxConnections = 32;  // of one session
 constexpr int kMaxCalls = 8;                 // of one session at a time
 constexpr std::size_t kMaxBodyBytes = 32 * 1024 * 1024;
 constexpr std::size_t kMaxBodiesBytes = 512 * 1024 * 1024;  // of all sessions together
+constexpr std::size_t kMaxAccountBodiesBytes = 96 * 1024 * 1024;  // so no tenant takes them all
 
 // What all sessions share. Outlives them.
 struct Shared {
@@ -29,6 +31,7 @@ struct Shared {
   Backend& upstream;
   Backend& demo;
   std::size_t bodies_bytes = 0;
+  std::map<std::uint32_t, std::size_t> account_bodies_bytes = {};  // one entry per account
 };
 
 struct Session {

@@ -232,6 +232,10 @@ TEST(GatewayRequest, ReadsTheModelOnceOrRefuses) {
         "{\"model\":\"\xff\"}"}) {
     EXPECT_FALSE(read_body(bad)) << bad;
   }
+  // Attack: a provider that ignores case would take the second one.
+  EXPECT_FALSE(read_body(R"({"model":"cheap","MODEL":"dear"})"));
+  EXPECT_FALSE(read_body(R"({"model":"m","stream":false,"Stream":true})"));
+  EXPECT_FALSE(read_body(R"({"Model":"m"})"));
   EXPECT_FALSE(read_body(std::string(1 << 20, '[')));
 }
 TEST(GatewayRequest, RedactsAKeyHoweverItIsCut) {

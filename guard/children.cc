@@ -15,7 +15,7 @@ namespace {
 constexpr std::uint64_t kFirstBackoffMs = 100;
 constexpr std::uint64_t kMaxBackoffMs = 30'000;
 constexpr std::uint64_t kHealthyAfterMs = 60'000;
-constexpr int kMessagesPerTurn = 64;  // one busy peer does not starve the others
+constexpr int kMessagesPerTurn = 8;  // one busy peer does not starve the others
 
 // The log's name in its checkpoints; what identifies a log is the key (C2SP vkey).
 constexpr char kLogOrigin[] = "oqto.local/audit";

@@ -10,15 +10,14 @@ void Connection::on_ready(std::uint32_t) { guard.connection_message(*this); }
 
 Status Guard::on_connection_opened(Child&, ipc::Received& received) {
   const auto opened = TRY(received.as<ipc::ConnectionOpened>());
-  if (connections_.contains(opened.connection)) {
-    return fail(Errc::bad_message, "a connection number was used twice");
-  }
-  if (connections_.size() >= kMaxConnections) return {};  // closing our end ends the connection
-  auto connection = std::make_unique<Connection>(
-      *this, opened.connection, ipc::Channel(std::move(received.fd)),
-      opened.remote.view());
+  // Closing our end ends the connection.
+  if (stopping_ || connections_.size() >= kMaxConnections) return {};
+  // Our own number: an answer or a record that is late must not meet another of the relay's choice.
+  const std::uint64_t id = next_connection_++;
+  auto connection = std::make_unique<Connection>(*this, id, ipc::Channel(std::move(received.fd)),
+                                                 opened.remote.view());
   TRY(loop_.watch(connection->channel.fd(), *connection));
-  connections_.emplace(opened.connection, std::move(connection));
+  connections_.emplace(id, std::move(connection));
   return {};
 }
 
@@ -167,9 +166,7 @@ Status Guard::on_login_revoked(Child&, ipc::Received& received) {
   const auto revoked = TRY(received.as<ipc::LoginRevoked>());
   std::vector<std::uint64_t> ended;
   for (const auto& [id, connection] : connections_) {
-    if (connection->state == Connection::State::open && connection->login == revoked.login) {
-      ended.push_back(id);
-    }
+    if (connection->login == revoked.login) ended.push_back(id);  // open, or about to be
   }
   for (const std::uint64_t id : ended) drop(id);
   return {};

@@ -250,6 +250,7 @@ class Guard {
   std::map<std::uint32_t, Tenant> tenants_;
   std::map<Uuid, std::unique_ptr<Session>> sessions_;
   std::map<std::uint64_t, std::unique_ptr<Connection>> connections_;
+  std::uint64_t next_connection_ = 1;
   std::vector<std::unique_ptr<Operator>> operators_;
   std::vector<std::unique_ptr<Child>> dying_;  // killed, not reaped yet
   // What ended in this turn of the loop and may still be on the stack; freed at its end.

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -145,6 +146,39 @@ TEST_F(GuardSteps, SpawnReportsWhyAProgramDidNotStart) {
   ASSERT_FALSE(child.has_value());
   EXPECT_STREQ(child.error().what, "execveat");
   EXPECT_EQ(child.error().sys, EACCES);
+}
+
+TEST_F(GuardSteps, AttackManyDescriptorsOfConnectionsDoNotKeepProgramsFromStarting) {
+  std::vector<Fd> connections;
+  for (int i = 0; i < 1500; ++i) connections.push_back(*sys::open_file("/dev/null", O_RDONLY));
+  EXPECT_EQ(spawned_shell("ulimit -n >&3", {.program = shell, .name = "sh", .uid = kUid}), "1024\n");
+}
+
+// Between giving up root and its exec a child can be signalled by whoever has its uid already.
+TEST_F(GuardSteps, AttackAChildStoppedBeforeItsExecDoesNotStopTheGuard) {
+  const uid_t shared = kUid + static_cast<uid_t>(::getpid());  // not that of tests that run beside us
+  const pid_t attacker = ::fork();
+  if (attacker == 0) {
+    if (::setresuid(shared, shared, shared) != 0) ::_exit(1);
+    for (;;) (void)::kill(-1, SIGSTOP);
+  }
+  const pid_t guard = ::fork();
+  if (guard == 0) {
+    (void)::alarm(60);  // fatal
+    bool failed = false;
+    for (int i = 0; i < 2000 && !failed; ++i) {
+      const auto child = spawn({.program = shell, .name = "sh", .args = {"-c", "true"}, .uid = shared});
+      failed = !child;
+      if (child) (void)sys::pidfd_kill(child->pidfd, SIGKILL);
+      if (child) (void)::waitpid(child->pid, nullptr, 0);
+    }
+    ::_exit(failed ? 0 : 2);
+  }
+  int status = 0;
+  EXPECT_EQ(::waitpid(guard, &status, 0), guard);
+  EXPECT_EQ(status, 0) << "2: the attacker never came in time";
+  (void)::kill(attacker, SIGKILL);
+  (void)::waitpid(attacker, nullptr, 0);
 }
 
 TEST_F(GuardSteps, TenantFilesAreOpenedWithTheTenantsRights) {

@@ -53,6 +53,10 @@ Result<Session*> Guard::prepare_session(Tenant& tenant, const ipc::StartSession&
   const Fd homes = TRY(ensure_dir(tenant.dir, "home", 0711, 0));
   auto session = std::make_unique<Session>();
   session->workspace_dir = TRY(sys::open_beneath(workspaces, name.c_str(), O_PATH | O_DIRECTORY));
+  // The agent owns both: it must not be able to shut itself out for good.
+  for (const Fd* parent : {&workspaces, &homes}) {
+    (void)!::fchmodat(parent->get(), name.c_str(), 0700, 0);
+  }
   session->home_dir = TRY(ensure_dir(homes, name.c_str(), 0700, own_.uids.agent(tenant.account)));
   session->id = wanted.session;
   session->workspace = wanted.workspace;
@@ -111,7 +115,8 @@ Status Guard::read_workspace_policy(Session& session) {
 Status Guard::on_policy_parsed(Child& child, ipc::Received& received) {
   const auto parsed = TRY(received.as<sandbox::PolicyParsed>());
   Session* const session = find_session(child.session);
-  if (session == nullptr || session->state != Session::State::reading_policy) return {};
+  // Not the parser of a session of the same number that was stopped meanwhile.
+  if (session == nullptr || session->parser.get() != &child) return {};
   session->policy = sandbox::meet(session->policy, parsed.asked);
   bury(std::move(session->parser));
   record_session(*session);
@@ -122,8 +127,8 @@ Status Guard::on_launch_failed(Child& child, ipc::Received& received) {
   const auto failed = TRY(received.as<ipc::LaunchFailed>());
   Session* const session = find_session(child.session);
   if (session == nullptr) return {};
-  if (session->state == Session::State::live) return fail(Errc::bad_message, "failed after ready");
-  const bool policy = session->state == Session::State::reading_policy;
+  const bool policy = session->parser.get() == &child;
+  if (!policy && session->launcher.get() != &child) return {};
   fail_session(*session, policy ? ipc::Refusal::invalid : ipc::Refusal::unavailable,
                failed.why.view());
   return {};

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -19,6 +20,7 @@ namespace {
 
 constexpr int kFirstChildFd = 3;
 constexpr int kScratch = 200;  // above every number that a child is given
+constexpr int kExecTimeoutMs = 2000;  // whoever has the new uid can stop the child before its exec
 
 // Never above what we have ourselves: raising a hard limit needs a capability that we gave up.
 Status limit(__rlimit_resource resource, rlim_t value) {
@@ -69,7 +71,7 @@ Status place_descriptors(const Spawn& wanted, int null_fd) {
 }
 
 // Runs in the child, after fork; single-threaded, so allocation is safe here.
-Status become(const Spawn& wanted, pid_t parent, int error_pipe) {
+Status become(const Spawn& wanted, pid_t parent) {
   sigset_t none;
   sigemptyset(&none);
   if (::sigprocmask(SIG_SETMASK, &none, nullptr) != 0) return fail_errno("sigprocmask");
@@ -83,7 +85,6 @@ Status become(const Spawn& wanted, pid_t parent, int error_pipe) {
   TRY(give_up_root(wanted.uid));
   TRY(sys::die_with_parent(parent));
   TRY(limit(RLIMIT_CORE, 0));
-  TRY(limit(RLIMIT_NOFILE, wanted.max_files));
   if (wanted.max_processes != 0) TRY(limit(RLIMIT_NPROC, wanted.max_processes));
 
   Spawn placed = wanted;
@@ -92,7 +93,6 @@ Status become(const Spawn& wanted, pid_t parent, int error_pipe) {
     tenant_file = TRY(open_tenant_file(wanted));
     placed.fds.push_back(&tenant_file);
   }
-  const int pipe_copy = ::fcntl(error_pipe, F_DUPFD_CLOEXEC, kScratch);
   TRY(place_descriptors(placed, null.get()));
   const int kept = kFirstChildFd + static_cast<int>(placed.fds.size());
   // Close-on-exec for the rest: execveat needs the program's descriptor until it succeeds.
@@ -104,7 +104,7 @@ Status become(const Spawn& wanted, pid_t parent, int error_pipe) {
   char path[] = "PATH=/usr/bin:/bin";
   char lang[] = "LANG=C.UTF-8";
   char* environment[] = {path, lang, nullptr};
-  (void)pipe_copy;
+  TRY(limit(RLIMIT_NOFILE, wanted.max_files));  // now: more than these may have been open
   ::syscall(SYS_execveat, kScratch - 1, "", argv.data(), environment, AT_EMPTY_PATH);
   return fail_errno("execveat");
 }
@@ -122,16 +122,19 @@ Result<Spawned> spawn(const Spawn& wanted) {
   if (pid == 0) {
     // The pipe must survive the placing of descriptors above 2.
     const int report = ::fcntl(write_end.get(), F_DUPFD_CLOEXEC, kScratch + 64);
-    const Status status = become(wanted, parent, report);
+    const Status status = become(wanted, parent);
     const Error error = status ? Error{} : status.error();
     (void)!::write(report, &error, sizeof error);
     ::_exit(127);
   }
   write_end.reset();
   auto pidfd = sys::pidfd_open(pid);
-  Error error;
-  const ssize_t n = ::read(read_end.get(), &error, sizeof error);  // EOF: the exec has happened
-  if (n == static_cast<ssize_t>(sizeof error)) {
+  Error error{Errc::unavailable, "a program did not start in time", 0};
+  pollfd decided{read_end.get(), POLLIN, 0};
+  const bool in_time = ::poll(&decided, 1, kExecTimeoutMs) == 1;
+  // EOF: the exec has happened.
+  if (!in_time || ::read(read_end.get(), &error, sizeof error) == static_cast<ssize_t>(sizeof error)) {
+    (void)::kill(pid, SIGKILL);
     (void)::waitpid(pid, nullptr, 0);
     return std::unexpected(error);  // `what` is static text: the same address in both processes
   }

@@ -113,6 +113,27 @@ TEST(ListenerJailAttack, CannotOpenConnectOrExecute) {
             -SIGSYS);
 }
 
+// close() of a TCP connection that lingers waits for its peer, non-blocking or not. Sent to the guard
+// as a descriptor, one such would stop the whole host; both spellings of the option are tried.
+TEST(ListenerJailAttack, CannotMakeAConnectionLinger) {
+  const int tcp = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ASSERT_GE(tcp, 0);
+  static const linger kHours{1, 10'000};
+  for (const long high : {0L, 1L << 32}) {
+    EXPECT_EQ(in_listener([&] {
+                return static_cast<int>(::syscall(SYS_setsockopt, tcp, high | SOL_SOCKET,
+                                                  high | SO_LINGER, &kHours, sizeof kHours));
+              }),
+              -SIGSYS);
+  }
+  const int on = 1;
+  EXPECT_EQ(in_listener([&] {
+              return ::setsockopt(tcp, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+            }),
+            0);
+  ::close(tcp);
+}
+
 TEST(ListenerJail, MayForkAndReap) {
   EXPECT_EQ(in_listener([] {
               const pid_t pid = ::fork();

@@ -142,14 +142,13 @@ TEST(RelayAttack, AFloodOfHalfOpenConnectionsLeavesRoomAndHurtsNoEstablishedOne)
   EXPECT_EQ(good.ask(health(relay)).status, 200);
 }
 
-TEST(RelayAttack, TooManyNewConnectionsFromOneNetworkAreReset) {
+TEST(RelayAttack, TooManyNewConnectionsFromOneNetworkAreTurnedAway) {
   RunningRelay relay({"--rate-per-network", "1"});  // four at once
   EXPECT_EQ(Client(relay).ask(health(relay)).status, 200);
   std::vector<Fd> fast;
   for (int i = 0; i < 8; ++i) fast.push_back(plain_connection(relay));
   char byte;
-  EXPECT_LT(::recv(fast.back().get(), &byte, 1, 0), 0);
-  EXPECT_EQ(errno, ECONNRESET);
+  EXPECT_LE(::recv(fast.back().get(), &byte, 1, 0), 0);  // at once, without a byte
 }
 
 TEST(RelayAttack, ACrashedConnectionIsRecordedAndTouchesNoOther) {

@@ -58,6 +58,8 @@ Status enter_stage(const policies::Limits& limits) {
   }
   // New credentials made us undumpable, which would make /proc/self root's.
   if (::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return fail_errno("prctl(DUMPABLE)");
+  // When memory runs out, a session goes before any part of the host. It cannot lower this again.
+  TRY(write_file("/proc/self/oom_score_adj", "1000"));
   TRY(write_file("/proc/self/setgroups", "deny"));
   TRY(write_file("/proc/self/uid_map", uid + ' ' + uid + " 1"));
   TRY(write_file("/proc/self/gid_map", gid + ' ' + gid + " 1"));

@@ -103,6 +103,15 @@ Status allow_checked(const Filter& filter, int call, const Seal& wanted) {
   if (call == SCMP_SYS(prctl)) {  // pthread_setname_np
     return add(filter, SCMP_ACT_ALLOW, call, {SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME)});
   }
+  if (call == SCMP_SYS(setsockopt)) {  // no option 13, in the 32 bits that the kernel looks at:
+    // close() of a lingering connection waits, even if it is a receiver of the descriptor who closes.
+    static_assert(SO_LINGER == 13);
+    for (scmp_datum_t bit = 1; bit <= 1U << 31; bit <<= 1) {
+      TRY(add(filter, SCMP_ACT_ALLOW, call,
+              {SCMP_A2(SCMP_CMP_MASKED_EQ, bit, ~scmp_datum_t{SO_LINGER} & bit)}));
+    }
+    return {};
+  }
   if (call == SCMP_SYS(socketpair)) {
     return add(filter, SCMP_ACT_ALLOW, call, {SCMP_A0(SCMP_CMP_EQ, AF_UNIX)});
   }

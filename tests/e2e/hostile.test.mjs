@@ -1,6 +1,7 @@
 // One part at a time is replaced by a program that holds its descriptors and means harm.
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import net from "node:net";
 import path from "node:path";
 import { test } from "node:test";
 import { Host, Mux, root, sleep, until } from "./lib.mjs";
@@ -49,6 +50,38 @@ test("attack: a compromised runner reaches its own tenant's things only", async 
     assert.ok(forged.length >= 1 && forged.every((r) => r.actor.process === "runner"));
     await sleep(100);
     assert.equal((await host.request("GET", "/api/health")).status, 200);
+  } finally {
+    await host.remove();
+    rmSync(dir, { recursive: true });
+  }
+});
+
+test("attack: a second connection under the number of a first one gets no channel", async () => {
+  const dir = programsWith("oqto-relay", "hostile-relay-reuse");
+  const host = await Host.start({ args: ["--bin", dir] });
+  try {
+    const token = new URL(host.link).hash.replace("#setup=", "");
+    net.connect(host.port, "127.0.0.1").end(JSON.stringify({ token, username: "alice", password: "correct horse battery" }));
+    await until("its attacks", async () => attacks(host).length >= 2, 60_000);
+    assert.deepEqual(attacks(host).filter(([, result]) => result !== "held"), []);
+    assert.deepEqual((await host.ctl("status")).tenants.filter((t) => t.account === 0), []);
+  } finally {
+    await host.remove();
+    rmSync(dir, { recursive: true });
+  }
+});
+
+test("attack: a session's number used twice does not carry the policy of one workspace to another", async () => {
+  const dir = programsWith("oqto-runner", "hostile-runner-race");
+  const host = await Host.start({ args: ["--bin", dir] });
+  try {
+    await Mux.open(host, await host.setup("alice")).catch(() => {});
+    const strict = path.join(host.state, "tenants/1/workspaces/22222222-2222-2222-2222-222222222222");
+    await until("the workspace", async () => existsSync(strict));
+    mkdirSync(path.join(strict, ".oqto"));
+    writeFileSync(path.join(strict, ".oqto/sandbox.toml"), 'profile = "strict"\n');
+    await until("its attacks", async () => attacks(host).length >= 1, 100_000);
+    assert.deepEqual(attacks(host).filter(([, result]) => result !== "held"), []);
   } finally {
     await host.remove();
     rmSync(dir, { recursive: true });

@@ -110,6 +110,16 @@ test("a workspace's policy may tighten, and what cannot be enforced refuses to s
   await bash(bob, bobSession, "rm /workspace/.oqto");
 });
 
+test("attack: an agent that takes away its own rights does not shut its workspace for good", async () => {
+  await bash(bob, bobSession, "chmod 0 /workspace; chmod 0 ~");
+  bobSession = await bob.session(bobWorkspace);
+  assert.match(await bash(bob, bobSession, "ls -ld /workspace ~"), /drwx------.*\ndrwx------/);
+});
+
+test("attack: when memory runs out, a session goes before the host, whatever it asks for", async () => {
+  assert.match(await bash(bob, bobSession, "echo 0 > /proc/self/oom_score_adj; cat /proc/self/oom_score_adj"), /^1000$/m);
+});
+
 test("tokens that are wrong, cut or revoked open nothing", async () => {
   for (const cookie of ["", "__Host-oqto=AAAA", `__Host-oqto=${"A".repeat(43)}`, `__Host-oqto=${"A".repeat(4000)}`]) {
     await assert.rejects(Mux.open(host, cookie), /HTTP 4\d\d/);
