@@ -1,6 +1,6 @@
 // The log, as an auditor gets it: a copy of the directory and a public key.
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
@@ -18,7 +18,9 @@ before(async () => {
   await provider.script({ turns: toolTurns("for i in $(seq 300); do /bin/true $i; done") });
   await mux.turn(session, "make some records");
   copy = mkdtempSync("/tmp/oqto-log-copy-");
-  cpSync(path.join(host.state, "audit/log"), copy, { recursive: true });  // while it is running
+  for (const part of ["checkpoint", "tile", "segment"]) {  // in this order, while it is running
+    spawnSync("cp", ["-r", path.join(host.state, "audit/log", part), copy]);
+  }
   key = path.join(copy, "..", path.basename(copy) + ".vkey");
   cpSync(path.join(host.state, "audit/key/log.vkey"), key);
   mux.close();
