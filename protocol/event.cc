@@ -234,7 +234,8 @@ std::string encode_models(const std::vector<ModelInfo>& models) {
   for (const ModelInfo& model : models) {
     JsonObject object;
     object.text("id", model.id).text("name", model.name).text("provider", model.provider);
-    object.boolean("reasoning", model.reasoning).boolean("demo", model.provider == kDemoProvider);
+    object.boolean("reasoning", model.reasoning).boolean("images", model.images);
+    object.boolean("demo", model.provider == kDemoProvider);
     array.json(object.str());
   }
   return array.str();

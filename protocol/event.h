@@ -93,6 +93,7 @@ struct ModelInfo {
   std::string name;
   std::string provider;
   bool reasoning = false;
+  bool images = false;  // takes pictures
 };
 constexpr std::string_view kDemoProvider = "demo";  // the gateway's scripted model: no AI
 std::string encode_models(const std::vector<ModelInfo>& models);

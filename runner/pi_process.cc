@@ -147,6 +147,11 @@ void PiProcess::hold(bool on) {
   }
 }
 
+void PiProcess::forget_errors() {
+  if (errors_) read_errors();
+  last_errors_.clear();
+}
+
 std::string PiProcess::error_tail() const {
   std::string tail;
   for (const std::string& line : last_errors_) tail += "\n" + line;

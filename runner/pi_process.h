@@ -27,6 +27,7 @@ class PiProcess {
   bool send(std::string line);
   void close_input();  // Pi saves and ends
   void hold(bool on);  // reading stops while what was read cannot be stored
+  void forget_errors();  // what was said until now does not explain a later end
   [[nodiscard]] bool ended() const { return ended_; }
 
   static constexpr std::size_t kMaxLine = 16 * 1024 * 1024;

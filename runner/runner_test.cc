@@ -2,56 +2,10 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
-#include "base/sys.h"
-#include "runner/test_host.h"
+#include "runner/runner_fixture.h"
 
 namespace oqto::runner::test {
 namespace {
-
-using protocol::Json;
-
-class Runner : public testing::Test {
- protected:
-  std::string workspace(Browser& browser) {
-    const Json made = browser.ask("_system", R"("cmd":"create_workspace","name":"Notes")");
-    EXPECT_TRUE(made.boolean_at("success")) << made.dump();
-    return std::string(made.find("data")->find("workspace")->text_at("id"));
-  }
-  std::string session(Browser& browser) {
-    if (workspace_.empty()) workspace_ = workspace(browser);
-    const Json made = browser.ask("", R"("cmd":"session.create","config":{"harness":"pi","workspace_id":")" +
-                                          workspace_ + "\"}");
-    EXPECT_TRUE(made.boolean_at("success")) << made.dump();
-    if (!made.boolean_at("success")) return "";
-    browser.event("agent.idle");
-    return std::string(made.find("data")->text_at("session_id"));
-  }
-  Json reopen(Browser& browser, const std::string& id) {
-    return browser.ask(id, R"("cmd":"session.create","config":{"harness":"pi"})");
-  }
-  Json prompt(Browser& browser, const std::string& id, const std::string& text) {
-    return browser.ask(id, R"("cmd":"prompt","message":")" + text + "\"");
-  }
-  std::vector<Json> messages(Browser& browser, const std::string& id) {
-    const Json answer = browser.ask(id, R"("cmd":"get_messages")");
-    EXPECT_TRUE(answer.boolean_at("success")) << answer.dump();
-    if (!answer.boolean_at("success")) return {};
-    return *answer.find("data")->find("messages")->array();
-  }
-  // Asks again until it is so; what follows then checks it.
-  static void eventually(const std::function<bool()>& so) {
-    const std::uint64_t deadline = sys::monotonic_ms() + 20'000;
-    while (!so() && sys::monotonic_ms() < deadline) ::usleep(5'000);
-  }
-  static std::string text_of(const Json& message) {
-    std::string text;
-    for (const Json& part : *message.find("parts")->array()) text += part.text_at("text");
-    return text;
-  }
-
-  Host host_;
-  std::string workspace_;
-};
 
 TEST_F(Runner, GreetsAndListsNothingAtFirst) {
   const auto browser = host_.connect();
@@ -155,6 +109,7 @@ TEST_F(Runner, TellsACrashWithWhatPiSaidLast) {
   const Json error = browser->event("agent.error");
   EXPECT_NE(error.text_at("error").find("exited with status 1"), std::string_view::npos) << error.dump();
   EXPECT_NE(error.text_at("error").find("TypeError: boom"), std::string_view::npos);
+  EXPECT_EQ(error.text_at("error").find("Warning"), std::string_view::npos);  // of its start
   EXPECT_FALSE(error.boolean_at("recoverable", true));
   EXPECT_EQ(browser->ask(id, R"("cmd":"get_state")").find("data")->text_at("state"), "failed");
   EXPECT_EQ(prompt(*browser, id, "hello?").text_at("code"), "unavailable");
@@ -379,21 +334,6 @@ TEST_F(Runner, ClosesAndDeletesASession) {
   EXPECT_TRUE(browser->ask(id, R"("cmd":"session.delete")").boolean_at("success"));
   EXPECT_EQ(browser->ask(id, R"("cmd":"get_messages")").text_at("code"), "not_found");
   EXPECT_EQ(browser->ask("_system", R"("cmd":"list_sessions")").find("data")->dump(), R"({"sessions":[]})");
-}
-
-TEST_F(Runner, TellsModelsAndCountsOnceASessionHasRun) {
-  const auto browser = host_.connect();
-  const std::string id = session(*browser);
-  const char* expected =
-      R"([{"id":"mock-1","name":"Mock One","provider":"mock","reasoning":true,"demo":false}])";
-  Json models;
-  eventually([&] {
-    models = *browser->ask(id, R"("cmd":"get_models")").find("data");
-    return models.dump() == expected;
-  });
-  EXPECT_EQ(models.dump(), expected);
-  EXPECT_EQ(browser->ask("_system", R"("cmd":"get_models")").find("data")->dump(), expected);
-  EXPECT_EQ(browser->ask(id, R"("cmd":"get_stats")").find("data")->find("tokens")->integer_at("total", -1), 0);
 }
 
 }  // namespace

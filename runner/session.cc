@@ -155,25 +155,11 @@ void Session::on_ready(const Json& state) {
   if (ready_) return;
   deadline_.cancel();
   ready_ = true;
-  if (const Json* model = state.find("model"); model != nullptr && model->object() != nullptr) {
-    model_ = model->text_at("id");
-    provider_ = model->text_at("provider");
-  }
-  thinking_level_ = state.text_at("thinkingLevel");
+  if (pi_) pi_->forget_errors();  // it warns of every new session
+  take_settings(state);
   const std::string id = new_request([this](const Json* response) {
     const Json* data = response == nullptr ? nullptr : response->find("data");
-    const Json* list = data == nullptr ? nullptr : data->find("models");
-    if (list == nullptr || list->array() == nullptr) return;
-    models_.clear();
-    for (const Json& model : *list->array()) {
-      if (models_.size() >= 200) break;
-      std::string name(model.text_at("name"));
-      std::string model_id(model.text_at("id"));
-      if (name.empty()) name = model_id;
-      models_.push_back({std::move(model_id), std::move(name), std::string(model.text_at("provider")),
-                         model.boolean_at("reasoning")});
-    }
-    host_.on_models(models_);
+    if (data != nullptr) take_models(*data);
   });
   request(id, pi::plain(id, "get_available_models"));
   if (queued_) {

@@ -118,6 +118,9 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
   void ask_for_sandbox(const protocol::CreateSession& wanted, Reply reply);
   void on_sandbox(GuardLink::Started started, bool resumed, const Reply& reply);
   void on_ready(const protocol::Json& state);
+  void take_settings(const protocol::Json& state);
+  void take_models(const protocol::Json& data);
+  [[nodiscard]] bool takes_images() const;
   void fail_start(std::string why);
   void when_sandbox_gone(std::function<void(bool)> task);
   void end_sandbox();

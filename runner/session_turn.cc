@@ -29,6 +29,9 @@ void Session::prompt(const protocol::Prompt& prompt, pi::Delivery delivery, Repl
   if (busy && (delivery == pi::Delivery::now || !ready_)) {
     return reply(no(Code::busy, "the agent is working: steer it, queue a follow-up, or stop it first"));
   }
+  if (!prompt.images.empty() && !takes_images()) {
+    return reply(no(Code::refused, "this model takes no pictures; nothing was sent. Choose another model, or send text alone."));
+  }
   if (outbox_.troubled()) return reply(no(Code::unavailable, kHistoryAway));
   accept(prompt, delivery, std::move(reply));
 }
@@ -71,6 +74,8 @@ void Session::accept(const protocol::Prompt& prompt, pi::Delivery delivery, Repl
 }
 
 void Session::deliver(const protocol::Prompt& prompt, pi::Delivery delivery) {
+  // The turn it was meant for may have ended while it was stored: then it begins one.
+  if (!turn_open_) delivery = pi::Delivery::now;
   if (!turn_open_ || state_ != State::working) {
     turn_open_ = true;
     settled_ = false;

@@ -101,6 +101,51 @@ std::string Session::page_json(Page page, const protocol::GetMessages& wanted) c
 
 // --- settings ------------------------------------------------------------------------------------
 
+// What the harness chose by itself. Whoever subscribed while it started has not seen it yet.
+void Session::take_settings(const Json& state) {
+  const Json* model = state.find("model");
+  if (model != nullptr && model->object() != nullptr) {
+    const bool changed = model->text_at("id") != model_ || model->text_at("provider") != provider_;
+    model_ = model->text_at("id");
+    provider_ = model->text_at("provider");
+    if (changed) emit(events::model_changed(provider_, model_));
+  }
+  const std::string_view level = state.text_at("thinkingLevel");
+  if (level == thinking_level_) return;
+  on_thinking_level(level);
+}
+
+void Session::take_models(const Json& data) {
+  constexpr std::size_t kMaxModels = 200;
+  const Json* list = data.find("models");
+  if (list == nullptr || list->array() == nullptr) return;
+  models_.clear();
+  for (const Json& model : *list->array()) {
+    if (models_.size() >= kMaxModels) break;
+    protocol::ModelInfo info{.id = std::string(model.text_at("id")),
+                             .name = std::string(model.text_at("name")),
+                             .provider = std::string(model.text_at("provider")),
+                             .reasoning = model.boolean_at("reasoning")};
+    if (info.name.empty()) info.name = info.id;
+    if (const Json* input = model.find("input"); input != nullptr && input->array() != nullptr) {
+      info.images = std::any_of(input->array()->begin(), input->array()->end(), [](const Json& kind) {
+        return kind.text() != nullptr && *kind.text() == "image";
+      });
+    }
+    models_.push_back(std::move(info));
+  }
+  host_.on_models(models_);
+}
+
+// The harness drops pictures without a word when the model takes none. Of a model that is not listed
+// nothing is known, so it is asked.
+bool Session::takes_images() const {
+  const auto found = std::find_if(models_.begin(), models_.end(), [this](const auto& model) {
+    return model.id == model_ && model.provider == provider_;
+  });
+  return found == models_.end() || found->images;
+}
+
 void Session::set_name(std::string_view name, Reply reply) {
   const auto before = std::pair{record_.title, record_.titled};
   record_.title = name;

@@ -133,9 +133,11 @@ void FakePi::prompt(const std::string& text) {
 bool FakePi::handle(const Json& command) {
   const std::string type(command.text_at("type"));
   if (type == "get_state") {
+    (void)::send(errors_.get(), "Warning: new\n", 13, MSG_NOSIGNAL);
     answer(command, R"({"model":{"id":"mock-1","provider":"mock"},"thinkingLevel":"medium","isStreaming":false})");
   } else if (type == "get_available_models") {
-    answer(command, R"({"models":[{"id":"mock-1","name":"Mock One","provider":"mock","reasoning":true}]})");
+    answer(command, R"({"models":[{"id":"mock-1","name":"Mock One","provider":"mock","reasoning":true,"input":["text"]},)"
+                    R"({"id":"mock-2","name":"Mock Two","provider":"mock","reasoning":false,"input":["text","image"]}]})");
   } else if (type == "prompt") {
     const std::string text(command.text_at("message"));
     if (text.starts_with("crash")) {
@@ -143,7 +145,8 @@ bool FakePi::handle(const Json& command) {
       (void)init_.send(ipc::ProgramExited{1, 1, 0});
       return false;
     }
-    const bool queued = hanging_ && !command.text_at("streamingBehavior").empty();
+    // While nothing runs, what is queued waits for ever.
+    const bool queued = !command.text_at("streamingBehavior").empty();
     answer(command, queued ? R"({"disposition":"queued"})" : R"({"disposition":"started"})");
     if (!queued) prompt(text);
   } else if (type == "abort") {

@@ -3,7 +3,7 @@ import { boot } from "./state/app";
 import { screen } from "./state/store";
 import "./state/theme";
 import { Skeleton } from "./ui/basics";
-import { Login, Register, Setup, Unreachable } from "./views/auth";
+import { Auditor, Login, Register, Setup, Unreachable } from "./views/auth";
 import { listenForKeys } from "./views/keyboard";
 import { Shell, Toasts } from "./views/shell";
 import "./styles/tokens.css";
@@ -26,6 +26,8 @@ function Screen() {
       return <Login />;
     case "register":
       return <Register />;
+    case "auditor":
+      return <Auditor />;
     case "shell":
       return <Shell />;
   }

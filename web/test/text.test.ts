@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { backoffMs } from "../src/net/backoff";
+import { readableFailure } from "../src/state/failure";
 import { decodeHTMLStrict } from "../src/ui/markdown/entities";
 import { highlight } from "../src/ui/markdown/highlight";
 import { endsInFence, splitMarkdown } from "../src/ui/markdown/split";
@@ -39,6 +40,12 @@ test("a diff shows removed, added and equal lines", () => {
 
 test("entities decode, and what is unknown stays", () => {
   assert.equal(decodeHTMLStrict("&amp;&#65;&#x42;&nope;&#0;"), "&AB&nope;\ufffd");
+});
+
+test("what a provider says comes out of its JSON", () => {
+  assert.equal(readableFailure('500: {"message":"internal trouble","code":null}'), "internal trouble (status 500)");
+  assert.equal(readableFailure('529 {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'), "Overloaded (status 529)");
+  for (const text of ["Connection error.", '500: {"x":1}', "500: {oops}"]) assert.equal(readableFailure(text), text);
 });
 
 test("waiting grows to a ceiling and never vanishes", () => {

@@ -132,6 +132,24 @@ test("a tool without a result is stopped when the turn ends", () => {
   assert.equal(tool(run(cut)).state, "stopped");
 });
 
+test("a tool that was stopped is not one that failed", () => {
+  const end = (output: string) => numbered([
+    ...turn.slice(2, 3).map((e) => ({ ...e }) as Loose),
+    { event: "stream.tool_call_start", message_id: "m1", tool_call_id: "t1", name: "bash", content_index: 0 },
+    { event: "tool.start", tool_call_id: "t1", name: "bash", input: {} },
+    { event: "tool.end", tool_call_id: "t1", name: "bash", output, is_error: true, duration_ms: 1 },
+  ].map(({ seq: _, ...e }: any) => e));
+  assert.equal(tool(run(end("line 1\n\n\nCommand aborted"))).state, "stopped");
+  assert.equal(tool(run(end("Command aborted\n\nCommand exited with code 1"))).state, "failed");
+});
+
+test("an answer whose end never came is marked, and not once its end is known", () => {
+  const live = run(turn.slice(0, 4));
+  const stopped = dispatch(live, { type: "status", status: { state: "stopped", since: 1 } });
+  assert.equal(assistant(stopped).interrupted, true);
+  assert.equal(assistant(dispatch(stopped, { type: "history", messages: [user, answer], hasMore: false })).interrupted, undefined);
+});
+
 test("an optimistic message is reconciled by its client_id", () => {
   const sent: Action = { type: "sent", clientId: "c1", text: "hi", images: [], at: 1 };
   const state = run(turn.slice(0, 2), dispatch(emptyTimeline, sent));

@@ -12,6 +12,7 @@ export interface Model {
   name: string;
   provider: string;
   reasoning: boolean;
+  images?: boolean;
   demo?: boolean;
 }
 
@@ -105,6 +106,7 @@ export interface Message {
   tool_call_id?: string;
   tool_name?: string;
   is_error?: boolean;
+  error?: string;
 }
 
 export interface Stats {

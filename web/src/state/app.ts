@@ -5,15 +5,15 @@ import { http, HttpError } from "../net/http";
 import type { User } from "../protocol/types";
 import { hooks, mux } from "./link";
 import { outbox } from "./outbox";
-import { createWorkspace, forgetAll, loadLists, newSession, watchPlace } from "./sessions";
+import { createWorkspace, forgetAll, loadLists, newSession, takeModels, watchPlace } from "./sessions";
 import { lastingStore, tabStore } from "./storage";
 import {
-  conversations, linkToken, listsLoaded, loginHint, messageOf, models, overlay, screen, toast, user,
+  conversations, linkToken, listsLoaded, loginHint, messageOf, overlay, screen, toast, user,
 } from "./store";
 
 export async function boot(): Promise<void> {
   hooks.connected = (who, offered) => {
-    if (offered) models.value = offered;
+    if (offered) takeModels(offered);
     if (who) user.value = who;
     void connected();
   };
@@ -73,9 +73,10 @@ export function enter(who: User): void {
     user.value = who;
     loginHint.value = "";
     linkToken.value = "";
-    screen.value = "shell";
+    screen.value = who.role === "auditor" ? "auditor" : "shell";
   });
-  mux.start();
+  // Auditors have no sessions, and the host refuses them this connection.
+  if (who.role !== "auditor") mux.start();
 }
 
 let firstRun: { workspace: string; profile: string } | null = null;

@@ -1,4 +1,4 @@
-// What each sandbox profile allows, in plain words.
+// What each sandbox profile allows, in plain words. The numbers are those of policies/profiles.cc.
 
 import type { Profile } from "../protocol/types";
 
@@ -6,42 +6,42 @@ export interface ProfileText {
   name: Profile;
   label: string;
   gist: string;
-  reads: string;
   writes: string;
-  reaches: string;
+  runs: string;
 }
+
+export const READS =
+  "The workspace, the agent's own home folder, and the system's programs and libraries. No other file of this machine.";
+export const REACHES = "The model, and nothing else: every other name and address is unreachable.";
 
 export const PROFILES: ProfileText[] = [
   {
     name: "minimal",
     label: "Minimal",
-    gist: "The basic fence: your files and your network are still kept apart from the agent.",
-    reads: "The workspace and the system's programs. Secrets such as keys and password files are hidden.",
-    writes: "The workspace and a temporary folder of its own.",
-    reaches: "The model, and only the model. Every other name and address is unreachable.",
+    gist: "The widest limits, for large builds and long test suites.",
+    writes: "The workspace, the agent's home folder, and up to 4 GiB of temporary files.",
+    runs: "Any installed program and those it builds itself, up to 4,096 processes.",
   },
   {
     name: "development",
     label: "Development",
-    gist: "For everyday coding: compilers, package managers and git work inside the workspace.",
-    reads: "The workspace, the system's programs and libraries. Not your home folder, keys or other workspaces.",
-    writes: "The workspace, a temporary folder, and caches of its own.",
-    reaches: "The model, and the names that the host's policy lists. Everything else is unreachable.",
+    gist: "For everyday work on code, with room for a usual build.",
+    writes: "The workspace, the agent's home folder, and up to 1 GiB of temporary files.",
+    runs: "Any installed program and those it builds itself, up to 1,024 processes.",
   },
   {
     name: "strict",
     label: "Strict",
-    gist: "For work you do not trust: the smallest view of the machine, and tight limits.",
-    reads: "The workspace and a short list of programs.",
-    writes: "The workspace only; the temporary folder is small and vanishes.",
-    reaches: "The model's name and nothing else.",
+    gist: "For reading and editing: it cannot run a program that it wrote or brought along.",
+    writes: "The workspace, the agent's home folder, and up to 256 MiB of temporary files.",
+    runs: "Installed programs only, scripts for them included, up to 256 processes.",
   },
 ];
 
 export const ALWAYS = [
-  "Runs as its own user id, with no privileges and no way to gain any.",
+  "Runs under a user id of its own, with no privileges and no way to gain any.",
   "Sees only its own processes; other people's sessions do not exist for it.",
-  "Every program it starts is written to the audit log by the kernel's word, not the agent's.",
+  "The kernel's word, not the agent's, puts every program it starts into the audit log.",
 ];
 
 export function profileText(name: string): ProfileText | undefined {

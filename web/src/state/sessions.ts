@@ -1,14 +1,14 @@
 // Workspaces and sessions: the lists, which one is shown, and what can be done with them.
 
 import { batch, effect } from "@preact/signals";
-import type { Session, Workspace } from "../protocol/types";
+import type { Model, Session, Workspace } from "../protocol/types";
 import { SYSTEM_SESSION } from "../protocol/types";
 import { Conversation } from "./conversation";
 import { mux } from "./link";
 import { outbox } from "./outbox";
 import { lastingStore, tabStore } from "./storage";
 import {
-  conversations, drawerOpen, link, listsLoaded, messageOf, models, screen, sessionId, sessions, titleOf,
+  conversations, drawerOpen, link, listsLoaded, messageOf, modelOf, models, screen, sessionId, sessions, titleOf,
   toast, workspaceId, workspaces,
 } from "./store";
 
@@ -95,11 +95,28 @@ function adopt(conversation: Conversation): Conversation {
   return conversation;
 }
 
+export function takeModels(list: Model[]): void {
+  // A host that has just started knows them only after its first session has.
+  if (list.length > 0) models.value = list;
+}
+
+const MODELS_PAUSE_MS = 700;
+const MOST_TRIES = 5;
+
+// The agent tells its models a moment after it is idle for the first time.
+async function learnModels(tries = MOST_TRIES): Promise<void> {
+  const list = await mux.request<Model[]>(SYSTEM_SESSION, "get_models").catch(() => []);
+  takeModels(list);
+  if (list.length === 0 && tries > 1) setTimeout(() => void learnModels(tries - 1), MODELS_PAUSE_MS);
+}
+
 // A session without a name is named after the first thing that was asked in it.
 async function turnEnded(id: string): Promise<void> {
+  const open = conversations.value.get(id);
+  if (open && !modelOf(open)) void learnModels();
   await refreshSessions();
   const session = sessions.value.find((s) => s.session_id === id);
-  const words = conversations.value.get(id)?.firstWords.value;
+  const words = open?.firstWords.value;
   if (session && !session.title && words) await renameSession(id, words).catch(() => {});
 }
 

@@ -5,7 +5,7 @@ import type { Link } from "../net/mux";
 import type { Model, Session, SessionState, User, Workspace } from "../protocol/types";
 import type { Conversation } from "./conversation";
 
-export type Screen = "loading" | "unreachable" | "setup" | "login" | "register" | "shell";
+export type Screen = "loading" | "unreachable" | "setup" | "login" | "register" | "auditor" | "shell";
 
 export const screen = signal<Screen>("loading");
 // Token of the setup or invite link; taken out of the address bar as soon as it is read.
@@ -36,6 +36,12 @@ export function stateOf(item: Session): SessionState {
 export function titleOf(item: Session): string {
   const open = conversations.value.get(item.session_id);
   return open?.timeline.value.title || item.title || open?.firstWords.value || "New session";
+}
+
+// The model that a conversation uses, if the host has told about it.
+export function modelOf(open: Conversation): Model | undefined {
+  const { model, provider } = open.timeline.value;
+  return models.value.find((m) => m.id === model && m.provider === provider);
 }
 
 export const workspaceSessions = computed(() =>

@@ -1,5 +1,5 @@
 import type { ButtonHTMLAttributes, ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { SessionState } from "../protocol/types";
 import { useLayer } from "../state/layers";
 import { toast } from "../state/store";
@@ -163,7 +163,8 @@ export function MenuItem(props: {
 export function Dialog(props: { title: string; close: () => void; children: ComponentChildren; class?: string; bare?: boolean }) {
   const ref = useRef<HTMLDialogElement>(null);
   useLayer(true, props.close);
-  useEffect(() => {
+  // Before the next key: whoever types on at once types into the dialog.
+  useLayoutEffect(() => {
     const dialog = ref.current;
     dialog?.showModal();
     return () => dialog?.close();
@@ -204,7 +205,7 @@ export function FormError({ text }: { text: string }) {
   return (
     <p class="form-error" role="alert" data-testid="form-error" hidden={!text}>
       {text && <Icon name="warning" />}
-      {text}
+      {text && <span>{text}</span>}
     </p>
   );
 }

@@ -3,7 +3,7 @@ import type { Conversation } from "../state/conversation";
 import { anyOpen } from "../state/layers";
 import { attempt } from "../state/sessions";
 import { tabStore } from "../state/storage";
-import { link, toast } from "../state/store";
+import { link, modelOf, toast } from "../state/store";
 import type { Image } from "../state/timeline/types";
 import { IconButton } from "../ui/basics";
 import { Icon } from "../ui/icon";
@@ -13,6 +13,7 @@ const PICTURE_TYPES = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 // The host takes 12 MiB per message; base64 adds a third.
 const MOST_PICTURE_BYTES = 8 * 1024 * 1024;
 const MOST_TEXT_BYTES = 11 * 1024 * 1024;
+const NO_PICTURES = "This model takes no pictures. Choose another one, or send text alone.";
 const MOST_HEIGHT_PX = 260;
 
 const pictures = new Map<string, Image[]>();
@@ -56,6 +57,7 @@ export function Composer({ open }: { open: Conversation }) {
 
   const send = (queue: "steer" | "follow_up" = "steer") => {
     if (!text.trim()) return images.length ? toast("Write a few words to go with the picture.") : undefined;
+    if (images.length && blind()) return toast(NO_PICTURES);
     if (busy && images.length) return toast("Pictures can be sent when the agent is idle. Your draft is kept.");
     if (new Blob([text]).size > MOST_TEXT_BYTES) {
       return toast("This message is larger than the host accepts. Put it in a file of the workspace.", "error");
@@ -65,8 +67,11 @@ export function Composer({ open }: { open: Conversation }) {
     setImages([]);
   };
 
+  const blind = () => modelOf(open)?.images === false;
+
   const addFiles = async (files: Iterable<File>) => {
     const chosen = [...files].filter((f) => f.type.startsWith("image/"));
+    if (chosen.length && blind()) return toast(NO_PICTURES);
     if (chosen.some((f) => !PICTURE_TYPES.includes(f.type))) toast("PNG, JPEG, GIF and WebP pictures can be sent.", "error");
     const usable = chosen.filter((f) => PICTURE_TYPES.includes(f.type));
     const used = images.reduce((sum, i) => sum + (i.data.length * 3) / 4, 0);

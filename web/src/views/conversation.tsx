@@ -16,6 +16,8 @@ function useStickyBottom() {
   const box = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
   const stuck = useRef(true);
+  const lastTop = useRef(0);
+  const fromEnd = useRef<number | null>(null);
   const [away, setAway] = useState(false);
   const nearBottom = () => {
     const el = box.current;
@@ -23,7 +25,9 @@ function useStickyBottom() {
   };
   const toBottom = () => {
     const el = box.current;
-    if (el) el.scrollTop = el.scrollHeight;
+    if (!el) return;
+    el.scrollTop = el.scrollHeight;
+    lastTop.current = el.scrollTop;
   };
   useLayoutEffect(() => {
     const observer = new ResizeObserver(() => {
@@ -38,9 +42,26 @@ function useStickyBottom() {
     box,
     content,
     away,
+    // The content may have grown since the scrolling that this tells of: only upwards is leaving.
     onScroll: () => {
-      stuck.current = nearBottom();
-      setAway(!stuck.current);
+      const top = box.current?.scrollTop ?? 0;
+      if (nearBottom()) stuck.current = true;
+      else if (top < lastTop.current) stuck.current = false;
+      lastTop.current = top;
+      setAway(!stuck.current && !nearBottom());
+    },
+    // What comes in above must not push away what is being read.
+    keep: () => {
+      stuck.current = false;
+      const el = box.current;
+      if (el) fromEnd.current = el.scrollHeight - el.scrollTop;
+    },
+    restore: () => {
+      const el = box.current;
+      if (!el || fromEnd.current === null) return;
+      el.scrollTop = el.scrollHeight - fromEnd.current;
+      lastTop.current = el.scrollTop;
+      fromEnd.current = null;
     },
     // What opens under the reader's hand should not jump away from it.
     hold: () => (stuck.current = false),
@@ -58,15 +79,18 @@ export function ConversationView({ open }: { open: Conversation }) {
   const { entries, status } = timeline;
   const asked = entries.findLastIndex((e) => e.kind === "user");
   const mine = entries[asked]?.key;
+  const last = entries.findLastIndex((e) => e.kind === "assistant");
+  const writing = open.busy && isUnfinished(entries[last]) ? last : entries.length;
   // Whoever sends wants to see what comes of it.
   useLayoutEffect(() => scroll.jump(), [mine]);
+  useLayoutEffect(() => scroll.restore(), [entries[0]?.key]);
   const empty = entries.length === 0;
   return (
     <div class="conversation">
       <div class="scroll" ref={scroll.box} onScroll={scroll.onScroll} tabIndex={0} role="region" aria-label="Conversation">
         <div class="column" ref={scroll.content}>
-          {timeline.hasEarlier && <Earlier open={open} hold={scroll.hold} />}
-          {entries.map((entry, i) => drawEntry(entry, entries[i + 1], i > asked, open, scroll.hold))}
+          {timeline.hasEarlier && <Earlier open={open} keep={scroll.keep} />}
+          {entries.map((entry, i) => drawEntry(entry, entries[i + 1], i > asked, i > writing, open, scroll.hold))}
           {open.problem.value && <Problem open={open} />}
           {empty && !open.problem.value && <Empty open={open} />}
           <WorkingLine open={open} status={status} />
@@ -82,16 +106,25 @@ export function ConversationView({ open }: { open: Conversation }) {
   );
 }
 
+function isUnfinished(entry: Entry | undefined): boolean {
+  if (entry?.kind !== "assistant") return false;
+  return entry.stage !== "settled" || entry.blocks.some((b) => b.kind === "tool" && b.tool.state === "running");
+}
+
 // `current`: it belongs to the newest turn, so an action that it offers still makes sense.
-function drawEntry(entry: Entry, next: Entry | undefined, current: boolean, open: Conversation, hold: () => void) {
+// `early`: it was said while the agent still wrote or ran something.
+function drawEntry(
+  entry: Entry, next: Entry | undefined, current: boolean, early: boolean, open: Conversation, hold: () => void,
+) {
+  const ended = !next && !open.busy && open.timeline.value.loaded && !open.starting.value;
   switch (entry.kind) {
     case "user":
-      return <UserView key={entry.key} entry={entry} open={open} />;
+      return <UserView key={entry.key} entry={entry} open={open} queued={early} unanswered={ended && isAtRest(open)} />;
     case "assistant": {
       const last = next ? next.kind !== "assistant" : !open.busy;
-      const explained = next?.kind === "error";
-      if (entry.blocks.length === 0 && (explained || entry.stage === "live")) return null;
-      const props = { entry, open, last, current, explained, onToggle: hold };
+      const explained = next?.kind === "error" || (next?.kind === "notice" && next.key.startsWith("retry"));
+      if (entry.blocks.length === 0 && (explained || !last || entry.stage === "live")) return null;
+      const props = { entry, open, last, current, explained, ended, onToggle: hold };
       return <AssistantView key={entry.key} {...props} />;
     }
     case "error":
@@ -103,10 +136,14 @@ function drawEntry(entry: Entry, next: Entry | undefined, current: boolean, open
   }
 }
 
-function Earlier({ open, hold }: { open: Conversation; hold: () => void }) {
+function isAtRest(open: Conversation): boolean {
+  return open.known.value && open.timeline.value.status.state !== "starting";
+}
+
+function Earlier({ open, keep }: { open: Conversation; keep: () => void }) {
   const [busy, setBusy] = useState(false);
   const load = () => {
-    hold();
+    keep();
     setBusy(true);
     void open.loadEarlier().finally(() => setBusy(false));
   };

@@ -1,7 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { http } from "../net/http";
 import type { Invite, Role } from "../protocol/types";
-import { ago } from "../state/clock";
 import { createWorkspace, deleteSession, renameSession } from "../state/sessions";
 import { messageOf, overlay, session, titleOf } from "../state/store";
 import { copyText, Dialog, Field, FormError, Skeleton } from "../ui/basics";
@@ -101,6 +100,12 @@ function DeleteSession() {
 const LIFETIMES: [number, string][] = [[24, "1 day"], [72, "3 days"], [168, "1 week"], [720, "30 days"]];
 const ROLES: [Role, string][] = [["user", "User"], ["auditor", "Auditor"], ["admin", "Administrator"]];
 
+const ROLE_HINTS: Record<Role, string> = {
+  user: "Has workspaces and sessions of their own, and sees nobody else's.",
+  auditor: "Reads the audit log with oqto-audit. Has no sessions.",
+  admin: "A user who can also invite people. Sees nobody else's sessions.",
+};
+
 function Invites() {
   const [invites, setInvites] = useState<Invite[] | null>(null);
   const [role, setRole] = useState<Role>("user");
@@ -142,6 +147,7 @@ function Invites() {
         </Field>
         <button class="primary" data-testid="invite-create">Create link</button>
       </form>
+      <p class="field-hint">{ROLE_HINTS[role]}</p>
       {made && (
         <div class="invite-made" role="status">
           <p>Send this link to one person. It works once, and it is shown only now.</p>
@@ -181,10 +187,16 @@ function InviteList({ invites, revoke }: { invites: Invite[] | null; revoke: (id
   );
 }
 
+function within(ms: number): string {
+  const hours = Math.round(ms / 3_600_000);
+  if (hours < 1) return "less than an hour";
+  return hours < 48 ? `${hours} h` : `${Math.round(hours / 24)} days`;
+}
+
 function inviteState(invite: Invite): string {
   if (invite.used_by) return `used by ${invite.used_by}`;
   if (invite.expires_at <= Date.now()) return "expired";
-  return `expires in ${ago(Date.now(), invite.expires_at)}`;
+  return `expires in ${within(invite.expires_at - Date.now())}`;
 }
 
 const KEYS: [string, string][] = [

@@ -3,6 +3,7 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { Conversation } from "../state/conversation";
 import { duration, elapsed, useNow } from "../state/clock";
+import { readableFailure } from "../state/failure";
 import { attempt } from "../state/sessions";
 import { overlay } from "../state/store";
 import type {
@@ -31,7 +32,16 @@ export function Picture({ image }: { image: Image }) {
   return url ? <img class="picture" src={url} alt="Picture sent with the message" /> : <span class="tag">picture</span>;
 }
 
-export const UserView = memo(function UserView({ entry, open }: { entry: UserEntry; open: Conversation }) {
+interface UserProps {
+  entry: UserEntry;
+  open: Conversation;
+  // Said while the agent works: it has not read it yet.
+  queued: boolean;
+  // The agent is at rest and nothing came of it.
+  unanswered: boolean;
+}
+
+export const UserView = memo(function UserView({ entry, open, queued, unanswered }: UserProps) {
   return (
     <article class="message user" data-testid="message-user" data-delivery={entry.delivery} aria-label="You">
       <div class="user-box">
@@ -43,6 +53,12 @@ export const UserView = memo(function UserView({ entry, open }: { entry: UserEnt
         <div class="user-text">{entry.text}</div>
       </div>
       {entry.delivery === "sending" && <p class="delivery">Sending…</p>}
+      {entry.delivery === "accepted" && queued && <p class="delivery" data-testid="queued">The agent reads this after its current step.</p>}
+      {entry.delivery === "accepted" && unanswered && (
+        <p class="unanswered" data-testid="unanswered">
+          The agent stopped before it answered this. <RetryButton open={open} />
+        </p>
+      )}
       {entry.delivery === "failed" && (
         <ErrorCard title="This message was not accepted" text={entry.error ?? ""}>
           <button type="button" class="secondary small" data-testid="error-retry" onClick={() => open.resend(entry)}>
@@ -83,11 +99,14 @@ interface AssistantProps {
   last: boolean;
   current: boolean;
   explained: boolean;
+  // Nothing follows it, and the agent is at rest.
+  ended: boolean;
   onToggle: () => void;
 }
 
-export const AssistantView = memo(function AssistantView({ entry, open, last, current, explained, onToggle }: AssistantProps) {
+export const AssistantView = memo(function AssistantView({ entry, open, last, current, explained, ended, onToggle }: AssistantProps) {
   const live = entry.stage === "live";
+  const cut = ended && !live && (entry.interrupted || entry.stage === "partial" || entry.stopReason === "tool_use");
   const text = entry.blocks.map((b) => (b.kind === "text" ? b.text : "")).filter(Boolean).join("\n\n");
   return (
     <article class="message assistant" data-testid="message-assistant" data-stage={entry.stage} aria-label="Agent">
@@ -102,7 +121,15 @@ export const AssistantView = memo(function AssistantView({ entry, open, last, cu
       {entry.stopReason === "aborted" && last && <p class="turn-note" data-testid="aborted">Stopped by you.</p>}
       {entry.stopReason === "length" && <p class="turn-note">The answer reached the model's length limit.</p>}
       {entry.stopReason === "error" && last && !explained && (
-        <ErrorCard title="The model's answer broke off" text="What it had said until then is kept.">
+        <ErrorCard
+          title={entry.blocks.length ? "The model's answer broke off" : "The model could not answer"}
+          text={entry.error ? readableFailure(entry.error) : "What it had said until then is kept."}
+        >
+          {current && <RetryButton open={open} />}
+        </ErrorCard>
+      )}
+      {cut && (
+        <ErrorCard title="The agent was interrupted here" text="It or the host ended before it was done.">
           {current && <RetryButton open={open} />}
         </ErrorCard>
       )}
@@ -151,7 +178,7 @@ export function ErrorCard({ title, text, children }: { title: string; text: stri
 export const ErrorView = memo(function ErrorView({ entry, open, current }: { entry: ErrorEntry; open: Conversation; current: boolean }) {
   return (
     <div class="message">
-      <ErrorCard title={entry.recoverable ? "The model could not answer" : "The agent ended"} text={entry.text}>
+      <ErrorCard title={entry.recoverable ? "The model could not answer" : "The agent ended"} text={readableFailure(entry.text)}>
         {!current ? null : entry.recoverable ? (
           <RetryButton open={open} />
         ) : (

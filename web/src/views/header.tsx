@@ -1,8 +1,7 @@
-import { useState } from "preact/hooks";
 import type { Model } from "../protocol/types";
 import { mux } from "../state/link";
-import { ALWAYS, PROFILES, profileText } from "../state/profiles";
-import { attempt, closeSession, restartWithProfile } from "../state/sessions";
+import { ALWAYS, PROFILES, profileText, REACHES, READS } from "../state/profiles";
+import { attempt, closeSession, restartWithProfile, takeModels } from "../state/sessions";
 import { lastingStore } from "../state/storage";
 import { conversation, drawerOpen, models, overlay, session, stateOf, titleOf } from "../state/store";
 import { IconButton, MenuItem, Popover, StateDot } from "../ui/basics";
@@ -43,16 +42,15 @@ const LEVELS = ["off", "minimal", "low", "medium", "high"];
 
 function ModelPicker() {
   const open = conversation.value;
-  const [offered, setOffered] = useState<Model[] | null>(null);
   const { model, provider, thinkingLevel } = open?.timeline.value ?? {};
-  const id = model ?? session.value?.model;
-  const from = provider ?? session.value?.provider;
-  const list = offered ?? models.value;
+  const id = model || session.value?.model;
+  const from = provider || session.value?.provider;
+  const list = models.value;
   const current = list.find((m) => m.id === id && (!from || m.provider === from));
   const load = () => {
     const target = open?.known.value && open.timeline.value.status.state !== "stopped" ? open.id : "_system";
     mux.request<Model[] | { models: Model[] }>(target, "get_models").then(
-      (data) => setOffered(Array.isArray(data) ? data : data.models),
+      (data) => takeModels(Array.isArray(data) ? data : data.models),
       () => {},
     );
   };
@@ -62,7 +60,7 @@ function ModelPicker() {
   };
   const label = (
     <>
-      <span class="picker-name">{current?.name ?? id ?? "Model"}</span>
+      <span class="picker-name">{current?.name ?? (id || "Model")}</span>
       {current?.demo && !/demo/i.test(current.name) && <span class="tag">demo</span>}
       <Icon name="chevron" size={14} />
     </>
@@ -71,7 +69,13 @@ function ModelPicker() {
     <Popover label={label} name="Choose the model" buttonClass="picker" testid="model-picker" align="end" onOpen={load}>
       {(close) => (
         <>
-          {list.length === 0 && <p class="menu-note">The host offers no model. Its administrator can add one.</p>}
+          {list.length === 0 && (
+            <p class="menu-note">
+              {stateOf(session.value!) === "idle"
+                ? "The host offers no model. Its administrator can add one."
+                : "The models show here once an agent has started."}
+            </p>
+          )}
           {list.map((m) => (
             <MenuItem
               key={`${m.provider}/${m.id}`}
@@ -135,11 +139,13 @@ export function ProfileBadge() {
           {text && (
             <dl>
               <dt>Reads</dt>
-              <dd>{text.reads}</dd>
+              <dd>{READS}</dd>
               <dt>Writes</dt>
               <dd>{text.writes}</dd>
+              <dt>Runs</dt>
+              <dd>{text.runs}</dd>
               <dt>Reaches</dt>
-              <dd>{text.reaches}</dd>
+              <dd>{REACHES}</dd>
             </dl>
           )}
           <ul>
@@ -148,8 +154,8 @@ export function ProfileBadge() {
             ))}
           </ul>
           <p class="menu-note">
-            Decided by <code>/etc/oqto/sandbox.toml</code> on the host. A workspace's own <code>.oqto/sandbox.toml</code> can only
-            tighten it.
+            The profiles are built into the host. Its <code>/etc/oqto/sandbox.toml</code> and the workspace's
+            own <code>.oqto/sandbox.toml</code> can only tighten them.
           </p>
           {empty && open && (
             <div class="explain-change">

@@ -1,7 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { useLayer } from "../state/layers";
 import {
-  conversation, drawerOpen, link, listsLoaded, overlay, sessionId, toasts, workspaceId,
+  conversation, drawerOpen, link, listsLoaded, overlay, sessionId, sessions, stateOf, toasts, workspaceId,
 } from "../state/store";
 import { newSession } from "../state/sessions";
 import { Skeleton } from "../ui/basics";
@@ -34,6 +34,7 @@ const QUIET_MS = 800;
 function ReconnectBar() {
   const [shown, setShown] = useState(false);
   const lost = link.value === "lost";
+  const working = sessions.value.some((s) => stateOf(s) === "working");
   useEffect(() => {
     if (!lost) return setShown(false);
     const timer = setTimeout(() => setShown(true), QUIET_MS);
@@ -42,7 +43,7 @@ function ReconnectBar() {
   if (!shown) return null;
   return (
     <div class="reconnect" role="status" data-testid="reconnect-bar">
-      <span class="spinner" aria-hidden="true" /> Reconnecting… your agent keeps working.
+      <span class="spinner" aria-hidden="true" /> Reconnecting…{working && " your agent keeps working."}
     </div>
   );
 }

@@ -41,10 +41,14 @@ export function putBlock<K extends Block["kind"]>(
   return after >= 0 ? closed.toSpliced(after, 0, next) : [...closed, next];
 }
 
+// The agent reports a tool that was stopped as one that failed, with these words at its end.
+const STOPPED = /(?:^|\n)(?:Command|Operation) aborted\s*$/;
+
 export function applyResult(tool: Tool, result: ToolResult): Tool {
+  const stopped = result.isError && STOPPED.test(result.output);
   return {
     ...tool,
-    state: result.isError ? "failed" : "done",
+    state: stopped ? "stopped" : result.isError ? "failed" : "done",
     output: result.output || tool.output,
     durationMs: result.durationMs ?? tool.durationMs,
   };

@@ -58,6 +58,7 @@ export function assistantEntry(
     provider: message.provider,
     stopReason: message.stop_reason,
     usage: message.usage,
+    error: message.error,
   };
 }
 
@@ -122,6 +123,7 @@ export function stopTools(entries: Entry[]): Entry[] {
     return {
       ...entry,
       stage: entry.stage === "live" ? "settled" : entry.stage,
+      interrupted: entry.stage === "live" || entry.interrupted,
       blocks: entry.blocks.map((b) =>
         b.kind === "tool" && UNSETTLED.has(b.tool.state) ? { ...b, tool: { ...b.tool, state: "stopped" } } : b,
       ),

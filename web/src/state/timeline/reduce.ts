@@ -2,7 +2,7 @@
 // history overlap with the stream, and the order of the two is not fixed: every case below must give
 // the same result when it is applied twice.
 
-import type { AgentEvent, AgentState, InputRequest, Message } from "../../protocol/types";
+import type { AgentEvent, AgentState, InputRequest, Message, SessionState } from "../../protocol/types";
 import { asText, newTool, putBlock, resultOf } from "./blocks";
 import { acceptUser, addResult, assistantEntry, findFromEnd, mergeHistory, stopTools, withTool } from "./merge";
 import type { AskEntry, AssistantEntry, Entry, Image, NoticeEntry, Status, Timeline } from "./types";
@@ -46,8 +46,16 @@ export function reduce(state: Timeline, action: Action): Timeline {
     case "answered":
       return changeAsk(state, action.requestId, (e) => ({ ...e, resolved: true, answer: action.answer }));
     case "status":
-      return { ...state, status: action.status };
+      return {
+        ...state,
+        status: action.status,
+        entries: isBusy(action.status) ? state.entries : stopTools(state.entries),
+      };
   }
+}
+
+function isBusy(status: { state: SessionState }): boolean {
+  return status.state === "working" || status.state === "waiting";
 }
 
 function onSent(state: Timeline, sent: Extract<Action, { type: "sent" }>): Timeline {
@@ -92,7 +100,7 @@ function ask(state: Timeline, request: InputRequest, at: number): Timeline {
 
 function onHistory(state: Timeline, page: Extract<Action, { type: "history" }>): Timeline {
   const merged = mergeHistory(state, page.messages, page.seq ?? state.replayedTo);
-  const busy = state.status.state === "working" || state.status.state === "waiting";
+  const busy = isBusy(state.status);
   return {
     ...merged,
     entries: busy ? merged.entries : stopTools(merged.entries),
@@ -126,7 +134,7 @@ function onSynced(state: Timeline, sync: Extract<Action, { type: "synced" }>): T
     if (e.kind === "ask" && !e.resolved && !open.has(e.request.request_id)) return { ...e, resolved: true };
     return stale && e.kind === "assistant" && e.stage === "live" ? { ...e, stage: "partial" as const } : e;
   });
-  const busy = agent.state === "working" || agent.state === "waiting";
+  const busy = isBusy(agent);
   return { ...next, entries: busy ? entries : stopTools(entries) };
 }
 
@@ -262,7 +270,7 @@ function onTool(state: Timeline, event: ToolEvent): Timeline {
     return addResult(state, event.tool_call_id, result);
   }
   const entries = withTool(state.entries, event.tool_call_id, (tool) => {
-    if (tool.state === "done" || tool.state === "failed") return tool;
+    if (tool.state === "done" || tool.state === "failed" || tool.state === "stopped") return tool;
     if (event.event === "tool.start") {
       return { ...tool, state: "running", input: event.input ?? tool.input, startedAt: event.ts };
     }

@@ -58,6 +58,9 @@ export interface AssistantEntry {
   provider?: string;
   stopReason?: StopReason;
   usage?: Usage;
+  error?: string;
+  // Its end never came: the agent or the host went away while it was written.
+  interrupted?: boolean;
 }
 
 export interface ErrorEntry {

@@ -27,12 +27,17 @@ export const ToolCard = memo(function ToolCard({ tool, onToggle }: { tool: Tool;
   const running = tool.state === "running";
   const ended = tool.state === "done" || tool.state === "failed" || tool.state === "stopped";
   const bodyId = `tool-${tool.id}`;
+  const card = useRef<HTMLElement>(null);
   const toggle = () => {
     onToggle?.();
     setChosen(!open);
   };
+  // What was asked for should be seen: the line stays, or moves up just far enough.
+  useLayoutEffect(() => {
+    if (chosen) reveal(card.current);
+  }, [chosen]);
   return (
-    <section class="tool-card" data-testid="tool-card" data-tool={tool.name} data-state={tool.state}>
+    <section class="tool-card" ref={card} data-testid="tool-card" data-tool={tool.name} data-state={tool.state}>
       <button
         type="button"
         class="tool-line"
@@ -42,7 +47,7 @@ export const ToolCard = memo(function ToolCard({ tool, onToggle }: { tool: Tool;
         onClick={toggle}
       >
         <Icon name={what.icon} />
-        <span class="tool-verb">{ended && tool.state !== "stopped" ? what.did : what.doing}</span>
+        <span class="tool-verb">{ended && (tool.state !== "stopped" || tool.output) ? what.did : what.doing}</span>
         <span class={`tool-object ${what.objectIsCode ? "mono" : ""}`}>{what.object || "…"}</span>
         <Outcome tool={tool} />
         <span class={`turn ${open ? "open" : ""}`}>
@@ -60,6 +65,13 @@ export const ToolCard = memo(function ToolCard({ tool, onToggle }: { tool: Tool;
   );
 });
 
+function reveal(card: HTMLElement | null): void {
+  const room = card?.closest(".scroll")?.getBoundingClientRect();
+  if (!card || !room) return;
+  const tall = card.getBoundingClientRect().height > room.height;
+  card.scrollIntoView({ block: tall ? "start" : "nearest" });
+}
+
 function Outcome({ tool }: { tool: Tool }) {
   const now = useNow(tool.state === "running" && tool.startedAt !== undefined);
   const time =
@@ -72,6 +84,7 @@ function Outcome({ tool }: { tool: Tool }) {
     <span class="tool-outcome" data-state={tool.state}>
       {tool.state === "done" && <Icon name="check" size={14} />}
       {tool.state === "failed" && <Icon name="cross" size={14} />}
+      {tool.state === "stopped" && <Icon name="stop" size={12} />}
       {(tool.state === "running" || tool.state === "writing") && <span class="spinner" aria-hidden="true" />}
       <span class="tool-word">{OUTCOMES[tool.state]}</span>
       {time && <span class="tool-time">{time}</span>}
@@ -128,7 +141,7 @@ function Result({ tool }: { tool: Tool }) {
       </p>
     );
   }
-  const title = tool.state === "running" ? "Output so far" : tool.state === "failed" ? "Error" : "Result";
+  const title = tool.state === "running" || tool.state === "stopped" ? "Output so far" : tool.state === "failed" ? "Error" : "Result";
   return <Box title={title} text={tool.output} follow={tool.state === "running"} testid="tool-output" failed={tool.state === "failed"} />;
 }
 
