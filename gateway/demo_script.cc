@@ -93,10 +93,11 @@ DemoAnswer call_tool(std::string tool, const Json& arguments, std::string text) 
 DemoAnswer explain() {
   DemoAnswer answer;
   answer.text =
-      std::string(kIntro) + R"(It follows a script, so that you can see the whole path from
-your browser to the sandbox and back: the agent, its tools and the log are real, only the answers
-are not. Configure a model provider to talk to an AI.
-
+      std::string(kIntro) +
+      "It follows a script, so that you can see the whole path from your browser to the sandbox and "
+      "back: the agent, its tools and the log are real, only the answers are not. Configure a model "
+      "provider to talk to an AI.\n" +
+      R"(
 Try one of these:
 
 | say | and the agent |

@@ -22,10 +22,14 @@ std::expected<BodyFacts, std::string> read_body(std::string_view body);
 std::string error_json(ProviderKind kind, std::string_view type, std::string_view message);
 
 // Replaces the key in a stream of bytes, also when it is cut across two pieces. Holds back only
-// what may be the beginning of the key.
+// what may be the beginning of the key. A key shorter than any real one (of a local provider that
+// wants none) is left alone: masking it would mangle ordinary words.
 class Redactor {
  public:
-  explicit Redactor(std::string key) : key_(std::move(key)) {}
+  static constexpr std::size_t kShortestKey = 8;
+  explicit Redactor(std::string key) {
+    if (key.size() >= kShortestKey) key_ = std::move(key);
+  }
   std::string feed(std::string_view bytes);
   std::string finish();  // what was held back
 

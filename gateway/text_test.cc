@@ -239,9 +239,9 @@ TEST(GatewayRequest, ReadsTheModelOnceOrRefuses) {
   EXPECT_FALSE(read_body(std::string(1 << 20, '[')));
 }
 TEST(GatewayRequest, RedactsAKeyHoweverItIsCut) {
-  const std::string text = "before sk-ksk-key after sk-k";
+  const std::string text = "before sk-ksk-keyed after sk-k";
   for (std::size_t cut = 1; cut <= text.size(); ++cut) {
-    Redactor redactor("sk-key");
+    Redactor redactor("sk-keyed");
     std::string out;
     for (std::size_t at = 0; at < text.size(); at += cut)
       out += redactor.feed(text.substr(at, cut));
@@ -249,9 +249,11 @@ TEST(GatewayRequest, RedactsAKeyHoweverItIsCut) {
   }
   Redactor none("");
   EXPECT_EQ(none.feed("all"), "all");
+  Redactor none_either("k");
+  EXPECT_EQ(none_either.feed("awk"), "awk");
 }
 TEST(GatewayRequest, HoldsNothingBackThatCannotBeTheKey) {
-  Redactor redactor("sk-key");
+  Redactor redactor("sk-keyed");
   EXPECT_EQ(redactor.feed("data: {}\n\n"), "data: {}\n\n");
 }
 

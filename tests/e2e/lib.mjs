@@ -86,6 +86,7 @@ export class Host {
   }
   async up() {
     this.log = "";
+    // OQTO_RUN: another start script, for trying a build without its checks.
     this.child = spawn(process.env.OQTO_RUN ?? path.join(root, "run"), ["--state", this.state, "--port", String(this.port),
       "--uid-base", String(this.uidBase), ...this.args], { stdio: ["ignore", "pipe", "pipe"] });
     this.child.stderr.on("data", (d) => { this.log += d; if (process.env.OQTO_E2E_VERBOSE) process.stderr.write(d); });
