@@ -105,7 +105,7 @@ export class Host {
   /** Orderly stop; returns the exit status. */
   async down(signal = "SIGTERM") {
     this.child.kill(signal);
-    return Promise.race([this.exited, sleep(60_000).then(() => { throw new Error(`did not stop\n${this.log}`); })]);
+    return Promise.race([this.exited, sleep(60_000, undefined, { ref: false }).then(() => { throw new Error(`did not stop\n${this.log}`); })]);
   }
   async remove() {
     if (this.child.exitCode === null) await this.down();
