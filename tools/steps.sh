@@ -1,6 +1,7 @@
 # The steps that ./run and ./test share. Each is quick when there is nothing to do.
 # shellcheck shell=bash
 set -euo pipefail
+umask 022  # what is built must be readable by the uids of the parts
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$root/build
 

@@ -25,7 +25,7 @@ constexpr uid_t kRoot = 0;
 constexpr const char* kInside = "/workspace/probe";
 
 std::string probe() {
-  return fs::read_symlink("/proc/self/exe").parent_path() / "probe";
+  return built("tests/probe");
 }
 
 Words words(const std::string& program, std::initializer_list<std::string> rest) {
@@ -66,13 +66,14 @@ class Victim {
   explicit Victim(uid_t uid, const char* name = "victim") {
     int ends[2];
     CHECK(::pipe2(ends, 0) == 0);
+    const std::string program = probe();
     pid_ = ::fork();
     if (pid_ == 0) {
       ::dup2(ends[1], 1);
       ::close(ends[0]);
       ::close(ends[1]);
       CHECK(::setresgid(uid, uid, uid) == 0 && ::setresuid(uid, uid, uid) == 0);
-      ::execl(probe().c_str(), "probe", "hold", name, nullptr);
+      ::execl(program.c_str(), "probe", "hold", name, nullptr);
       ::_exit(1);
     }
     ::close(ends[1]);
