@@ -338,7 +338,7 @@ TEST_F(Verify, TailFollowsALogThatGrows) {
   host.auditd_arguments = {"--segment-bytes", "3000"};
   ASSERT_TRUE(host.start());
   const std::string out = dir_.path() + "/out";
-  const Output started = run("timeout 20 " + program("oqto-audit") + " tail -f --log " +
+  const Output started = run("timeout 20 " + program("oqto-audit") + " tail -f -n 1000 --log " +
                              host.log_dir() + " > " + out + " & echo $!");
   auto client = host.client();
   for (int i = 0; i < 30; ++i) {

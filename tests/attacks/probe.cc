@@ -27,6 +27,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -336,11 +337,16 @@ int note(const char* log, const char* round, const char* value) {
 int exec_from_threads(const char* self, long depth) {
   if (depth == 0) return verdict(true);
   std::string left = std::to_string(depth - 1), program = self, verb = "exec-threads";
-  for (int i = 0; i < 4; ++i) {
-    std::thread([&] {
-      char* argv[] = {program.data(), verb.data(), left.data(), nullptr};
-      ::execv(self, argv);
-    }).detach();
+  for (int started = 0; started < 4;) {
+    try {
+      std::thread([&] {
+        char* argv[] = {program.data(), verb.data(), left.data(), nullptr};
+        ::execv(self, argv);
+      }).detach();
+      ++started;
+    } catch (const std::system_error&) {  // EAGAIN on a busy machine: the same thread again
+      ::usleep(1000);
+    }
   }
   for (;;) ::pause();
 }
