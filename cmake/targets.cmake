@@ -1,7 +1,7 @@
 include(GoogleTest)
 
 # oqto_test(NAME SOURCES ... LIBS ... [ROOT]): one test binary. Tests that need root say so with the
-# label `root`; in CI they run, and a skip there is a failure (OQTO_REQUIRE_ROOT_TESTS=1).
+# label `root`; ./test runs as root and counts a skipped test as failed.
 function(oqto_test name)
   cmake_parse_arguments(ARG "ROOT" "" "SOURCES;LIBS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
