@@ -61,6 +61,12 @@ OcsfClass ocsf_class(Event event) {
       return {kFinding, 1};
     case Event::admin:
       return {kApi, 99};
+    case Event::denial:
+      return {kFinding, 1};
+    case Event::approval:
+      return {kAuthorize, 99};
+    case Event::network:
+      return {kNetwork, 1};
     case Event::kEnd:
       break;
   }

@@ -54,6 +54,33 @@ Outcome<std::string> base_url(const Options& options) {
 
 // --- status --------------------------------------------------------------------------------------
 
+std::string share(std::uint64_t used, std::uint64_t limit, std::uint64_t unit) {
+  return std::to_string(used / unit) + (limit == 0 ? "" : " of " + std::to_string(limit / unit));
+}
+
+std::string percent(std::uint32_t hundredths) {
+  char text[16] = {};
+  (void)std::snprintf(text, sizeof text, "%.1f %%", hundredths / 100.0);
+  return text;
+}
+
+// What the sessions use of the host, where their cgroups tell. Stalled: the share of the last ten
+// seconds in which something of the session had to wait for it.
+std::string usage_text(const HostStatus& status) {
+  constexpr std::uint64_t kMiB = 1024 * 1024;
+  std::vector<Row> rows{{"SESSION", "MEMORY MIB", "SWAP MIB", "PROCESSES", "CPU S", "READ MIB", "WRITTEN MIB",
+                         "STALLED: CPU", "MEMORY", "IO"}};
+  for (const auto& row : status.sessions) {
+    if (row.memory_limit == 0 && row.cpu_ms == 0) continue;
+    rows.push_back({"oqto-" + row.session.text(), share(row.memory_bytes, row.memory_limit, kMiB),
+                    std::to_string(row.swap_bytes / kMiB), share(row.processes, row.processes_limit, 1),
+                    std::to_string(row.cpu_ms / 1000), std::to_string(row.io_read_bytes / kMiB),
+                    std::to_string(row.io_written_bytes / kMiB), percent(row.cpu_pressure),
+                    percent(row.memory_pressure), percent(row.io_pressure)});
+  }
+  return rows.size() == 1 ? "" : '\n' + table(rows);
+}
+
 std::string status_text(const HostStatus& status) {
   std::vector<Row> rows{{"PROCESS", "ACCOUNT", "HEALTH", "PID", "UID", "RESTARTS", "SINCE"}};
   for (const auto& row : status.processes) {
@@ -85,6 +112,7 @@ std::string status_text(const HostStatus& status) {
     }
     text += '\n' + table(rows);
   }
+  text += usage_text(status);
   const auto missing = not_ready(status);
   return text + '\n' +
          (missing.empty() ? "The host is ready.\n" : "Not ready: " + join(missing) + ".\n");

@@ -127,7 +127,19 @@ std::string status_json(const HostStatus& status) {
                         {"started_at", row.started_at_ms},
                         {"model_calls", row.calls},
                         {"tokens_in", row.tokens_in},
-                        {"tokens_out", row.tokens_out}});
+                        {"tokens_out", row.tokens_out},
+                        {"memory_bytes", row.memory_bytes},
+                        {"memory_limit_bytes", row.memory_limit},
+                        {"swap_bytes", row.swap_bytes},
+                        {"processes", row.processes},
+                        {"processes_limit", row.processes_limit},
+                        {"cpu_ms", row.cpu_ms},
+                        {"io_read_bytes", row.io_read_bytes},
+                        {"io_written_bytes", row.io_written_bytes},
+                        {"pressure_percent",
+                         {{"cpu", row.cpu_pressure / 100.0},
+                          {"memory", row.memory_pressure / 100.0},
+                          {"io", row.io_pressure / 100.0}}}});
   }
   const auto missing = not_ready(status);
   return dump({{"ready", missing.empty()},

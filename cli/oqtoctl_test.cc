@@ -153,6 +153,9 @@ TEST(Status, ShowsProcessesTenantsAndSessionsInColumns) {
     session.account = 7;
     session.session = *Uuid::parse("11111111-2222-4333-8444-555555555555");
     session.health = ipc::Health::ready;
+    session.memory_bytes = 64ULL << 20;
+    session.memory_limit = 128ULL << 20;
+    session.cpu_pressure = 1234;
     (void)channel.send(session);
     (void)channel.send(ipc::CtlEnd{.ok = 1, .why = ""});
   });
@@ -163,6 +166,8 @@ TEST(Status, ShowsProcessesTenantsAndSessionsInColumns) {
                          "2026-03-01T10:30:00+01:00\n"), std::string::npos) << ran.out;
   EXPECT_NE(ran.out.find("ann?[2J"), std::string::npos) << "a name must not steer the terminal";
   EXPECT_NE(ran.out.find("oqto-11111111-2222-4333-8444-555555555555  7"), std::string::npos);
+  EXPECT_NE(ran.out.find("64 of 128"), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("12.3 %"), std::string::npos) << ran.out;
   EXPECT_NE(ran.out.find("The host is ready."), std::string::npos);
 
   const Ran json = oqtoctl({"status", "--json", "--state=" + guard.state()});
@@ -170,6 +175,8 @@ TEST(Status, ShowsProcessesTenantsAndSessionsInColumns) {
   EXPECT_NE(json.out.find("\"ready\": true"), std::string::npos);
   EXPECT_NE(json.out.find("\"session_id\": \"oqto-11111111-2222-4333-8444-555555555555\""),
             std::string::npos);
+  EXPECT_NE(json.out.find("\"memory_limit_bytes\": 134217728"), std::string::npos) << json.out;
+  EXPECT_NE(json.out.find("\"cpu\": 12.34"), std::string::npos) << json.out;
 }
 
 TEST(Status, SaysWhatIsNotReadyAndExitsOne) {

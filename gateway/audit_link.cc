@@ -49,7 +49,7 @@ void AuditLink::handle(const ipc::Received& received) {
     return;
   }
   if (outcomes_.contains(refused->request)) {
-    log::error("auditd refused the outcome of a model call", {{"why", refused->why.view()}});
+    log::error("auditd refused an outcome", {{"why", refused->why.view()}});
   }
   answer(refused->request, fail(Errc::unavailable, "the audit log refused the record"));
 }
@@ -64,7 +64,7 @@ void AuditLink::answer(std::uint64_t request, Result<std::uint64_t> with) {
 }
 
 void AuditLink::lost() {
-  log::warn("the audit log is gone: model calls are refused until it is back");
+  log::warn("the audit log is gone: model calls and connections are refused until it is back");
   readable_.reset();
   channel_ = ipc::Channel();
   for (auto& [request, waiting] : waiting_) waiting->timer.cancel();

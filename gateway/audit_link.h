@@ -9,13 +9,17 @@
 #include <memory>
 
 #include "base/result.h"
-#include "gateway/readable.h"
+#include "egress/readable.h"
 #include "ipc/audit.h"
 
 namespace oqto::gateway {
 
+namespace asio = boost::asio;
+
 constexpr int kAuditPatienceMs = 5000;
 constexpr std::size_t kMaxKeptOutcomes = 4096;
+
+using egress::Readable;
 
 class AuditLink {
  public:

@@ -14,6 +14,8 @@ constexpr void oqto_toml_assert(bool holds) {
 #include <algorithm>
 #include <optional>
 
+#include "egress/host_name.h"
+
 namespace oqto::gateway {
 namespace {
 
@@ -93,6 +95,7 @@ class Table {
     if (list->size() > max) refuse(*node, "there are too many " + quoted(key) + " tables");
     return list;
   }
+  const toml::node* optional(std::string_view key) { return find(key, true); }
   void done() const {
     for (const auto& [key, node] : table_) {
       if (std::ranges::find(asked_, key.str()) == asked_.end()) {
@@ -196,6 +199,59 @@ Provider read_provider(const toml::table& node) {
   return provider;
 }
 
+// A string, or an array of them.
+std::vector<std::string> texts(const toml::node& node, const char* what) {
+  std::vector<std::string> all;
+  const auto add = [&](const toml::node& item) {
+    const auto text = item.value_exact<std::string>();
+    if (!text || text->size() > kMaxTextBytes) refuse(item, what);
+    all.push_back(*text);
+  };
+  if (const toml::array* list = node.as_array()) {
+    for (const toml::node& item : *list) add(item);
+  } else {
+    add(node);
+  }
+  return all;
+}
+
+void read_fixed_names(const toml::node& node, egress::FixedNames& names) {
+  constexpr const char* kWhat = "\"resolve\" must be a table of name = \"address\"";
+  const toml::table* table = node.as_table();
+  if (table == nullptr) refuse(node, kWhat);
+  for (const auto& [key, value] : *table) {
+    const auto name = egress::host_name(key.str());
+    if (!name) refuse(value, "\"resolve\" has a key that is no name of a host");
+    if (names.size() >= egress::kMaxFixedNames) refuse(value, "\"resolve\" has too many names");
+    for (const std::string& text : texts(value, kWhat)) {
+      const auto address = egress::parse_address(text);
+      if (!address) refuse(value, kWhat);
+      names[*name].push_back(*address);
+    }
+  }
+}
+
+egress::Settings read_egress(const toml::node& node) {
+  constexpr const char* kWhat =
+      "\"allow_private\" must be a list of addresses as \"10.1.2.0/24\", with 0 behind the prefix";
+  egress::Settings settings;
+  if (node.as_table() == nullptr) refuse(node, "\"egress\" must be written as an [egress] table");
+  Table table(*node.as_table(), "[egress]");
+  if (const toml::node* list = table.optional("allow_private")) {
+    for (const std::string& text : texts(*list, kWhat)) {
+      const auto prefix = egress::parse_prefix(text);
+      const bool full = settings.allow_private.size() >= egress::kMaxAllowPrivate;
+      if (!prefix || full) refuse(*list, kWhat);
+      settings.allow_private.push_back(*prefix);
+    }
+  }
+  if (const toml::node* names = table.optional("resolve")) {
+    read_fixed_names(*names, settings.resolve);
+  }
+  table.done();
+  return settings;
+}
+
 void read_default(Table& table, Config& config) {
   config.default_provider = config.providers.front().name;
   config.default_model = config.providers.front().models.front().id;
@@ -228,6 +284,7 @@ Config read_config(const toml::table& root) {
     demo.models.push_back(demo_model());
     config.providers.push_back(std::move(demo));
   }
+  if (const toml::node* node = table.optional("egress")) config.egress = read_egress(*node);
   read_default(table, config);
   table.done();
   return config;

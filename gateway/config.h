@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "egress/settings.h"
+
 namespace oqto::gateway {
 
 constexpr std::size_t kMaxConfigBytes = 256 * 1024;
@@ -53,6 +55,7 @@ struct Config {
   std::vector<Provider> providers;  // never empty
   std::string default_provider;
   std::string default_model;
+  egress::Settings egress;  // of the sessions' filtered networks
 
   [[nodiscard]] const Provider* provider(std::string_view name) const;
 };

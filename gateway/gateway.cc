@@ -73,6 +73,29 @@ Status Gateway::handle(ipc::Received& received) {
       const auto gate = TRY(received.as<ipc::GateSocket>());
       return add_socket(gate, std::move(received.fd));
     }
+    case ipc::Tag::gate_rules:
+      return allow(TRY(received.as<ipc::GateRules>()));
+    case ipc::Tag::gate_listener: {
+      const auto made = TRY(received.as<ipc::GateListener>());
+      if (Session* session = find(made.session)) {
+        session->network.listener(made.address, made.port, std::move(received.fd));
+      }
+      return {};
+    }
+    case ipc::Tag::gate_listen_failed: {
+      const auto failed = TRY(received.as<ipc::GateListenFailed>());
+      if (Session* session = find(failed.session)) {
+        errno = static_cast<int>(failed.error);
+        session->network.listener(failed.address, failed.port,
+                                  fail_errno("a name's port cannot be listened on"));
+      }
+      return {};
+    }
+    case ipc::Tag::approval_answer: {
+      const auto answer = TRY(received.as<ipc::ApprovalAnswer>());
+      if (Session* session = find(answer.session)) session->network.answered(answer);
+      return {};
+    }
     case ipc::Tag::close_gate:
       close(TRY(received.as<ipc::CloseGate>()).session);
       return {};
@@ -99,32 +122,44 @@ Status Gateway::open(const ipc::OpenGate& gate) {
   return guard_.send(ipc::GateFile{gate.session, ipc::GateFileKind::settings_json}, settings);
 }
 
+Session* Gateway::find(const Uuid& session) {
+  const auto found = sessions_.find(session);
+  return found == sessions_.end() ? nullptr : found->second.get();
+}
+
+NetworkSetup Gateway::network_of(const Session& session) {
+  return {shared_.egress, shared_.audit, session.id, session.account,
+          [this](const ipc::GateListen& request) { return guard_.send(request); },
+          [this](const ipc::ApprovalAsk& question) { return guard_.send(question); }};
+}
+
+Status Gateway::allow(const ipc::GateRules& rules) {
+  Session* const session = find(rules.session);
+  if (session == nullptr) return fail(Errc::not_found, "rules for a session that is not open");
+  return session->network.allow(network_of(*session), rules);
+}
+
 Status Gateway::add_socket(const ipc::GateSocket& gate, Fd socket) {
   const auto found = sessions_.find(gate.session);
   if (found == sessions_.end())
     return fail(Errc::not_found, "a socket for a session that is not open");
-  const std::shared_ptr<Session>& session = found->second;
+  Session& session = *found->second;
+  if (gate.kind == ipc::GateSocketKind::model) return add_model(found->second, std::move(socket));
+  return session.network.serve(network_of(session), gate.kind, std::move(socket));
+}
+
+Status Gateway::add_model(const std::shared_ptr<Session>& session, Fd socket) {
   const bool v4 = TRY(socket_option(socket, SO_DOMAIN)) == AF_INET;
-  const int type = TRY(socket_option(socket, SO_TYPE));
+  const bool stream = TRY(socket_option(socket, SO_TYPE)) == SOCK_STREAM;
+  const bool listens = TRY(socket_option(socket, SO_ACCEPTCONN)) != 0;
+  if (!v4 || !stream || !listens || session->model.is_open()) {
+    return fail(Errc::denied, "the model socket must be one listening IPv4 TCP socket");
+  }
   boost::system::error_code error;
-  if (gate.kind == ipc::GateSocketKind::model) {
-    const bool listens = TRY(socket_option(socket, SO_ACCEPTCONN)) != 0;
-    if (!v4 || type != SOCK_STREAM || !listens || session->model.is_open()) {
-      return fail(Errc::denied, "the model socket must be one listening IPv4 TCP socket");
-    }
-    session->model.assign(asio::ip::tcp::v4(), socket.get(), error);
-    if (error) return fail(Errc::io, "the model socket cannot be watched");
-    (void)socket.release();
-    asio::co_spawn(io_, serve_models(session), asio::detached);
-    return {};
-  }
-  if (!v4 || type != SOCK_DGRAM || session->dns.is_open()) {
-    return fail(Errc::denied, "the DNS socket must be one IPv4 UDP socket");
-  }
-  session->dns.assign(asio::ip::udp::v4(), socket.get(), error);
-  if (error) return fail(Errc::io, "the DNS socket cannot be watched");
+  session->model.assign(asio::ip::tcp::v4(), socket.get(), error);
+  if (error) return fail(Errc::io, "the model socket cannot be watched");
   (void)socket.release();
-  asio::co_spawn(io_, serve_dns(session), asio::detached);
+  asio::co_spawn(io_, serve_models(session), asio::detached);
   return {};
 }
 

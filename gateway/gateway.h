@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 
+#include "egress/readable.h"
 #include "gateway/session.h"
 #include "sandbox/seal.h"
 
@@ -26,14 +27,18 @@ class Gateway {
   bool receive_all();
   Status handle(ipc::Received& received);
   Status open(const ipc::OpenGate& gate);
+  Status allow(const ipc::GateRules& rules);
   Status add_socket(const ipc::GateSocket& gate, Fd socket);
+  Status add_model(const std::shared_ptr<Session>& session, Fd socket);
+  [[nodiscard]] NetworkSetup network_of(const Session& session);
+  [[nodiscard]] Session* find(const Uuid& session);
   void close(const Uuid& session);
   void report(const Session& session);
 
   asio::io_context& io_;
   ipc::Channel guard_;
   Shared& shared_;
-  Readable readable_;
+  egress::Readable readable_;
   std::string models_json_;
   std::string settings_json_;
   std::map<Uuid, std::shared_ptr<Session>> sessions_;

@@ -302,7 +302,7 @@ Answer Pi::post(const std::string& target, const std::string& body, const std::s
 }
 std::string Pi::read_until(const Fd& call, const std::string& mark) { return read_to(call, mark); }
 
-std::string Pi::ask_dns(const std::string& name, std::uint16_t type) {
+std::string dns_query(const std::string& name, std::uint16_t type) {
   std::string query("\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00", 12);
   for (std::size_t at = 0; at < name.size();) {
     const std::size_t end = std::min(name.find('.', at), name.size());
@@ -313,9 +313,12 @@ std::string Pi::ask_dns(const std::string& name, std::uint16_t type) {
   query += '\0';
   query += static_cast<char>(type >> 8);
   query += static_cast<char>(type);
-  query += std::string("\0\1", 2);
+  return query + std::string("\0\1", 2);
+}
+
+std::string Pi::ask_dns(const std::string& name, std::uint16_t type) {
   const Fd socket = connected(SOCK_DGRAM, dns_port_);
-  send_all(socket, query);
+  send_all(socket, dns_query(name, type));
   char reply[512];
   const ssize_t n = ::recv(socket.get(), reply, sizeof reply, 0);
   EXPECT_GT(n, 0);

@@ -20,6 +20,7 @@ namespace oqto::gateway::test {
 constexpr int kPatienceMs = 20'000;
 
 std::string field(const ipc::AuditAppend& record, ipc::FieldKey key);
+std::string dns_query(const std::string& name, std::uint16_t type);
 
 // A child that is killed with its owner.
 class Child {

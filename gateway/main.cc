@@ -1,12 +1,7 @@
 // oqto-gateway: the only process with outbound network and the only one with provider keys. Started
 // by the guard with descriptors 3 (guard), 4 (auditd) and 6 (the operator's configuration).
-#include <limits.h>
-#include <netdb.h>
-#include <nss.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -23,6 +18,7 @@ namespace oqto::gateway {
 namespace {
 
 constexpr int kConfigFd = ipc::kFirstExtraFd;
+constexpr std::size_t kDescriptorsForModels = 2048;  // the sessions' networks get the others
 constexpr const char* kUsage =
     "usage: oqto-gateway [--config-name NAME] [--ca-file PATH]\n"
     "Passes the sessions' model calls on to the providers. oqto-guard starts it, with its "
@@ -36,31 +32,7 @@ struct Options {
   const char* ca_file = "/etc/ssl/certs/ca-certificates.crt";
 };
 
-// The resolver's files, where there are any. resolv.conf is often a link into a directory whose
-// files come and go: then that directory.
-std::vector<std::string> resolver_files() {
-  std::vector<std::string> paths;
-  for (const char* path : {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf",
-                           "/etc/gai.conf"}) {
-    if (::access(path, R_OK) == 0) paths.emplace_back(path);
-  }
-  char real[PATH_MAX];
-  if (::realpath("/etc/resolv.conf", real) != nullptr) {
-    const std::string target(real);
-    const std::string directory = target.substr(0, target.rfind('/'));
-    if (directory.starts_with("/run/")) paths.push_back(directory);
-  }
-  return paths;
-}
-
-// Only libc's own lookups, which need no library of their own: none can be loaded once sealed.
-void prepare_resolver() {
-  (void)::__nss_configure_lookup("hosts", "files dns");
-  addrinfo* found = nullptr;
-  if (::getaddrinfo("localhost", "80", nullptr, &found) == 0) ::freeaddrinfo(found);
-}
-
-asio::awaitable<void> stop_on_signal(Readable& signals, Gateway& gateway) {
+asio::awaitable<void> stop_on_signal(egress::Readable& signals, Gateway& gateway) {
   const bool came = co_await signals.wait();
   if (came) gateway.stop();
 }
@@ -89,22 +61,24 @@ Status run(const Options& options) {
   const Config config = TRY(read_config(options));
   const auto upstream = TRY(make_upstream(config, options.ca_file));
   const auto demo = make_demo();
-  prepare_resolver();
+  egress::prepare_resolver();
+  const std::size_t descriptors = egress::descriptors_beside(kDescriptorsForModels);
 
   // --- sealed: outbound TCP and the resolver's files ---
   const auto sealed = TRY(sandbox::seal(
       {.sets = {"io", "memory", "clock", "exit", "threads", "files-read", "accept", "memfd",
                 "outbound"},
        .also = {},
-       .read_beneath = resolver_files(),
+       .read_beneath = egress::resolver_files(),
        .outbound_tcp = true}));
 
   // --- serving ---
   asio::io_context io(1);
   AuditLink audit_link(io, std::move(audit));
-  Shared shared{config, audit_link, *upstream, *demo};
+  egress::Shared egress(io, config.egress, {descriptors, descriptors / 4});
+  Shared shared{config, audit_link, *upstream, *demo, egress};
   Gateway gateway(sealed, io, std::move(guard), shared);
-  Readable signals_ready(io, signals);
+  egress::Readable signals_ready(io, signals);
   asio::co_spawn(io, stop_on_signal(signals_ready, gateway), asio::detached);
   return gateway.run();
 }

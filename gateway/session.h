@@ -2,7 +2,6 @@
 // arrives on them is this session's, whatever it says.
 #pragma once
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ip/udp.hpp>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -11,9 +10,11 @@
 #include <set>
 
 #include "base/encoding.h"
+#include "egress/session.h"
 #include "gateway/audit_link.h"
 #include "gateway/backend.h"
 #include "gateway/config.h"
+#include "gateway/network.h"
 #include "gateway/usage.h"
 
 namespace oqto::gateway {
@@ -30,19 +31,20 @@ struct Shared {
   AuditLink& audit;
   Backend& upstream;
   Backend& demo;
+  egress::Shared& egress;
   std::size_t bodies_bytes = 0;
   std::map<std::uint32_t, std::size_t> account_bodies_bytes = {};  // one entry per account
 };
 
 struct Session {
   Session(asio::io_context& io, Shared& all, Uuid uuid, std::uint32_t owner)
-      : shared(all), id(uuid), account(owner), model(io), dns(io) {}
+      : shared(all), id(uuid), account(owner), model(io) {}
 
   Shared& shared;
   const Uuid id;
   const std::uint32_t account;
   asio::ip::tcp::acceptor model;
-  asio::ip::udp::socket dns;
+  Network network;
   std::set<asio::ip::tcp::socket*> connections;
   int calls_now = 0;
   std::uint64_t calls = 0;
@@ -53,13 +55,12 @@ struct Session {
   void close() {
     boost::system::error_code ignored;
     model.close(ignored);
-    dns.close(ignored);
+    network.close();
     for (asio::ip::tcp::socket* connection : connections) connection->close(ignored);
   }
 };
 
-// Each runs until the session's socket is closed.
+// Runs until the session's socket is closed.
 asio::awaitable<void> serve_models(std::shared_ptr<Session> session);
-asio::awaitable<void> serve_dns(std::shared_ptr<Session> session);
 
 }  // namespace oqto::gateway

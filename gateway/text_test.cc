@@ -5,7 +5,6 @@
 
 #include "gateway/config.h"
 #include "gateway/demo.h"
-#include "gateway/dns.h"
 #include "gateway/pi_files.h"
 #include "gateway/request.h"
 #include "gateway/route.h"
@@ -136,57 +135,6 @@ TEST(GatewayPiFiles, AreWhatPiReads) {
   EXPECT_EQ(settings["defaultProvider"], "work");
   EXPECT_EQ(settings["cacheWarming"], "off");
   EXPECT_EQ(settings["defaultProjectTrust"], "never");
-}
-
-std::vector<std::uint8_t> query(const std::string& labels, std::uint8_t type,
-                                const std::string& tail = "") {
-  const std::string text = std::string("\xab\xcd\x01\0\0\1\0\0\0\0\0", 11) +
-                           static_cast<char>(tail.empty() ? 0 : 1) + labels +
-                           std::string("\0\0", 2) + static_cast<char>(type) +
-                           std::string("\0\1", 2) + tail;
-  return {text.begin(), text.end()};
-}
-const std::string kOurs = "\6MoDels\4oqto";
-
-TEST(GatewayDns, AnswersTheModelNameInAnyCase) {
-  const auto reply = answer_dns(query(kOurs, 1));
-  ASSERT_TRUE(reply);
-  EXPECT_EQ((*reply)[3] & 0x0f, 0);
-  EXPECT_EQ((*reply)[7], 1);
-  EXPECT_EQ(std::vector<std::uint8_t>(reply->end() - 4, reply->end()),
-            (std::vector<std::uint8_t>{198, 18, 0, 2}));
-  EXPECT_TRUE(std::equal(reply->begin() + 12, reply->begin() + 28, query(kOurs, 1).begin() + 12));
-}
-TEST(GatewayDns, HasNoOtherRecordsAndNoOtherNames) {
-  for (const int type : {28, 65, 64, 255, 16}) {
-    const auto reply = answer_dns(query(kOurs, static_cast<std::uint8_t>(type)));
-    ASSERT_TRUE(reply);
-    EXPECT_EQ((*reply)[3] & 0x0f, 0);
-    EXPECT_EQ((*reply)[7], 0);
-  }
-  for (const std::string& other :
-       {std::string("\4oqto"), "\1x" + kOurs, std::string("\xbmodels.oqto"), std::string()}) {
-    const auto reply = answer_dns(query(other, 1));
-    ASSERT_TRUE(reply);
-    EXPECT_EQ((*reply)[3] & 0x0f, 3);
-  }
-}
-TEST(GatewayDns, DropsWhatIsNoQuery) {
-  const auto good = query(kOurs, 1);
-  for (std::size_t size = 0; size < good.size(); ++size) {
-    EXPECT_FALSE(answer_dns(std::span(good).first(size))) << size;
-  }
-  auto response = good;
-  response[2] |= 0x80;
-  EXPECT_FALSE(answer_dns(response));
-  auto two = good;
-  two[5] = 2;
-  EXPECT_FALSE(answer_dns(two));
-  EXPECT_FALSE(answer_dns(query("\xc0\x0c", 1)));
-  auto trailing = good;
-  trailing.push_back(0);
-  EXPECT_FALSE(answer_dns(trailing));
-  EXPECT_TRUE(answer_dns(query(kOurs, 1, std::string("\0\0\x29\x10\0\0\0\0\0\0\0", 11))));
 }
 
 TEST(GatewayUsage, IsTheSameHoweverTheStreamIsCut) {

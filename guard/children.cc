@@ -109,7 +109,7 @@ Status Guard::start_core_child(Child& child) {
                                  .uid = own_.uids.gateway(),
                                  .fds = {nullptr, &own_.gateway_config},
                                  .netns = &own_.host_netns,
-                                 .max_files = 8192});
+                                 .max_files = 65536});  // two for each connection of a session
     default:
       return fail(Errc::invalid, "not a core process");
   }

@@ -121,6 +121,19 @@ Status Guard::send_status(Operator& peer) {
     row.calls = session->usage.calls;
     row.tokens_in = session->usage.tokens_in;
     row.tokens_out = session->usage.tokens_out;
+    const sandbox::Controllers has = own_.cgroups ? own_.cgroups->controllers() : sandbox::Controllers{};
+    const sandbox::CgroupUsage use = session->cgroup ? session->cgroup.usage() : sandbox::CgroupUsage{};
+    row.memory_bytes = use.memory_bytes;
+    row.memory_limit = has.memory ? session->policy.limits.memory_bytes : 0;
+    row.swap_bytes = use.swap_bytes;
+    row.processes = use.processes;
+    row.processes_limit = has.pids ? session->policy.limits.max_processes : 0;
+    row.cpu_ms = use.cpu_us / 1000;
+    row.io_read_bytes = use.io_read_bytes;
+    row.io_written_bytes = use.io_written_bytes;
+    row.cpu_pressure = static_cast<std::uint32_t>(use.cpu_pressure);
+    row.memory_pressure = static_cast<std::uint32_t>(use.memory_pressure);
+    row.io_pressure = static_cast<std::uint32_t>(use.io_pressure);
     TRY(peer.channel.send(row));
   }
   return peer.channel.send(ipc::CtlEnd{1, ""});

@@ -59,6 +59,10 @@ Status Guard::dispatch(Child& child, ipc::Received& received) {
       Rule{runner, ipc::Tag::stop_session, Health::ready, &Guard::on_stop_session},
       Rule{gateway, ipc::Tag::gate_file, Health::ready, &Guard::on_gate_file},
       Rule{gateway, ipc::Tag::gate_usage, Health::ready, &Guard::on_gate_usage},
+      Rule{gateway, ipc::Tag::gate_listen, Health::ready, &Guard::on_gate_listen},
+      Rule{gateway, ipc::Tag::approval_ask, Health::ready, &Guard::on_approval_ask},
+      Rule{session, ipc::Tag::approval_ask, Health::ready, &Guard::on_approval_ask},
+      Rule{runner, ipc::Tag::approval_answer, Health::ready, &Guard::on_approval_answer},
       Rule{session, ipc::Tag::launch_failed, Health::starting, &Guard::on_launch_failed},
       Rule{operator_tool, ipc::Tag::policy_parsed, Health::starting, &Guard::on_policy_parsed},
       Rule{operator_tool, ipc::Tag::launch_failed, Health::starting, &Guard::on_launch_failed},
@@ -111,7 +115,7 @@ void Guard::reap_orphans() {
 
 int Guard::next_timeout() const {
   const bool waiting =
-      stopping_ || !pending_.empty() || !dying_.empty() ||
+      stopping_ || !pending_.empty() || !dying_.empty() || !emptying_.empty() ||
       std::any_of(sessions_.begin(), sessions_.end(),
                   [](const auto& entry) { return entry.second->state != Session::State::live; }) ||
       std::any_of(core_.begin(), core_.end(), [](const auto& child) { return child->restart_at != 0; }) ||
@@ -128,15 +132,7 @@ void Guard::tick() {
     pending_.pop_front();
     (this->*late.then)(late.session, late.connection, false, 0);
   }
-  std::vector<Session*> late_sessions;
-  for (const auto& [id, session] : sessions_) {
-    if (session->state != Session::State::live && session->deadline <= now) {
-      late_sessions.push_back(session.get());
-    }
-  }
-  for (Session* session : late_sessions) {
-    fail_session(*session, ipc::Refusal::unavailable, "the sandbox did not start within 30 seconds");
-  }
+  end_late_sessions(now);
   if (stopping_) {
     shut_down();
   } else {
@@ -150,6 +146,7 @@ void Guard::tick() {
     }
   }
   reap_orphans();
+  remove_cgroups();
   if (audit_) flush_backlog();
   std::erase_if(operators_, [](const auto& peer) { return peer->closed; });
   graveyard_.clear();

@@ -6,6 +6,8 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,6 +20,7 @@
 #include "ipc/audit.h"
 #include "ipc/channel.h"
 #include "ipc/loop.h"
+#include "sandbox/cgroup.h"
 #include "sandbox/policy.h"
 
 namespace oqto::guard {
@@ -31,6 +34,7 @@ constexpr std::size_t kMaxSessionsPerTenant = 16;
 constexpr std::size_t kMaxWorkspacesPerTenant = 256;
 constexpr std::size_t kMaxOperators = 8;
 constexpr std::size_t kMaxAuditBacklog = 256;
+constexpr std::size_t kMaxGateListeners = 512;  // of one session
 
 // Opened once, at the start: what is executed cannot be exchanged later.
 struct Programs {
@@ -100,13 +104,15 @@ struct Session {
   std::uint64_t request = 0;  // the runner's, until it is answered
   bool answered = false;
   State state = State::reading_policy;
-  ipc::Profile profile{};
-  sandbox::Policy policy;
-  std::uint64_t deadline = 0;  // monotonic, while starting
+  ipc::Profile profile{};  // the wanted one, until the policy is known
+  sandbox::Policy policy;  // the effective one
+  std::uint64_t deadline = 0;  // monotonic: of the start, then of the session (wall clock limit)
   std::uint64_t record = ipc::kNoIndex;
   std::uint64_t started_at_ms = 0;
   Fd workspace_dir, home_dir;
   SessionNetwork network;
+  std::set<GateAddress> listening;  // in its network, for names; the gateway has the sockets
+  sandbox::Cgroup cgroup;
   std::array<Fd, 2> gate_files;
   Fd control;  // the runner's end of the channel to oqto-init, until it is handed over
   std::unique_ptr<Child> parser;
@@ -132,12 +138,14 @@ class Guard {
     Programs programs{};
     Fd state{}, listener{}, tls_certificate{}, tls_key{}, assets{}, gateway_config{};
     Fd operator_socket{}, host_netns{}, own_netns{}, signals{};
-    sandbox::Policy host_policy{};
+    sandbox::HostPolicies host_policies{};
+    Result<sandbox::CgroupTree> cgroups = fail(Errc::not_found, "");
   };
   Guard(Resources resources, ipc::Loop loop);
 
   Status start();
   Status run();  // until SIGTERM or SIGINT, and everything has ended
+  void remove_cgroup_tree();
 
  private:
   friend struct Child;
@@ -182,7 +190,7 @@ class Guard {
   void drop(std::uint64_t connection);
   Result<Tenant*> tenant_of(const Connection& connection);
 
-  // sessions.cc
+  // sessions.cc, limits.cc
   Status on_create_workspace(Child& child, ipc::Received& received);
   Status on_start_session(Child& child, ipc::Received& received);
   Status on_stop_session(Child& child, ipc::Received& received);
@@ -190,19 +198,31 @@ class Guard {
   Status on_launch_failed(Child& child, ipc::Received& received);
   Status on_gate_file(Child& child, ipc::Received& received);
   Status on_gate_usage(Child& child, ipc::Received& received);
+  [[nodiscard]] std::string why_unenforceable(const sandbox::Policy& policy) const;
+  Status enter_cgroup(Session& session);
+  void leave_cgroup(Session& session);
+  void remove_cgroups();
   Result<Session*> prepare_session(Tenant& tenant, const ipc::StartSession& wanted);
   Status read_workspace_policy(Session& session);
   void record_session(Session& session);
   void open_gate(Session& session);
-  Status send_gate(Session& session);
   Status launch(Session& session);
   void session_ready(Session& session);
+  [[nodiscard]] ipc::SessionStarted started_answer(const Session& session) const;
   void fail_session(Session& session, ipc::Refusal refusal, std::string_view why);
   void end_session(const Uuid& id, std::string_view why);
+  void end_late_sessions(std::uint64_t now);
   void kill_tenant_sessions(std::uint32_t account, std::string_view why);
   Session* find_session(const Uuid& id);
   void refuse_request(Child& runner, std::uint64_t request, ipc::Refusal refusal,
                       std::string_view why);
+
+  // gates.cc: what the gateway does for a session, and the questions to its user
+  Status send_gate(Session& session);
+  Status on_gate_listen(Child& child, ipc::Received& received);
+  Status on_approval_ask(Child& child, ipc::Received& received);
+  Status on_approval_answer(Child& child, ipc::Received& received);
+  void answer_approval(Session& session, const ipc::ApprovalAnswer& answer);
 
   // control.cc
   void accept_operator();
@@ -253,6 +273,11 @@ class Guard {
   std::uint64_t next_connection_ = 1;
   std::vector<std::unique_ptr<Operator>> operators_;
   std::vector<std::unique_ptr<Child>> dying_;  // killed, not reaped yet
+  struct Emptying {
+    sandbox::Cgroup leaf;
+    std::uint64_t kill_at;  // monotonic
+  };
+  std::vector<Emptying> emptying_;  // of sessions that have ended
   // What ended in this turn of the loop and may still be on the stack; freed at its end.
   std::vector<std::unique_ptr<Child>> graveyard_;
   std::vector<std::unique_ptr<Connection>> dropped_;

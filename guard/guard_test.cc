@@ -20,6 +20,7 @@
 #include "guard/layout.h"
 #include "guard/netns.h"
 #include "guard/spawn.h"
+#include "sandbox/cgroup.h"
 
 namespace oqto::guard {
 namespace {
@@ -207,7 +208,7 @@ TEST_F(GuardSteps, TenantFilesAreOpenedWithTheTenantsRights) {
 
 TEST_F(GuardSteps, ASessionsNetworkHasOnlyLoopbackAndTheTwoSockets) {
   const Fd home = *open_own_netns();
-  auto network = make_session_network(home);
+  auto network = make_session_network(home, false);
   ASSERT_TRUE(network.has_value()) << network.error().what;
   const std::string seen = spawned_shell(
       "exec >&3 2>&3; tail -n +3 /proc/net/dev | cut -d: -f1; tail -n +2 /proc/net/tcp | cut -c7-20; "
@@ -220,9 +221,53 @@ TEST_F(GuardSteps, AfterMakingASessionsNetworkTheGuardIsBackInItsOwn) {
   struct stat before{}, after{};
   ASSERT_EQ(::stat("/proc/self/ns/net", &before), 0);
   const Fd home = *open_own_netns();
-  ASSERT_TRUE(make_session_network(home).has_value());
+  ASSERT_TRUE(make_session_network(home, true).has_value());
   ASSERT_EQ(::stat("/proc/self/ns/net", &after), 0);
   EXPECT_EQ(before.st_ino, after.st_ino);
+}
+
+TEST_F(GuardSteps, AFilteredSessionsNetworkHasListenersForNamesAndOnlyThere) {
+  const Fd home = *open_own_netns();
+  auto network = make_session_network(home, true);
+  ASSERT_TRUE(network.has_value()) << network.error().what;
+  const auto listener = listen_in_network(home, network->netns, {0xc6120100, 443});
+  ASSERT_TRUE(listener.has_value()) << listener.error().what;
+  const auto twice = listen_in_network(home, network->netns, {0xc6120100, 443});
+  ASSERT_FALSE(twice.has_value());
+  EXPECT_EQ(twice.error().sys, EADDRINUSE);
+  const std::string seen = spawned_shell(
+      "exec >&3 2>&3; tail -n +2 /proc/net/tcp | cut -c7-20 | sort",
+      {.program = shell, .name = "sh", .uid = kUid, .fds = {nullptr}, .netns = &network->netns});
+  EXPECT_EQ(seen, "000112C6:01BB \n010012C6:0035 \n020012C6:0050 \n") << seen;
+  // The guard is back in its own namespace, where no such address is.
+  struct stat own{}, now{};
+  ASSERT_EQ(::fstat(home.get(), &own), 0);
+  ASSERT_EQ(::stat("/proc/self/ns/net", &now), 0);
+  EXPECT_EQ(own.st_ino, now.st_ino);
+}
+
+TEST_F(GuardSteps, AddressesOfNamesLeaveOutTheResolverTheModelsAndEverybodyElse) {
+  EXPECT_TRUE(is_name_address(0xc6120100));   // 198.18.1.0
+  EXPECT_TRUE(is_name_address(0xc613fffe));   // 198.19.255.254
+  EXPECT_FALSE(is_name_address(0xc6120001));  // 198.18.0.1
+  EXPECT_FALSE(is_name_address(0xc61200ff));
+  EXPECT_FALSE(is_name_address(0xc613ffff));
+  EXPECT_FALSE(is_name_address(0x7f000001));
+  EXPECT_FALSE(is_name_address(0));
+}
+
+TEST_F(GuardSteps, SpawnedProgramsAndTheirChildrenAreBornInTheirCgroup) {
+  auto tree = sandbox::CgroupTree::create("oqto-guard-test-" + std::to_string(::getpid()));
+  ASSERT_TRUE(tree.has_value()) << sandbox::cgroup_advice(tree);
+  const auto leaf = tree->make("some-session", policies::profile_data(1).limits, 0);
+  ASSERT_TRUE(leaf.has_value()) << leaf.error().what;
+  const std::string seen = spawned_shell(
+      "{ grep ^0: /proc/self/cgroup; sh -c 'grep ^0: /proc/self/cgroup'; } >&3",
+      {.program = shell, .name = "sh", .uid = kUid, .fds = {nullptr}, .cgroup = &leaf->directory()});
+  const std::size_t first = seen.find("/sessions/some-session\n");
+  ASSERT_NE(first, seen.npos) << seen;
+  EXPECT_NE(seen.find("/sessions/some-session\n", first + 1), seen.npos) << seen;
+  tree->remove_tree();
 }
 
 }  // namespace

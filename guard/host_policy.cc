@@ -15,24 +15,28 @@ namespace {
 
 constexpr int kTimeoutMs = 10'000;
 
-Result<sandbox::Policy> answer(ipc::Channel& channel, const std::string& path) {
-  for (;;) {
+// One policy per built-in profile, in their order, or the reason why there is none.
+Result<sandbox::HostPolicies> answer(ipc::Channel& channel, const std::string& path) {
+  sandbox::HostPolicies policies;
+  for (std::size_t count = 0; count < policies.size();) {
     const auto received = TRY(channel.wait(kTimeoutMs));
     if (received.tag == ipc::Tag::ready) continue;
     if (received.tag == ipc::Tag::policy_parsed) {
-      return TRY(received.as<sandbox::PolicyParsed>()).asked;
+      policies[count++] = TRY(received.as<sandbox::PolicyParsed>()).asked;
+      continue;
     }
     const auto failed = TRY(received.as<ipc::LaunchFailed>());
     log::error("the host policy is refused", {{"file", path}, {"why", failed.why.view()}});
     return fail(Errc::invalid, "the host policy is refused: mend it, then start again");
   }
+  return policies;
 }
 
 }  // namespace
 
-Result<sandbox::Policy> read_host_policy(const Config& config, const Fd& parser, uid_t uid) {
+Result<sandbox::HostPolicies> read_host_policy(const Config& config, const Fd& parser, uid_t uid) {
   const auto file = sys::open_file(config.host_policy.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  if (!file && file.error().sys == ENOENT) return sandbox::loosest_policy();
+  if (!file && file.error().sys == ENOENT) return sandbox::built_in_policies();
   if (!file) return std::unexpected(file.error());
   struct stat info{};
   if (::fstat(file->get(), &info) != 0) return fail_errno("fstat");
@@ -42,7 +46,7 @@ Result<sandbox::Policy> read_host_policy(const Config& config, const Fd& parser,
   auto ends = TRY(sys::seqpacket_pair());
   const Spawned child = TRY(spawn({.program = parser,
                                    .name = "oqto-policy",
-                                   .args = {"--name", config.host_policy},
+                                   .args = {"--source", "host", "--name", config.host_policy},
                                    .uid = uid,
                                    .fds = {&ends.second, nullptr, nullptr, &*file}}));
   ends.second.reset();

@@ -7,8 +7,8 @@
 
 namespace oqto::guard {
 
-// No file: nothing is restricted beyond the profiles. A file that does not belong to root, or that
+// What each built-in profile grants on this host. No file: what is built in. A file that does not belong to root, or that
 // others can write, or that the parser refuses: an error, after having said why.
-Result<sandbox::Policy> read_host_policy(const Config& config, const Fd& parser, uid_t uid);
+Result<sandbox::HostPolicies> read_host_policy(const Config& config, const Fd& parser, uid_t uid);
 
 }  // namespace oqto::guard

@@ -143,6 +143,12 @@ Status run(int argc, char** argv) {
   resources.listener = TRY(listen_on(config.bind, config.port));
   resources.operator_socket = TRY(listen_for_operators(resources.state));
 
+  // --- one cgroup per session, where this host has them ---
+  resources.cgroups = sandbox::CgroupTree::create("oqto-" + std::to_string(config.uid_base));
+  if (const std::string why = sandbox::cgroup_advice(resources.cgroups); !why.empty()) {
+    log::warn("sessions have no cgroup limits, so profiles that require them are refused", {{"why", why}});
+  }
+
   // --- namespaces of our own: mounts that nobody else sees, and no network ---
   TRY(enter_private_mounts(config));
   resources.host_netns = TRY(open_own_netns());
@@ -151,12 +157,13 @@ Status run(int argc, char** argv) {
 
   // --- few capabilities, no new privileges, fewer system calls ---
   TRY(seal_guard());
-  resources.host_policy = TRY(read_host_policy(config, resources.programs.policy,
-                                               resources.uids.policy_parser()));
+  resources.host_policies = TRY(read_host_policy(config, resources.programs.policy,
+                                                 resources.uids.policy_parser()));
   Guard guard(std::move(resources), TRY(ipc::Loop::create()));
   TRY(guard.start());
   const Status status = guard.run();
   (void)::unlink((config.state + "/control.sock").c_str());
+  guard.remove_cgroup_tree();
   return status;
 }
 

@@ -1,100 +1,25 @@
 #include "guard/netns.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <linux/rtnetlink.h>
-#include <net/if.h>
-#include <netinet/in.h>
 #include <sched.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include <cstring>
-
 #include "base/sys.h"
+#include "sandbox/loopback.h"
 
 namespace oqto::guard {
 namespace {
 
-constexpr std::uint32_t kPool = 0xc6120000;      // 198.18.0.0/15, RFC 2544
-constexpr std::uint32_t kResolver = kPool + 1;   // 198.18.0.1
-constexpr std::uint32_t kModels = kPool + 2;     // 198.18.0.2
-constexpr int kBacklog = 64;
+constexpr std::uint32_t kModels = sandbox::kPool + 2;     // 198.18.0.2
+constexpr std::uint32_t kFirstName = 0xc6120100;  // 198.18.1.0
+constexpr std::uint32_t kLastName = 0xc613fffe;   // 198.19.255.254
 
-Result<Fd> make_socket(int family, int type, int protocol = 0) {
-  Fd fd = Fd::adopt(::socket(family, type | SOCK_CLOEXEC, protocol));
-  if (!fd) return fail_errno("socket");
-  return fd;
-}
-
-Status raise_loopback() {
-  const Fd fd = TRY(make_socket(AF_INET, SOCK_DGRAM));
-  ifreq request{};
-  std::strcpy(request.ifr_name, "lo");
-  request.ifr_flags = IFF_UP | IFF_RUNNING;
-  if (::ioctl(fd.get(), SIOCSIFFLAGS, &request) != 0) return fail_errno("ioctl(SIOCSIFFLAGS)");
-  return {};
-}
-
-// `ip route add local 198.18.0.0/15 dev lo src 127.0.0.1`: the whole pool is locally bindable.
-// Without the source address a retried connect to a closed port can connect to itself.
-Status route_pool() {
-  struct Attribute {
-    rtattr header;
-    std::uint32_t value;
-  };
-  struct {
-    nlmsghdr header;
-    rtmsg route;
-    Attribute destination, source, device;
-  } request{};
-  const auto attribute = [](unsigned short type, std::uint32_t value) {
-    return Attribute{{sizeof(Attribute), type}, value};
-  };
-  request.header.nlmsg_len = sizeof request;
-  request.header.nlmsg_type = RTM_NEWROUTE;
-  request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_ACK;
-  request.route.rtm_family = AF_INET;
-  request.route.rtm_dst_len = 15;
-  request.route.rtm_table = RT_TABLE_LOCAL;
-  request.route.rtm_protocol = RTPROT_STATIC;
-  request.route.rtm_scope = RT_SCOPE_HOST;
-  request.route.rtm_type = RTN_LOCAL;
-  request.destination = attribute(RTA_DST, htonl(kPool));
-  request.source = attribute(RTA_PREFSRC, htonl(INADDR_LOOPBACK));
-  request.device = attribute(RTA_OIF, 1);  // lo is always the first
-  const Fd fd = TRY(make_socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
-  if (::send(fd.get(), &request, sizeof request, 0) < 0) return fail_errno("send(RTM_NEWROUTE)");
-  struct {
-    nlmsghdr header;
-    nlmsgerr error;
-    char rest[512];
-  } reply{};
-  if (::recv(fd.get(), &reply, sizeof reply, 0) < 0) return fail_errno("recv(RTM_NEWROUTE)");
-  if (reply.header.nlmsg_type != NLMSG_ERROR || reply.error.error != 0) {
-    errno = -reply.error.error;
-    return fail_errno("RTM_NEWROUTE");
-  }
-  return {};
-}
-
-Result<Fd> bound_socket(int type, std::uint32_t address, std::uint16_t port) {
-  Fd fd = TRY(make_socket(AF_INET, type | SOCK_NONBLOCK));
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_port = htons(port);
-  at.sin_addr.s_addr = htonl(address);
-  if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&at), sizeof at) != 0) return fail_errno("bind");
-  if (type == SOCK_STREAM && ::listen(fd.get(), kBacklog) != 0) return fail_errno("listen");
-  return fd;
-}
-
-Result<SessionNetwork> furnish() {
-  TRY(raise_loopback());
-  TRY(route_pool());
+Result<SessionNetwork> furnish(bool filtered) {
+  TRY(sandbox::raise_loopback());
   SessionNetwork network;
-  network.model = TRY(bound_socket(SOCK_STREAM, kModels, 80));
-  network.dns = TRY(bound_socket(SOCK_DGRAM, kResolver, 53));
+  network.model = TRY(sandbox::bound_socket(SOCK_STREAM, kModels, 80));
+  network.dns = TRY(sandbox::bound_socket(SOCK_DGRAM, sandbox::kResolver, 53));
+  if (filtered) network.dns_tcp = TRY(sandbox::bound_socket(SOCK_STREAM, sandbox::kResolver, 53));
   network.netns = TRY(open_own_netns());
   return network;
 }
@@ -103,11 +28,20 @@ Result<SessionNetwork> furnish() {
 
 Result<Fd> open_own_netns() { return sys::open_file("/proc/self/ns/net", O_RDONLY); }
 
-Result<SessionNetwork> make_session_network(const Fd& home) {
+Result<SessionNetwork> make_session_network(const Fd& home, bool filtered) {
   if (::unshare(CLONE_NEWNET) != 0) return fail_errno("unshare(CLONE_NEWNET)");
-  auto network = furnish();
+  auto network = furnish(filtered);
   CHECK(::setns(home.get(), CLONE_NEWNET) == 0);
   return network;
+}
+
+bool is_name_address(std::uint32_t address) { return address >= kFirstName && address <= kLastName; }
+
+Result<Fd> listen_in_network(const Fd& home, const Fd& netns, GateAddress at) {
+  if (::setns(netns.get(), CLONE_NEWNET) != 0) return fail_errno("setns");
+  auto listener = sandbox::bound_socket(SOCK_STREAM, at.first, at.second);
+  CHECK(::setns(home.get(), CLONE_NEWNET) == 0);
+  return listener;
 }
 
 }  // namespace oqto::guard

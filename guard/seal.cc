@@ -20,8 +20,8 @@ constexpr std::array kCapabilities{
     CAP_NET_BIND_SERVICE,    // ports 53 and 80 in them
 };
 
-// Filters are inherited, and bubblewrap below us needs mount, clone and their like; so this one names
-// what nobody below may have. The sessions' own filter is an allow-list (policies/).
+// Filters are inherited, and what builds sandboxes below us needs mount, clone, open_tree, move_mount
+// and their like; so this one names what nobody below may have. The sessions' own filter is an allow-list (policies/).
 constexpr std::array kForbidden{
     "kexec_load",    "kexec_file_load", "init_module",       "finit_module",  "delete_module",
     "bpf",           "perf_event_open", "reboot",            "swapon",        "swapoff",
@@ -32,8 +32,8 @@ constexpr std::array kForbidden{
     "lookup_dcookie", "vhangup",        "syslog",            "kcmp",          "migrate_pages",
     "move_pages",    "process_madvise", "fanotify_init",     "uselib",        "sysfs",
     "ustat",         "nfsservctl",      "process_vm_writev", "pidfd_getfd",   "fsopen",
-    "fsmount",       "fsconfig",        "fspick",            "open_tree",     "move_mount",
-    "memfd_secret",  "process_mrelease", "vmsplice",
+    "fsmount",       "fsconfig",        "fspick",            "memfd_secret",  "process_mrelease",
+    "vmsplice",
 };
 
 Status keep_only_capabilities() {

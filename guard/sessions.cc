@@ -63,7 +63,7 @@ Result<Session*> Guard::prepare_session(Tenant& tenant, const ipc::StartSession&
   session->account = tenant.account;
   session->request = wanted.request;
   session->profile = wanted.profile;
-  session->policy = sandbox::meet(sandbox::profile_policy(wanted.profile), own_.host_policy);
+  session->policy = own_.host_policies[static_cast<std::size_t>(wanted.profile)];
   session->deadline = sys::monotonic_ms() + kStartTimeoutMs;
   session->started_at_ms = sys::now_ms();
   Session* const raw = session.get();
@@ -93,7 +93,9 @@ Status Guard::on_start_session(Child& child, ipc::Received& received) {
     return {};
   }
   if (const Status status = read_workspace_policy(**session); !status) {
-    fail_session(**session, ipc::Refusal::unavailable, status.error().what);
+    const bool theirs = status.error().code == Errc::invalid;
+    fail_session(**session, theirs ? ipc::Refusal::invalid : ipc::Refusal::unavailable,
+                 status.error().what);
   }
   return {};
 }
@@ -105,7 +107,7 @@ Status Guard::read_workspace_policy(Session& session) {
   session.parser->session = session.id;
   return start_child(*session.parser, {.program = own_.programs.policy,
                                        .name = "oqto-policy",
-                                       .args = {"--name", kWorkspacePolicy},
+                                       .args = {"--source", "workspace", "--name", kWorkspacePolicy},
                                        .uid = own_.uids.agent(session.account),
                                        .fds = {nullptr},
                                        .open_beneath = &session.workspace_dir,
@@ -117,9 +119,14 @@ Status Guard::on_policy_parsed(Child& child, ipc::Received& received) {
   Session* const session = find_session(child.session);
   // Not the parser of a session of the same number that was stopped meanwhile.
   if (session == nullptr || session->parser.get() != &child) return {};
-  session->policy = sandbox::meet(session->policy, parsed.asked);
+  session->policy = sandbox::effective(own_.host_policies, session->profile, parsed.asked);
   bury(std::move(session->parser));
-  record_session(*session);
+  const std::string why = why_unenforceable(session->policy);
+  if (why.empty()) {
+    record_session(*session);
+  } else {
+    fail_session(*session, ipc::Refusal::invalid, why);
+  }
   return {};
 }
 
@@ -160,7 +167,7 @@ void Guard::session_recorded(const Uuid& id, std::uint64_t, bool durable, std::u
 
 void Guard::open_gate(Session& session) {
   session.state = Session::State::opening_gate;
-  auto network = make_session_network(own_.own_netns);
+  auto network = make_session_network(own_.own_netns, session.policy.network == policies::Network::filtered);
   if (!network) {
     log::error("a session's network could not be made", network.error());
     fail_session(session, ipc::Refusal::unavailable, "the session's network could not be made");
@@ -170,14 +177,6 @@ void Guard::open_gate(Session& session) {
   if (!send_gate(session)) {
     fail_session(session, ipc::Refusal::unavailable, "the model gateway is not running");
   }
-}
-
-Status Guard::send_gate(Session& session) {
-  ipc::Channel& gateway = core(ipc::Process::gateway)->channel;
-  if (!gateway) return fail(Errc::unavailable, "the gateway is not running");
-  TRY(gateway.send(ipc::OpenGate{session.id, session.account}));
-  TRY(gateway.send(ipc::GateSocket{session.id, ipc::GateSocketKind::model}, session.network.model));
-  return gateway.send(ipc::GateSocket{session.id, ipc::GateSocketKind::dns}, session.network.dns);
 }
 
 Status Guard::on_gate_file(Child&, ipc::Received& received) {
@@ -195,6 +194,7 @@ Status Guard::on_gate_file(Child&, ipc::Received& received) {
 
 Status Guard::launch(Session& session) {
   session.state = Session::State::launching;
+  TRY(enter_cgroup(session));
   auto control = TRY(sys::seqpacket_pair());
   session.control = std::move(control.first);
   const std::string tenant = own_.config.state + "/tenants/" + std::to_string(session.account);
@@ -213,6 +213,7 @@ Status Guard::launch(Session& session) {
                    .fds = {nullptr, &control.second, &session.gate_files[0], &session.gate_files[1],
                            &session.workspace_dir, &session.home_dir},
                    .netns = &session.network.netns,
+                   .cgroup = &session.cgroup.directory(),
                    .max_processes = session.policy.limits.max_processes,
                    .max_files = session.policy.limits.open_files}));
   sandbox::LaunchPlan plan;
@@ -221,8 +222,31 @@ Status Guard::launch(Session& session) {
   return session.launcher->channel.send(plan);
 }
 
+ipc::SessionStarted Guard::started_answer(const Session& session) const {
+  const sandbox::Policy& policy = session.policy;
+  const bool limited = own_.cgroups && own_.cgroups->controllers().enough();
+  ipc::SessionStarted answer;
+  answer.request = session.request;
+  answer.session = session.id;
+  answer.profile = policy.profile;
+  answer.network = policies::network_name(policy.network);
+  answer.asks_unknown_hosts = policy.network == policies::Network::filtered &&
+                              policy.unknown_hosts == policies::Ask::prompt;
+  if (policy.network == policies::Network::filtered) answer.domains.values = policy.domains.values;
+  answer.allow_read.values = policy.allow_read.values;
+  answer.allow_write.values = policy.allow_write.values;
+  answer.ask.values = policy.ask.values;
+  answer.memory_bytes = limited ? policy.limits.memory_bytes : 0;
+  answer.cpu_percent = limited ? policy.limits.cpu_percent : 0;
+  answer.max_processes = policy.limits.max_processes;
+  answer.tmp_bytes = policy.limits.tmp_bytes;
+  answer.wall_clock_s = policy.limits.wall_clock_s;
+  return answer;
+}
+
 void Guard::session_ready(Session& session) {
   session.state = Session::State::live;
+  session.deadline = sys::monotonic_ms() + session.policy.limits.wall_clock_s * 1000;
   ipc::AuditAppend started;
   started.event = ipc::Event::session_start;
   started.phase = ipc::Phase::outcome;
@@ -233,8 +257,7 @@ void Guard::session_ready(Session& session) {
   record(std::move(started));
   session.answered = true;
   Child& runner = *tenants_.at(session.account).runner;
-  const ipc::SessionStarted answer{session.request, session.id, session.policy.profile};
-  if (!runner.channel || !runner.channel.send(answer, session.control)) {
+  if (!runner.channel || !runner.channel.send(started_answer(session), session.control)) {
     end_session(session.id, "the runner is gone");
     return;
   }
@@ -249,10 +272,16 @@ void Guard::fail_session(Session& session, ipc::Refusal refusal, std::string_vie
   end_session(session.id, why);
 }
 
-void Guard::end_session(const Uuid& id, std::string_view why) {
+void Guard::end_session(const Uuid& id, std::string_view said) {
   const auto found = sessions_.find(id);
   if (found == sessions_.end()) return;
   Session& session = *found->second;
+  std::string why(said);
+  // Whoever notices it first cannot know: the kernel has ended all of it.
+  if (session.cgroup && session.cgroup.usage().memory_kills != 0) {
+    why = "it used more memory than its limit of " +
+          std::to_string(session.policy.limits.memory_bytes / policies::kMiB) + " MiB (limits.memory_bytes)";
+  }
   const bool was_live = session.state == Session::State::live;
   if (session.network.model) {
     if (ipc::Channel& gateway = core(ipc::Process::gateway)->channel; gateway) {
@@ -270,11 +299,12 @@ void Guard::end_session(const Uuid& id, std::string_view why) {
   record(std::move(stopped));
   if (was_live) {
     if (Child& runner = *tenants_.at(session.account).runner; runner.channel) {
-      (void)runner.channel.send(ipc::SessionEnded{id, why});
+      (void)runner.channel.send(ipc::SessionEnded{id, std::string_view(why)});
     }
   }
   bury(std::move(session.parser));
   bury(std::move(session.launcher));
+  leave_cgroup(session);
   sessions_.erase(found);
 }
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -46,8 +47,9 @@ Result<Fd> open_tenant_file(const Spawn& wanted) {
     return sys::open_file("/dev/null", O_RDONLY);
   }
   struct stat info{};
-  if (file && (::fstat(file->get(), &info) != 0 || !S_ISREG(info.st_mode))) {
-    return fail(Errc::invalid, "the policy file is not a regular file");
+  if (!file || ::fstat(file->get(), &info) != 0 || !S_ISREG(info.st_mode)) {
+    return fail(Errc::invalid, "the workspace's .oqto/sandbox.toml must be a file that the agent may "
+                               "read, behind no symbolic link");
   }
   return file;
 }
@@ -109,6 +111,18 @@ Status become(const Spawn& wanted, pid_t parent) {
   return fail_errno("execveat");
 }
 
+// fork(2), but born in the cgroup: there is no moment in which it or a child of it is outside. Not
+// through libc, which has no such call; we have one thread, so nothing needs its handlers.
+pid_t fork_into(const Fd* cgroup) {
+  clone_args wanted{};
+  wanted.exit_signal = SIGCHLD;
+  if (cgroup != nullptr && *cgroup) {
+    wanted.flags = CLONE_INTO_CGROUP;
+    wanted.cgroup = static_cast<__u64>(cgroup->get());
+  }
+  return static_cast<pid_t>(::syscall(SYS_clone3, &wanted, sizeof wanted));
+}
+
 }  // namespace
 
 Result<Spawned> spawn(const Spawn& wanted) {
@@ -117,8 +131,8 @@ Result<Spawned> spawn(const Spawn& wanted) {
   Fd read_end = Fd::adopt(ends[0]);
   Fd write_end = Fd::adopt(ends[1]);
   const pid_t parent = ::getpid();
-  const pid_t pid = ::fork();
-  if (pid < 0) return fail_errno("fork");
+  const pid_t pid = fork_into(wanted.cgroup);
+  if (pid < 0) return fail_errno("clone3");
   if (pid == 0) {
     // The pipe must survive the placing of descriptors above 2.
     const int report = ::fcntl(write_end.get(), F_DUPFD_CLOEXEC, kScratch + 64);

@@ -18,6 +18,7 @@ struct Spawn {
   uid_t uid = 0;                   // and the group of the same number
   std::vector<const Fd*> fds = {};      // become 3, 4, 5 …; nullptr is /dev/null
   const Fd* netns = nullptr;       // enter this network namespace before giving up root
+  const Fd* cgroup = nullptr;      // be born in this cgroup v2
   rlim_t max_processes = 0;        // RLIMIT_NPROC of the uid; 0: left alone
   rlim_t max_files = 1024;
   // Opened as the new uid and given as the next descriptor after `fds`, so that a tenant's file is

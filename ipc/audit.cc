@@ -11,7 +11,8 @@ std::string_view event_name(Event event) {
       "process.start",  "process.stop",    "login",         "logout",       "setup",
       "invite.create",  "invite.revoke",   "account.create", "account.change", "connection",
       "command",        "workspace.create", "session.start", "session.stop", "exec",
-      "model.call",     "violation",       "admin"};
+      "model.call",     "violation",       "admin",         "denial",       "approval",
+      "network"};
   static_assert(std::size(kNames) == static_cast<std::size_t>(Event::kEnd));
   return kNames[static_cast<std::size_t>(event)];
 }
@@ -23,7 +24,8 @@ std::string_view field_name(FieldKey key) {
       "policy",  "argv",     "argv_after", "cwd",        "exe",        "pid",
       "exit_status", "signal", "reason",   "model",      "provider",   "tokens_in",
       "tokens_out", "http_status", "duration_ms", "process", "uid",    "request_id",
-      "truncated"};
+      "truncated", "syscall", "path",      "host",       "address",    "port",
+      "rule",    "choice",   "count",      "bytes_in",   "bytes_out"};
   static_assert(std::size(kNames) == static_cast<std::size_t>(FieldKey::kEnd));
   return kNames[static_cast<std::size_t>(key)];
 }

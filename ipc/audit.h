@@ -31,6 +31,9 @@ enum class Event : std::uint16_t {
   model_call,
   violation,        // a peer broke the protocol and was killed
   admin,            // oqtoctl
+  denial,           // something in a sandbox was refused
+  approval,         // a question to a session's user, and what came of it
+  network,          // a connection out of a sandbox: allowed or refused
   kEnd
 };
 std::string_view event_name(Event event);
@@ -75,6 +78,16 @@ enum class FieldKey : std::uint8_t {
   uid,
   request_id,
   truncated,      // "true" when something was cut
+  syscall,        // name
+  path,           // inside the sandbox
+  host,           // name that was looked up
+  address,        // that it was connected to
+  port,
+  rule,           // what decided
+  choice,         // "deny", "once", "session"
+  count,          // decimal: how often, when alike records were joined
+  bytes_in,
+  bytes_out,
   kEnd
 };
 std::string_view field_name(FieldKey key);

@@ -51,9 +51,16 @@ struct CtlSession {
   std::uint64_t calls = 0;
   std::uint64_t tokens_in = 0;
   std::uint64_t tokens_out = 0;
+  // Of its cgroup; all 0 where the host has none. Pressure: PSI `some avg10`, in 1/100 percent.
+  std::uint64_t memory_bytes = 0, memory_limit = 0, swap_bytes = 0;
+  std::uint64_t processes = 0, processes_limit = 0;
+  std::uint64_t cpu_ms = 0;
+  std::uint64_t io_read_bytes = 0, io_written_bytes = 0;
+  std::uint32_t cpu_pressure = 0, memory_pressure = 0, io_pressure = 0;
   bool fields(auto& io) {
     return io(session, account, workspace, profile, pid, health, started_at_ms, calls, tokens_in,
-              tokens_out);
+              tokens_out, memory_bytes, memory_limit, swap_bytes, processes, processes_limit, cpu_ms,
+              io_read_bytes, io_written_bytes, cpu_pressure, memory_pressure, io_pressure);
   }
 };
 struct CtlEnd {

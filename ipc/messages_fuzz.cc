@@ -24,7 +24,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try_all<Ready, LaunchFailed, Wire, ConnectionOpened, OpenChannel, AuthPeer, AuthCall, AuthReply,
           TokenOwner, TokenUnknown, LoginRevoked, AdminCall, CreateWorkspace, StartSession,
           StopSession, GateFile, GateUsage, GiveStdio, StartProgram, SignalProgram, ProgramExited,
-          InitReady, InitFailed, AuditAppend, SignRequest, SignedCheckpoint, CtlRequest>(
+          InitReady, InitFailed, ProgramTerminal, ApprovalAsk,
+          ApprovalAnswer, GateListen, AuditAppend, SignRequest, SignedCheckpoint, CtlRequest>(
       std::as_bytes(std::span(data, size)));
   return 0;
 }

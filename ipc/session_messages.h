@@ -9,6 +9,8 @@ namespace oqto::ipc {
 enum class StdioKind : std::uint8_t {
   in_out,  // becomes descriptors 0 and 1 (and 2, unless `err` is given too)
   err,     // becomes descriptor 2
+  in,      // becomes descriptor 0
+  out,     // becomes descriptor 1
   kEnd
 };
 struct GiveStdio {  // before StartProgram of the same number
@@ -23,7 +25,15 @@ struct StartProgram {
   TextList<256, 32 * 1024> argv;  // argv[0] is an absolute path inside the sandbox
   TextList<64, 4096> env;         // NAME=value, added to the session's environment
   Text<1024> cwd;                 // absolute path inside the sandbox
-  bool fields(auto& io) { return io(program, argv, env, cwd); }
+  // Not 0: with a terminal of its own of this size, which is what it is not given otherwise and is
+  // its controlling terminal. ProgramTerminal brings the other end.
+  std::uint16_t rows = 0, columns = 0;
+  bool fields(auto& io) { return io(program, argv, env, cwd, rows, columns); }
+};
+struct ProgramTerminal {  // oqto-init -> runner, before ProgramStarted; resize with TIOCSWINSZ
+  OQTO_MESSAGE(program_terminal, true);
+  std::uint32_t program = 0;
+  bool fields(auto& io) { return io(program); }
 };
 struct SignalProgram {
   OQTO_MESSAGE(signal_program, false);
@@ -49,6 +59,35 @@ struct ProgramExited {
   std::uint8_t exit_status = 0;
   std::uint8_t signal = 0;  // 0: it exited
   bool fields(auto& io) { return io(program, exit_status, signal); }
+};
+
+// --- questions to the session's user: launcher or gateway -> guard -> runner, and back ----------
+
+enum class ApprovalKind : std::uint8_t {
+  file_read,  // asked by the launcher: `what` is a path inside
+  host,       // asked by the gateway: `what` is a name
+  kEnd
+};
+enum class ApprovalChoice : std::uint8_t { deny, once, session, kEnd };  // `session`: until it ends
+struct ApprovalAsk {
+  OQTO_MESSAGE(approval_ask, false);
+  Uuid session;
+  ApprovalKind kind{};
+  std::uint64_t question = 0;  // the asker's, unique per kind and session
+  std::uint32_t timeout_s = 0;
+  Text<512> what;
+  std::uint32_t pid = 0;       // inside the sandbox; 0: not known
+  TextList<16, 256> argv;      // of the process that wants it; cut
+  Text<512> cwd;
+  bool fields(auto& io) { return io(session, kind, question, timeout_s, what, pid, argv, cwd); }
+};
+struct ApprovalAnswer {
+  OQTO_MESSAGE(approval_answer, false);
+  Uuid session;
+  ApprovalKind kind{};
+  std::uint64_t question = 0;
+  ApprovalChoice choice{};
+  bool fields(auto& io) { return io(session, kind, question, choice); }
 };
 
 struct ExecListener {  // with the seccomp notification descriptor

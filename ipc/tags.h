@@ -56,6 +56,10 @@ enum class Tag : std::uint16_t {
   gate_file = 72,
   close_gate = 73,
   gate_usage = 74,
+  gate_rules = 75,
+  gate_listen = 76,
+  gate_listener = 77,
+  gate_listen_failed = 78,
   // guard -> session launcher
   launch_plan = 80,
   // policy parser -> guard
@@ -67,12 +71,16 @@ enum class Tag : std::uint16_t {
   program_started = 93,
   program_failed = 94,
   program_exited = 95,
+  program_terminal = 100,
   // oqto-init -> launcher
   exec_listener = 96,
   init_ready = 97,
   init_failed = 98,
   // launcher -> oqto-init
   init_plan = 99,
+  // launcher or gateway -> guard -> runner, and back
+  approval_ask = 104,
+  approval_answer = 105,
   // any process <-> auditd
   audit_source = 110,  // guard -> auditd only
   audit_append = 111,

@@ -44,7 +44,16 @@ struct SessionStarted {  // with the Channel to the session's oqto-init
   std::uint64_t request = 0;
   Uuid session;
   Profile profile{};  // the effective one
-  bool fields(auto& io) { return io(request, session, profile); }
+  // What its user may know of the effective policy (sandbox/policy.h).
+  Text<16> network;
+  std::uint8_t asks_unknown_hosts = 0;
+  TextList<256, 512> domains, allow_read, allow_write, ask;
+  std::uint64_t memory_bytes = 0, cpu_percent = 0;  // 0: this host has no cgroup limits
+  std::uint64_t max_processes = 0, tmp_bytes = 0, wall_clock_s = 0;
+  bool fields(auto& io) {
+    return io(request, session, profile, network, asks_unknown_hosts, domains, allow_read, allow_write, ask,
+              memory_bytes, cpu_percent, max_processes, tmp_bytes, wall_clock_s);
+  }
 };
 struct StopSession {  // runner -> guard: kill it, descendants included
   OQTO_MESSAGE(stop_session, false);
@@ -83,8 +92,9 @@ struct OpenGate {  // guard -> gateway: a session begins; its sockets and files 
 };
 // Sockets that live in the session's network namespace.
 enum class GateSocketKind : std::uint8_t {
-  model,  // TCP listener on 198.18.0.2:80, the address of the name "models.oqto"
-  dns,    // UDP on 198.18.0.1:53
+  model,    // TCP listener on 198.18.0.2:80, the address of the name "models.oqto"
+  dns,      // UDP on 198.18.0.1:53
+  dns_tcp,  // TCP listener on 198.18.0.1:53
   kEnd
 };
 struct GateSocket {
@@ -92,6 +102,40 @@ struct GateSocket {
   Uuid session;
   GateSocketKind kind{};
   bool fields(auto& io) { return io(session, kind); }
+};
+// guard -> gateway, after OpenGate and only in mode `filtered`: names that may be reached, as in
+// sandbox::Policy::domains.
+struct GateRules {
+  OQTO_MESSAGE(gate_rules, false);
+  Uuid session;
+  TextList<384, 512> domains;
+  std::uint8_t ask_unknown = 0;  // 1: the user is asked about other names
+  std::uint32_t ask_timeout_s = 0;
+  bool fields(auto& io) { return io(session, domains, ask_unknown, ask_timeout_s); }
+};
+// gateway -> guard: a TCP listener in the session's network, on an address of the pool that no name
+// had before. Answered by GateListener or GateListenFailed.
+struct GateListen {
+  OQTO_MESSAGE(gate_listen, false);
+  Uuid session;
+  std::uint32_t address = 0;  // host byte order, within 198.18.1.0 .. 198.19.255.254
+  std::uint16_t port = 0;
+  bool fields(auto& io) { return io(session, address, port); }
+};
+struct GateListener {
+  OQTO_MESSAGE(gate_listener, true);
+  Uuid session;
+  std::uint32_t address = 0;
+  std::uint16_t port = 0;
+  bool fields(auto& io) { return io(session, address, port); }
+};
+struct GateListenFailed {
+  OQTO_MESSAGE(gate_listen_failed, false);
+  Uuid session;
+  std::uint32_t address = 0;
+  std::uint16_t port = 0;
+  std::uint32_t error = 0;  // errno
+  bool fields(auto& io) { return io(session, address, port, error); }
 };
 // gateway -> guard: content for the harness, as sealed memory files. Both are sent, once, in
 // answer to OpenGate.

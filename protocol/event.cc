@@ -45,6 +45,15 @@ std::string encode_input_request(const InputRequest& request) {
   object.text_unless_empty("message", cut_text(request.message, kMaxNote));
   object.text_unless_empty("placeholder", cut_text(request.placeholder, kMaxNote));
   if (request.timeout_ms != 0) object.number("timeout", request.timeout_ms);
+  if (request.approval) {
+    JsonArray argv;
+    for (const std::string& argument : request.approval->argv) argv.text(cut_text(argument, 4096));
+    JsonObject facts;
+    facts.text("kind", request.approval->kind).text("what", cut_text(request.approval->what, kMaxNote));
+    if (request.approval->pid != 0) facts.number("pid", request.approval->pid);
+    facts.json("argv", argv.str()).text_unless_empty("cwd", cut_text(request.approval->cwd, kMaxNote));
+    object.json("approval", facts.str());
+  }
   return object.str();
 }
 

@@ -22,6 +22,15 @@ struct Event {
   std::string fields;  // JSON members, without braces
 };
 
+// Why the host itself asks: something in the sandbox attempted what its policy leaves to the user.
+struct ApprovalFacts {
+  std::string kind;  // file_read, host
+  std::string what;  // path inside, or name
+  std::uint32_t pid = 0;  // inside; 0: not known
+  std::vector<std::string> argv;
+  std::string cwd;
+};
+
 struct InputRequest {
   std::string type = {};  // select, confirm, input
   std::string request_id = {};
@@ -30,6 +39,7 @@ struct InputRequest {
   std::string message = {};
   std::string placeholder = {};
   std::uint64_t timeout_ms = 0;  // 0: none
+  std::optional<ApprovalFacts> approval = {};
 };
 std::string encode_input_request(const InputRequest& request);
 

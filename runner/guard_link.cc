@@ -61,6 +61,12 @@ void GuardLink::stop_session(const Uuid& session) {
   if (!peer_.send(ipc::StopSession{session})) log::warn("the guard was not told to stop a session");
 }
 
+void GuardLink::answer_approval(const ipc::ApprovalAsk& ask, ipc::ApprovalChoice choice) {
+  // Unsent, it is a no: the asker does not wait for ever.
+  const ipc::ApprovalAnswer answer{ask.session, ask.kind, ask.question, choice};
+  if (!peer_.send(answer)) log::warn("an answer of the user did not reach the guard");
+}
+
 bool GuardLink::on_answer(ipc::Received& received) {
   if (received.tag == ipc::Tag::refused) {
     if (const auto no = received.as<ipc::Refused>()) refuse(no->request, {no->refusal, no->why.str()});
@@ -77,7 +83,7 @@ bool GuardLink::on_answer(ipc::Received& received) {
     if (begun) {
       number = begun->request;
       session = begun->session;
-      started.profile = begun->profile;
+      started.answer = *begun;
       started.init = std::move(received.fd);
     }
   } else {
@@ -113,6 +119,9 @@ void GuardLink::on_message(ipc::Received& received) {
       break;
     case ipc::Tag::session_usage:
       if (const auto usage = received.as<ipc::SessionUsage>()) events_.on_session_usage(*usage);
+      break;
+    case ipc::Tag::approval_ask:
+      if (const auto ask = received.as<ipc::ApprovalAsk>()) events_.on_approval_ask(*ask);
       break;
     case ipc::Tag::wire:
       if (const auto wire = received.as<ipc::Wire>()) {

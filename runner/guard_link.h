@@ -24,6 +24,7 @@ class GuardEvents {
   virtual void on_disconnect(std::uint64_t connection) = 0;
   virtual void on_session_ended(const Uuid& session, std::string_view why) = 0;
   virtual void on_session_usage(const ipc::SessionUsage& usage) = 0;
+  virtual void on_approval_ask(const ipc::ApprovalAsk& ask) = 0;
   virtual void on_wire(ipc::WireRole role, Fd fd) = 0;
   virtual void on_guard_gone() = 0;
 };
@@ -37,12 +38,13 @@ class GuardLink {
   void create_workspace(const Uuid& id, std::function<void(std::expected<void, GuardRefusal>)> done);
 
   struct Started {
-    ipc::Profile profile{};
+    ipc::SessionStarted answer;
     Fd init;  // Channel to the session's oqto-init
   };
   using OnStarted = std::function<void(std::expected<Started, GuardRefusal>)>;
   void start_session(const Uuid& session, const Uuid& workspace, ipc::Profile profile, OnStarted done);
   void stop_session(const Uuid& session);
+  void answer_approval(const ipc::ApprovalAsk& ask, ipc::ApprovalChoice choice);
 
   static constexpr std::uint64_t kTimeoutMs = 30'000;
   static constexpr std::size_t kMaxRequests = 128;

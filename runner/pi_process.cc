@@ -1,6 +1,7 @@
 #include "runner/pi_process.h"
 
-#include <sys/socket.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <array>
 
@@ -20,17 +21,25 @@ PiProcess::PiProcess(Reactor& reactor, Owner& owner)
     : reactor_(reactor),
       owner_(owner),
       init_(reactor, [this](ipc::Received& received) { on_init(received); },
-            [this](const Error&) { end("its sandbox ended"); }),
+            [this](const Error&) { on_init_gone(); }),
       lines_(kMaxLine, may_skip),
       error_lines_(kMaxErrorLine, [](std::string_view) { return true; }) {}
 
+// {read end, write end}; `ours` does not block, the other does, as Pi expects.
+static Result<std::pair<Fd, Fd>> make_pipe(bool ours_reads) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("pipe2");
+  std::pair<Fd, Fd> pipe(Fd::adopt(ends[0]), Fd::adopt(ends[1]));
+  TRY(sys::set_nonblocking(ours_reads ? pipe.first : pipe.second, true));
+  return pipe;
+}
+
 Status PiProcess::start(ipc::Channel init, const pi::Start& start) {
-  auto [ours, theirs] = TRY(sys::stream_pair());
-  auto [our_errors, their_errors] = TRY(sys::stream_pair());
-  // Pi expects blocking descriptors; ours stay non-blocking.
-  TRY(sys::set_nonblocking(theirs, false));
-  TRY(sys::set_nonblocking(their_errors, false));
-  TRY(init.send(ipc::GiveStdio{kProgram, ipc::StdioKind::in_out}, theirs));
+  auto [their_input, our_input] = TRY(make_pipe(false));
+  auto [our_output, their_output] = TRY(make_pipe(true));
+  auto [our_errors, their_errors] = TRY(make_pipe(true));
+  TRY(init.send(ipc::GiveStdio{kProgram, ipc::StdioKind::in}, their_input));
+  TRY(init.send(ipc::GiveStdio{kProgram, ipc::StdioKind::out}, their_output));
   TRY(init.send(ipc::GiveStdio{kProgram, ipc::StdioKind::err}, their_errors));
   ipc::StartProgram message;
   message.program = kProgram;
@@ -38,9 +47,12 @@ Status PiProcess::start(ipc::Channel init, const pi::Start& start) {
   message.env.values = start.env;
   message.cwd = ipc::Text<1024>(start.cwd);
   TRY(init.send(message));
-  stdio_ = std::move(ours);
+  input_ = std::move(our_input);
+  output_ = std::move(our_output);
   errors_ = std::move(our_errors);
-  stdio_watch_ = reactor_.watch(stdio_, [this] { read_output(); });
+  input_watch_ = reactor_.watch(input_, [] {});
+  input_watch_.pause();  // there is nothing to read from it
+  output_watch_ = reactor_.watch(output_, [this] { read_output(); });
   errors_watch_ = reactor_.watch(errors_, [this] { read_errors(); });
   init_.attach(std::move(init));
   return {};
@@ -62,13 +74,21 @@ void PiProcess::on_init(ipc::Received& received) {
   }
 }
 
+// The guard tells why, in a moment, and better than we can.
+void PiProcess::on_init_gone() {
+  sandbox_gone_ = true;
+  if (exit_.empty()) exit_ = "its sandbox ended";
+  linger_ = reactor_.after(1000, [this] { end(exit_); });
+}
+
 void PiProcess::read_output() {
   std::array<char, 64 * 1024> buffer;
-  const ssize_t n = ::recv(stdio_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+  const ssize_t n = ::read(output_.get(), buffer.data(), buffer.size());
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n <= 0) {
-    stdio_watch_.pause();
+    output_watch_.pause();
     at_end_ = true;
+    if (sandbox_gone_) return;
     if (!exit_.empty()) return end(exit_);
     linger_ = reactor_.after(200, [this] { end(exit_.empty() ? "it closed its output" : exit_); });
     return;
@@ -92,7 +112,7 @@ void PiProcess::on_line(std::string_view line) {
 
 void PiProcess::read_errors() {
   std::array<char, 4096> buffer;
-  const ssize_t n = ::recv(errors_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+  const ssize_t n = ::read(errors_.get(), buffer.data(), buffer.size());
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n <= 0) {
     errors_watch_.pause();
@@ -113,13 +133,12 @@ bool PiProcess::send(std::string line) {
 
 void PiProcess::write_some() {
   while (!writing_ && written_ < outgoing_.size() && !ended_) {
-    const ssize_t n = ::send(stdio_.get(), outgoing_.data() + written_, outgoing_.size() - written_,
-                             MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t n = ::write(input_.get(), outgoing_.data() + written_, outgoing_.size() - written_);
     if (n >= 0) {
       written_ += static_cast<std::size_t>(n);
     } else if (errno == EAGAIN) {
       writing_ = true;
-      stdio_watch_.when_writable([this] {
+      input_watch_.when_writable([this] {
         writing_ = false;
         write_some();
       });
@@ -130,7 +149,9 @@ void PiProcess::write_some() {
   if (written_ < outgoing_.size()) return;
   outgoing_ = {};
   written_ = 0;
-  if (closing_ && !ended_) (void)::shutdown(stdio_.get(), SHUT_WR);
+  if (!closing_ || ended_) return;
+  input_watch_.reset();
+  input_.reset();
 }
 
 void PiProcess::close_input() {
@@ -141,9 +162,9 @@ void PiProcess::close_input() {
 void PiProcess::hold(bool on) {
   if (ended_ || at_end_) return;
   if (on) {
-    stdio_watch_.pause();
+    output_watch_.pause();
   } else {
-    stdio_watch_.resume();
+    output_watch_.resume();
   }
 }
 
@@ -164,10 +185,12 @@ void PiProcess::end(std::string why) {
   if (errors_) read_errors();
   ended_ = true;
   linger_.cancel();
-  stdio_watch_.reset();
+  input_watch_.reset();
+  output_watch_.reset();
   errors_watch_.reset();
   init_.detach();
-  stdio_.reset();
+  input_.reset();
+  output_.reset();
   errors_.reset();
   owner_.on_ended(why + error_tail());
 }

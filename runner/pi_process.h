@@ -1,4 +1,5 @@
-// Pi in its sandbox: started through the session's oqto-init, spoken to in lines over a socket pair.
+// Pi in its sandbox: started through the session's oqto-init, spoken to in lines over pipes, which
+// unlike sockets carry nothing but bytes.
 // Everything it says is bounded; its end is told once.
 #pragma once
 #include <deque>
@@ -39,6 +40,7 @@ class PiProcess {
   void on_init(ipc::Received& received);
   void read_output();
   void read_errors();
+  void on_init_gone();
   void write_some();
   void on_line(std::string_view line);
   void end(std::string why);
@@ -47,9 +49,11 @@ class PiProcess {
   Reactor& reactor_;
   Owner& owner_;
   Peer init_;
-  Fd stdio_;
+  Fd input_;  // its, ours to write
+  Fd output_;
   Fd errors_;
-  Watch stdio_watch_;
+  Watch input_watch_;
+  Watch output_watch_;
   Watch errors_watch_;
   LineFramer lines_;
   LineFramer error_lines_;
@@ -59,6 +63,7 @@ class PiProcess {
   bool writing_ = false;
   bool closing_ = false;
   bool at_end_ = false;  // of its output
+  bool sandbox_gone_ = false;
   bool ended_ = false;
   std::string exit_;  // how it ended, when oqto-init has said so
   Timer linger_;

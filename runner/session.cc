@@ -122,8 +122,9 @@ void Session::ask_for_sandbox(const protocol::CreateSession& wanted, Reply reply
 void Session::on_sandbox(GuardLink::Started started, bool resumed, const Reply& reply) {
   sandbox_alive_ = true;
   closing_ = ready_ = turn_open_ = settled_ = false;
-  if (record_.profile != started.profile) {
-    record_.profile = started.profile;
+  policy_ = policy_json(started.answer);
+  if (record_.profile != started.answer.profile) {
+    record_.profile = started.answer.profile;
     if (!host_.save_registry()) log::warn("the registry was not written");
   }
   pi_ = std::make_unique<PiProcess>(host_.reactor(), *this);
@@ -187,7 +188,7 @@ void Session::close(std::string_view reason, Reply reply) {
     return when_sandbox_gone([reply](bool) { reply(""); });
   }
   closing_ = true;
-  resolve_inputs();
+  resolve_inputs(true);
   pi_->close_input();
   deadline_ = host_.reactor().after(kCloseTimeoutMs, [this] { on_ended("it was stopped"); });
   when_sandbox_gone([this, reply, why = std::string(reason)](bool) {
@@ -203,7 +204,7 @@ void Session::on_ended(std::string why) {
   abort_deadline_.cancel();
   host_.reactor().dispose(std::move(pi_));
   translator_.abandon("the agent ended");
-  resolve_inputs();
+  resolve_inputs(true);
   const bool was_working = turn_open_ || state_ == State::starting;
   turn_open_ = settled_ = ready_ = false;
   queued_.reset();
@@ -238,6 +239,7 @@ void Session::when_sandbox_gone(std::function<void(bool)> task) {
 void Session::on_sandbox_ended(std::string_view why) {
   if (!sandbox_alive_) return;
   sandbox_alive_ = false;
+  policy_.clear();
   sandbox_deadline_.cancel();
   on_ended(why.empty() ? "its sandbox ended" : std::string(why));
   sandbox_deadline_.cancel();

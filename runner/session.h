@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "ipc/audit.h"
 #include "protocol/command.h"
 #include "runner/event_ring.h"
 #include "runner/guard_link.h"
@@ -43,6 +44,7 @@ struct SessionHost {
   virtual History& history() = 0;
   virtual Status save_registry() = 0;
   virtual bool may_go_live() = 0;  // the bound on live sessions
+  virtual Status record(ipc::AuditAppend entry) = 0;  // an error: it is not in the log
   virtual void on_models(const std::vector<protocol::ModelInfo>& models) = 0;
 };
 
@@ -82,6 +84,7 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
 
   // --- from outside ---
   void on_sandbox_ended(std::string_view why);
+  void on_approval_ask(const ipc::ApprovalAsk& ask);
   void on_usage(const ipc::SessionUsage& usage) { usage_ = usage; }
   void on_history_back() { outbox_.retry_now(); }
 
@@ -131,7 +134,10 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
   void title_from(const std::string& text);
   void go_idle_if_durable();
   void answer_aborts(const Answer& answer);
-  void resolve_inputs();
+  void resolve_inputs(bool approvals_too);
+  void answer_approval(const std::string& request_id, const protocol::InputResponse& response, const Reply& reply);
+  void close_approval(const std::string& request_id, ipc::ApprovalChoice choice);
+  [[nodiscard]] static std::string policy_json(const ipc::SessionStarted& started);
   [[nodiscard]] std::string created_json(bool resumed) const;
   std::string page_json(Page page, const protocol::GetMessages& wanted) const;
 
@@ -175,6 +181,7 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
   struct Input {
     protocol::InputRequest request;
     Timer timeout;
+    std::optional<ipc::ApprovalAsk> approval = {};  // the host asks, not the harness
   };
   std::map<std::string, Input, std::less<>> inputs_;
 
@@ -183,6 +190,7 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
   std::string model_;
   std::string provider_;
   std::string thinking_level_;
+  std::string policy_;  // the effective one as JSON, while it is live
   std::uint64_t version_ = 0;
   ipc::SessionUsage usage_;
   double cost_ = 0;

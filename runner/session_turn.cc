@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "protocol/json_writer.h"
+#include "runner/approval.h"
 #include "runner/pi_messages.h"
 #include "runner/session.h"
 
@@ -128,8 +129,10 @@ void Session::abort(Reply reply) {
   }
   aborts_.push_back(std::move(reply));
   if (settled_ || aborts_.size() > 1) return;
-  for (const auto& [id, input] : inputs_) on_dialog_refused(id);
-  resolve_inputs();
+  for (const auto& [id, input] : inputs_) {
+    if (!input.approval) on_dialog_refused(id);
+  }
+  resolve_inputs(true);
   request("", pi::plain("clear", "clear_queue"));  // else it would go on with what was queued
   const std::string id = new_request([this](const Json* response) {
     // agent_settled comes before this answer: without it there was nothing to settle.
@@ -195,13 +198,57 @@ void Session::on_dialog_refused(std::string_view request_id) {
   if (pi_) (void)pi_->send(pi::dialog_answer(cancel));
 }
 
-void Session::resolve_inputs() {
-  for (const auto& [id, input] : std::exchange(inputs_, {})) emit(events::input_resolved(id));
+// A process in the background may ask, and wait for its answer, when the turn is over.
+void Session::resolve_inputs(bool approvals_too) {
+  std::vector<std::pair<std::string, bool>> open;
+  for (const auto& [id, input] : inputs_) open.emplace_back(id, input.approval.has_value());
+  for (const auto& [id, approval] : open) {
+    if (approval && approvals_too) close_approval(id, ipc::ApprovalChoice::deny);
+    if (!approval && inputs_.erase(id) != 0) emit(events::input_resolved(id));
+  }
+}
+
+// --- questions of the host -----------------------------------------------------------------------
+
+void Session::on_approval_ask(const ipc::ApprovalAsk& ask) {
+  const std::string id = "approval-" + Uuid::random().text();
+  const bool room = inputs_.size() < kMaxInputs;
+  if (!pi_ || closing_ || !room || !host_.record(approval_record(ask, id))) {
+    return host_.guard().answer_approval(ask, ipc::ApprovalChoice::deny);
+  }
+  Input& input = inputs_[id];
+  input.request = approval_request(ask, id);
+  input.approval = ask;
+  input.timeout = host_.reactor().after(input.request.timeout_ms,
+                                        [this, id] { close_approval(id, ipc::ApprovalChoice::deny); });
+  since_ms_ = sys::now_ms();
+  emit(events::input_needed(input.request));
+}
+
+void Session::close_approval(const std::string& request_id, ipc::ApprovalChoice choice) {
+  const auto found = inputs_.find(request_id);
+  if (found == inputs_.end()) return;
+  host_.guard().answer_approval(*found->second.approval, choice);
+  const std::string id = found->first;
+  inputs_.erase(found);
+  since_ms_ = sys::now_ms();
+  emit(events::input_resolved(id));
+  // Whoever saw the session wait must learn that it does not work now either.
+  if (inputs_.empty() && state_ == State::idle) emit(events::idle(version_, record_.message_count));
+}
+
+void Session::answer_approval(const std::string& request_id, const protocol::InputResponse& response,
+                              const Reply& reply) {
+  const auto choice = approval_choice(response);
+  if (!choice) return reply(no(Code::bad_request, "the answers are: Once, For this session, Deny"));
+  close_approval(request_id, *choice);
+  reply("");
 }
 
 void Session::answer_input(const protocol::InputResponse& response, Reply reply) {
   const auto input = inputs_.find(response.request_id);
   if (input == inputs_.end()) return reply(no(Code::not_found, "no such question is open"));
+  if (input->second.approval) return answer_approval(input->first, response, reply);
   if (!pi_ || !pi_->send(pi::dialog_answer(response))) {
     return reply(no(Code::unavailable, "the harness does not read its input"));
   }
@@ -217,7 +264,7 @@ void Session::on_thinking_level(std::string_view level) {
 }
 
 void Session::on_settled() {
-  resolve_inputs();
+  resolve_inputs(false);
   turn_open_ = false;
   settled_ = true;
   go_idle_if_durable();

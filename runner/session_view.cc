@@ -23,6 +23,22 @@ std::string Session::created_json(bool resumed) const {
   return object.str();
 }
 
+std::string Session::policy_json(const ipc::SessionStarted& started) {
+  const auto list = [](const auto& items) {
+    JsonArray array;
+    for (const std::string& item : items.values) array.text(item);
+    return array.str();
+  };
+  JsonObject object;
+  object.text("network", started.network.view()).boolean("asks_unknown_hosts", started.asks_unknown_hosts != 0);
+  object.json("domains", list(started.domains)).json("allow_read", list(started.allow_read));
+  object.json("allow_write", list(started.allow_write)).json("ask", list(started.ask));
+  if (started.memory_bytes != 0) object.number("memory_bytes", started.memory_bytes);
+  if (started.cpu_percent != 0) object.number("cpu_percent", started.cpu_percent);
+  object.number("max_processes", started.max_processes).number("tmp_bytes", started.tmp_bytes);
+  return object.number("wall_clock_s", started.wall_clock_s).str();
+}
+
 std::string Session::state_json() const {
   JsonObject object;
   object.text("state", state_name(state()));
@@ -34,6 +50,7 @@ std::string Session::state_json() const {
   object.text_unless_empty("provider", provider_);
   object.text_unless_empty("thinking_level", thinking_level_);
   object.text("profile", profile_name(record_.profile));
+  if (!policy_.empty()) object.json("policy", policy_);
   JsonArray inputs;
   for (const auto& [id, input] : inputs_) inputs.json(protocol::encode_input_request(input.request));
   return object.json("pending_inputs", inputs.str()).number("seq", ring_.last_seq()).str();

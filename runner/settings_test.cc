@@ -52,5 +52,18 @@ TEST_F(Runner, MakesASteeringMessageOfAnIdleSessionAPrompt) {
   EXPECT_EQ(text_of(all[3]), "echo: go on");
 }
 
+TEST_F(Runner, TellsTheEffectivePolicyOfALiveSession) {
+  const auto browser = host_.connect();
+  const std::string id = session(*browser);
+  const Json live = browser->ask(id, R"("cmd":"get_state")");
+  const Json* policy = live.find("data")->find("policy");
+  ASSERT_NE(policy, nullptr) << live.dump();
+  EXPECT_EQ(policy->text_at("network"), "filtered");
+  ASSERT_EQ(policy->find("domains")->array()->size(), 1U);
+  EXPECT_EQ(policy->find("memory_bytes"), nullptr) << "nothing is said of what does not hold";
+  EXPECT_TRUE(browser->ask(id, R"("cmd":"session.close")").boolean_at("success"));
+  EXPECT_EQ(browser->ask(id, R"("cmd":"get_state")").find("data")->find("policy"), nullptr);
+}
+
 }  // namespace
 }  // namespace oqto::runner::test

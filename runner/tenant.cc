@@ -90,6 +90,12 @@ void Tenant::on_session_usage(const ipc::SessionUsage& usage) {
   if (Session* counted = session("oqto-" + usage.session.text())) counted->on_usage(usage);
 }
 
+void Tenant::on_approval_ask(const ipc::ApprovalAsk& ask) {
+  Session* const asked = session("oqto-" + ask.session.text());
+  if (asked == nullptr) return guard_.answer_approval(ask, ipc::ApprovalChoice::deny);
+  asked->on_approval_ask(ask);
+}
+
 void Tenant::on_wire(ipc::WireRole role, Fd fd) {
   if (role == ipc::WireRole::audit) {
     audit_.attach(ipc::Channel(std::move(fd)));

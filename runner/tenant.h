@@ -47,6 +47,7 @@ class Tenant final : public GuardEvents, public SessionHost, public ConnectionHo
   void on_disconnect(std::uint64_t connection) override;
   void on_session_ended(const Uuid& session, std::string_view why) override;
   void on_session_usage(const ipc::SessionUsage& usage) override;
+  void on_approval_ask(const ipc::ApprovalAsk& ask) override;
   void on_wire(ipc::WireRole role, Fd fd) override;
   void on_guard_gone() override { shut_down(); }
   // --- SessionHost ---
@@ -55,6 +56,7 @@ class Tenant final : public GuardEvents, public SessionHost, public ConnectionHo
   History& history() override { return *history_; }
   Status save_registry() override { return registry_.save(state_dir_); }
   bool may_go_live() override;
+  Status record(ipc::AuditAppend entry) override { return audit_.post(std::move(entry)); }
   void on_models(const std::vector<protocol::ModelInfo>& models) override;
   // --- ConnectionHost ---
   void on_command(Connection& connection, protocol::Command command, std::string frame) override;

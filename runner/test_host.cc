@@ -239,7 +239,16 @@ void Host::guard_loop() {
       if (pis_.contains(start.session)) dead_.push_back(std::move(pis_[start.session]));
       pis_[start.session] = std::move(pi);
       ++sandboxes_;
-      (void)guard_.send(ipc::SessionStarted{start.request, start.session, start.profile}, theirs);
+      ipc::SessionStarted started;
+      started.request = start.request;
+      started.session = start.session;
+      started.profile = start.profile;
+      started.network = "filtered";
+      started.domains.values = {"a.example:443"};
+      started.max_processes = 99;
+      (void)guard_.send(started, theirs);
+    } else if (received->tag == ipc::Tag::approval_answer) {
+      answers_.push_back(*received->as<ipc::ApprovalAnswer>());
     } else if (received->tag == ipc::Tag::stop_session) {
       // The FakePi sees its channel end when the runner drops its own end, or has ended already.
     }
@@ -253,8 +262,9 @@ void Host::audit_loop(std::shared_ptr<ipc::Channel> channel) {
     if (!received) return;
     const auto record = received->as<ipc::AuditAppend>();
     if (!record) continue;
-    AuditedRecord kept{record->phase, record->outcome, "", ""};
+    AuditedRecord kept{record->phase, record->outcome, "", "", record->event, ""};
     for (const ipc::AuditField& field : record->list) {
+      kept.text += std::string(ipc::field_name(field.key)) + '=' + field.value + '\n';
       if (field.key == ipc::FieldKey::command) kept.command = field.value;
       if (field.key == ipc::FieldKey::args) kept.args = field.value;
     }
@@ -281,6 +291,16 @@ void Host::wire_audit() {
 std::vector<AuditedRecord> Host::audited() {
   const std::lock_guard lock(mutex_);
   return records_;
+}
+
+void Host::ask_user(const ipc::ApprovalAsk& ask) {
+  const std::lock_guard lock(mutex_);
+  EXPECT_TRUE(guard_.send(ask));
+}
+
+std::vector<ipc::ApprovalAnswer> Host::answers() {
+  const std::lock_guard lock(mutex_);
+  return answers_;
 }
 
 std::vector<std::string> Host::last_argv() {

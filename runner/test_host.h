@@ -22,6 +22,8 @@ struct AuditedRecord {
   ipc::Outcome outcome{};
   std::string command;
   std::string args;
+  ipc::Event event{};
+  std::string text;  // all fields, as `name=value`, one per line
 };
 
 // One scripted Pi (with its oqto-init), on its own thread.
@@ -41,7 +43,8 @@ class FakePi {
   void answer(const protocol::Json& command, const std::string& data = "");
 
   ipc::Channel init_;
-  Fd stdio_;
+  Fd input_;
+  Fd output_;
   Fd errors_;
   bool hanging_ = false;
   std::string waiting_for_;  // id of an open dialog
@@ -86,6 +89,8 @@ class Host {
   void wire_audit();
   std::vector<AuditedRecord> audited();
   std::vector<std::string> last_argv();
+  void ask_user(const ipc::ApprovalAsk& ask);  // as the guard passes a question on
+  std::vector<ipc::ApprovalAnswer> answers();  // of the runner, so far
   int sandboxes_started() const { return sandboxes_; }
 
  private:
@@ -104,6 +109,7 @@ class Host {
   std::map<Uuid, std::unique_ptr<FakePi>> pis_;
   std::vector<std::unique_ptr<FakePi>> dead_;
   std::vector<AuditedRecord> records_;
+  std::vector<ipc::ApprovalAnswer> answers_;
   std::atomic<bool> audit_answers_ = true;
   std::atomic<bool> stopping_ = false;
   std::atomic<bool> ready_ = false;

@@ -1,5 +1,6 @@
 // Pi as a script: each prompt's first word says what happens.
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 
 #include "protocol/json_writer.h"
@@ -10,7 +11,9 @@ namespace oqto::runner::test {
 using protocol::Json;
 using protocol::JsonObject;
 
-FakePi::FakePi(Fd init, Uuid) : init_(std::move(init)), thread_([this] { serve(); }) {}
+FakePi::FakePi(Fd init, Uuid) : init_(std::move(init)), thread_([this] { serve(); }) {
+  (void)::signal(SIGPIPE, SIG_IGN);
+}
 
 FakePi::~FakePi() {
   if (init_) (void)::shutdown(init_.fd().get(), SHUT_RDWR);
@@ -23,7 +26,9 @@ void FakePi::serve() {
     if (!received) return on_exit();
     if (received->tag == ipc::Tag::give_stdio) {
       const auto give = received->as<ipc::GiveStdio>();
-      (give->kind == ipc::StdioKind::in_out ? stdio_ : errors_) = std::move(received->fd);
+      (give->kind == ipc::StdioKind::in    ? input_
+       : give->kind == ipc::StdioKind::out ? output_
+                                           : errors_) = std::move(received->fd);
     } else if (received->tag == ipc::Tag::start_program) {
       argv = received->as<ipc::StartProgram>()->argv.values;
     }
@@ -32,11 +37,11 @@ void FakePi::serve() {
   std::string buffer;
   bool alive = true;
   while (alive) {
-    pollfd entries[2] = {{stdio_.get(), POLLIN, 0}, {init_.fd().get(), POLLIN, 0}};
+    pollfd entries[2] = {{input_.get(), POLLIN, 0}, {init_.fd().get(), POLLIN, 0}};
     if (::poll(entries, 2, 10'000) <= 0) continue;
     if ((entries[1].revents & (POLLHUP | POLLIN)) != 0) break;  // the guard kills the sandbox
     char bytes[65536];
-    const ssize_t n = ::read(stdio_.get(), bytes, sizeof bytes);
+    const ssize_t n = ::read(input_.get(), bytes, sizeof bytes);
     if (n <= 0) {
       (void)init_.send(ipc::ProgramExited{1, 0, 0});
       break;
@@ -48,7 +53,8 @@ void FakePi::serve() {
       alive = command && command->object() != nullptr && handle(*command);  // real Pi dies of null too
     }
   }
-  stdio_.reset();
+  input_.reset();
+  output_.reset();
   errors_.reset();
   on_exit();
 }
@@ -58,7 +64,7 @@ void FakePi::say(const std::string& line) {
   const std::string ended = line + "\n";
   rest = ended;
   while (!rest.empty()) {
-    const ssize_t n = ::send(stdio_.get(), rest.data(), rest.size(), MSG_NOSIGNAL);
+    const ssize_t n = ::write(output_.get(), rest.data(), rest.size());
     if (n <= 0) return;
     rest.remove_prefix(static_cast<std::size_t>(n));
   }
@@ -133,7 +139,7 @@ void FakePi::prompt(const std::string& text) {
 bool FakePi::handle(const Json& command) {
   const std::string type(command.text_at("type"));
   if (type == "get_state") {
-    (void)::send(errors_.get(), "Warning: new\n", 13, MSG_NOSIGNAL);
+    (void)!::write(errors_.get(), "Warning: new\n", 13);
     answer(command, R"({"model":{"id":"mock-1","provider":"mock"},"thinkingLevel":"medium","isStreaming":false})");
   } else if (type == "get_available_models") {
     answer(command, R"({"models":[{"id":"mock-1","name":"Mock One","provider":"mock","reasoning":true,"input":["text"]},)"
@@ -141,7 +147,7 @@ bool FakePi::handle(const Json& command) {
   } else if (type == "prompt") {
     const std::string text(command.text_at("message"));
     if (text.starts_with("crash")) {
-      (void)::send(errors_.get(), "TypeError: boom\n", 16, MSG_NOSIGNAL);
+      (void)!::write(errors_.get(), "TypeError: boom\n", 16);
       (void)init_.send(ipc::ProgramExited{1, 1, 0});
       return false;
     }

@@ -1,44 +1,19 @@
-// Bubblewrap builds the mounts and namespaces of a session, run without privilege as the agent's
-// uid. This file knows its options; what the agent may do besides is oqto-init's business.
+// Bubblewrap's options, and nothing else: what it is given to mount, the stage has built.
 #pragma once
-#include <sys/types.h>
-
 #include <string>
 #include <vector>
 
-#include "base/fd.h"
-#include "base/result.h"
-#include "sandbox/policy.h"
+#include "sandbox/world.h"
 
 namespace oqto::sandbox {
 
-// The command line of one bubblewrap, and the descriptors that it refers to by number.
-class Bubblewrap {
- public:
-  // Namespaces, the system's files, generated /etc, /tmp: the same for every session.
-  static Result<Bubblewrap> base(bool own_network);
+constexpr const char* kBubblewrap = "/usr/bin/bwrap";
 
-  void add(std::initializer_list<std::string> words);
-  Status add_bind_fd(const Fd& dir, const std::string& dest);        // read and write
-  Status add_read_only_fd(const Fd& file, const std::string& dest);  // the content, as it is now
-  Status add_file(const std::string& dest, std::string_view content);
+// The whole command line: bubblewrap, and oqto-init as PID 1. `root` is the whole tree but /proc,
+// in the stage's mount namespace; `info` the descriptor for bubblewrap's report.
+std::vector<std::string> bubblewrap_words(const World& world, const std::string& root, int info);
 
-  void add_end();  // after the last mount: what is left of the root becomes read-only
-  // Then the program with its arguments: the last words.
-
-  struct Inherit {
-    int from;
-    int as;  // 0 .. 9
-  };
-  // Forks; the child makes the stage (see below), takes the limits, and becomes bubblewrap. It dies
-  // with this thread. Descriptors other than those of `inherit` and of the command line close.
-  [[nodiscard]] Result<pid_t> start(const policies::Limits& limits,
-                                    const std::vector<Inherit>& inherit) const;
-
- private:
-  Result<int> keep(Fd fd);
-  std::vector<std::string> words_;
-  std::vector<Fd> kept_;
-};
+// The process number of PID 1, from bubblewrap's report; -1 while it is not complete.
+pid_t child_pid(std::string_view report);
 
 }  // namespace oqto::sandbox

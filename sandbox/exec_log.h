@@ -1,4 +1,4 @@
-// The exec monitor's side of the audit log. Records are sent without waiting, kept until auditd
+// The monitor's side of the audit log. Records are sent without waiting, kept until auditd
 // says that they are durable, and sent again when auditd was restarted. If they do not become
 // durable the log counts as unavailable, and nothing may be executed.
 #pragma once
@@ -6,6 +6,7 @@
 #include <deque>
 
 #include "ipc/audit.h"
+#include "sandbox/recorder.h"
 
 namespace oqto::sandbox {
 
@@ -13,16 +14,16 @@ constexpr std::size_t kMaxKeptRecords = 64;
 constexpr std::uint64_t kStalledMs = 5000;  // the oldest record has waited this long: unavailable
 constexpr std::uint64_t kSendAgainMs = 500;
 
-class ExecLog {
+class ExecLog final : public Recorder {
  public:
   explicit ExecLog(ipc::Channel channel) : channel_(std::move(channel)) {}
 
-  [[nodiscard]] bool available() const;
+  [[nodiscard]] bool available() const override;
   // Room for `expected` further records: if not, wait for auditd before accepting more.
-  [[nodiscard]] bool has_room(std::size_t expected) const {
+  [[nodiscard]] bool has_room(std::size_t expected) const override {
     return kept_.size() + expected < kMaxKeptRecords;
   }
-  void add(ipc::AuditAppend record);  // has_room() was true
+  void add(ipc::AuditAppend record) override;
 
   void on_ready();  // auditd has answered, or is gone
   void tick();      // sends again what was refused or did not fit

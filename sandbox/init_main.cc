@@ -1,6 +1,6 @@
 // oqto-init: PID 1 of a session. It finishes the sandbox that bubblewrap began, hands the exec
 // listener out, and then starts, signals and reaps programs for the runner. It has the agent's uid,
-// so everything that keeps the agent off it is here: not dumpable, /proc read-only, filters.
+// so everything that keeps the agent off it is here: not dumpable, /proc read-only, a filter.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -10,7 +10,9 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "sandbox/explain.h"
-#include "sandbox/init_confine.h"
+#include "sandbox/init_filters.h"
+#include "sandbox/init_landlock.h"
+#include "sandbox/init_mounts.h"
 #include "sandbox/init_programs.h"
 
 namespace {
@@ -21,8 +23,7 @@ using namespace oqto::sandbox;
 constexpr int kPlanTimeoutMs = 10'000;
 
 // bubblewrap's stderr goes to the launcher, which has read enough of it by now.
-Status detach_stdio() {
-  const Fd null = TRY(sys::open_file("/dev/null", O_RDWR));
+Status detach_stdio(const Fd& null) {
   for (int number = 0; number <= 2; ++number) {
     if (::dup2(null.get(), number) < 0) return fail_errno("dup2");
   }
@@ -33,26 +34,26 @@ struct Confined {
   InitPlan plan;
   ipc::Loop loop;
   Fd signals;
+  Fd null;
 };
 
-// Everything up to and including the second filter; `launcher` is told nothing yet but the
-// listener.
-Result<Confined> confine(ipc::Channel& launcher, int& landlock_abi) {
+// Everything up to and including the filter; `launcher` is told nothing yet but the listener.
+Result<Confined> confine(ipc::Channel& launcher, int& landlock_abi, std::string& where) {
   const auto received = TRY(launcher.wait(kPlanTimeoutMs));
   const InitPlan plan = TRY(received.as<InitPlan>());
-  TRY(verify_mounts(plan));
+  TRY(verify_mounts(plan, where));
   ipc::Loop loop = TRY(ipc::Loop::create());
   Fd signals = TRY(ipc::signal_fd({SIGCHLD}));
-  TRY(detach_stdio());
+  Fd null = TRY(sys::open_file("/dev/null", O_RDWR));
+  TRY(detach_stdio(null));
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno("prctl(NO_NEW_PRIVS)");
-  landlock_abi = TRY(restrict_files(plan.run_own_programs != 0));
+  landlock_abi = TRY(restrict_files(plan));
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return fail_errno("prctl(DUMPABLE)");
-  {
-    const Fd listener = TRY(load_argument_filter());
-    TRY(launcher.send(ipc::ExecListener{}, listener));
-  }
-  TRY(load_call_filter(plan.run_own_programs != 0));
-  return Confined{plan, std::move(loop), std::move(signals)};
+  const Fd listener = TRY(load_session_filter({.run_own_programs = plan.run_own_programs != 0,
+                                               .notify_exec = plan.notify_exec != 0,
+                                               .notify_open = plan.notify_open != 0}));
+  TRY(launcher.send(ipc::ExecListener{}, listener));
+  return Confined{plan, std::move(loop), std::move(signals), std::move(null)};
 }
 
 struct Runner final : ipc::Watcher {
@@ -84,7 +85,8 @@ struct Children final : ipc::Watcher {
 Status serve(Confined confined) {
   Runner runner;
   runner.channel = ipc::Channel(Fd::adopt(kInitControlFd));
-  Programs programs(confined.loop, runner.channel, confined.plan.has_compile_cache != 0);
+  Programs programs(confined.loop, runner.channel, std::move(confined.plan.env.values),
+                    std::move(confined.null));
   Children children;
   children.signals = std::move(confined.signals);
   runner.programs = children.programs = &programs;
@@ -111,14 +113,16 @@ int main() {
   }
   ::umask(022);
 
-  // --- Landlock, not dumpable, listener handed out, both filters ---
+  // --- Landlock, not dumpable, filter, its listener handed out ---
   Result<Confined> confined = fail(Errc::unavailable, "");
   {
     ipc::Channel launcher(Fd::adopt(kInitLaunchFd));
     int landlock_abi = 0;
-    confined = confine(launcher, landlock_abi);
+    std::string where;  // the path that is not as planned
+    confined = confine(launcher, landlock_abi, where);
     if (!confined) {
-      (void)launcher.send(ipc::InitFailed{ipc::Text<256>(explain(confined.error()))});
+      const std::string what = where.empty() ? "" : '`' + where + "`: ";
+      (void)launcher.send(ipc::InitFailed{ipc::Text<256>(what + explain(confined.error()))});
       return 1;
     }
     if (!launcher.send(ipc::InitReady{static_cast<std::uint32_t>(landlock_abi)})) return 1;

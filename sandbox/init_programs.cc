@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -11,24 +12,17 @@
 #include <algorithm>
 
 #include "base/sys.h"
-#include "sandbox/launch_plan.h"
 
 namespace oqto::sandbox {
 namespace {
 
-// The environment starts from nothing; what the runner adds wins over these.
-std::vector<std::string> environment(const std::vector<std::string>& added, bool compile_cache) {
-  std::vector<std::string> all = {"PATH=/usr/local/bin:/usr/bin:/bin",
-                                  std::string("HOME=") + kInsideHome,
-                                  "USER=agent",
-                                  "LOGNAME=agent",
-                                  "SHELL=/bin/bash",
-                                  "LANG=C.UTF-8",
-                                  "TERM=xterm-256color",
-                                  "TMPDIR=/tmp"};
-  if (compile_cache) all.push_back(std::string("NODE_COMPILE_CACHE=") + kInsidePiCache);
+// What the runner adds wins.
+std::vector<std::string> environment(std::vector<std::string> all,
+                                     const std::vector<std::string>& added) {
   for (const std::string& entry : added) {
-    const std::string name = entry.substr(0, entry.find('=') + 1);
+    const std::size_t equals = entry.find('=');
+    if (equals == std::string::npos) continue;
+    const std::string name = entry.substr(0, equals + 1);
     std::erase_if(all, [&](const std::string& old) { return old.starts_with(name); });
     all.push_back(entry);
   }
@@ -42,43 +36,67 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   return list;
 }
 
-struct Prepared {
-  std::vector<char*> argv, envp;
-  const char* cwd;
-  int in_out, err;  // -1: /dev/null
-};
-
-bool place_stdio(const Prepared& program) {
-  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  const int in_out = program.in_out >= 0 ? program.in_out : null;
-  const int err = program.err >= 0 ? program.err : in_out;
-  // The sources are above 2, so no target overwrites a source.
-  return null > STDERR_FILENO && ::dup2(in_out, STDIN_FILENO) == STDIN_FILENO &&
-         ::dup2(in_out, STDOUT_FILENO) == STDOUT_FILENO &&
-         ::dup2(err, STDERR_FILENO) == STDERR_FILENO;
-}
-
-// In the child. Everything but 0, 1 and 2 closes on exec.
-[[noreturn]] void become(const Prepared& program, int result) {
-  sigset_t none;
-  sigemptyset(&none);
-  if (::sigprocmask(SIG_SETMASK, &none, nullptr) == 0 && ::setsid() > 0 && place_stdio(program) &&
-      ::syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC) == 0 && ::chdir(program.cwd) == 0) {
-    ::execve(program.argv[0], program.argv.data(), program.envp.data());
-  }
-  const int error = errno;
-  (void)!::write(result, &error, sizeof error);
-  ::_exit(127);
-}
-
 // A directory descriptor would be a way out of the mount namespace; stdio is never one.
 bool may_be_stdio(const Fd& fd) {
   struct stat info {};
-  return ::fstat(fd.get(), &info) == 0 &&
-         (S_ISSOCK(info.st_mode) || S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode));
+  return ::fstat(fd.get(), &info) == 0 && !S_ISDIR(info.st_mode) && !S_ISBLK(info.st_mode) &&
+         (::fcntl(fd.get(), F_GETFL) & O_PATH) == 0;
+}
+
+// The first of them that there is.
+int first_of(std::initializer_list<int> descriptors) {
+  for (const int fd : descriptors) {
+    if (fd >= 0) return fd;
+  }
+  return -1;
 }
 
 }  // namespace
+
+// What the child needs, made before the fork.
+struct Programs::Prepared {
+  std::uint32_t number;
+  std::vector<char*> argv, envp;
+  const char* cwd;
+  int in_out, in, out, err;  // -1: not given
+  winsize size;              // 0 rows: no terminal
+};
+
+// In the child. A terminal of its own: controlling, with the other end sent to the runner. Returns
+// 0 or errno.
+int Programs::take_terminal(const Prepared& program, int& slave) {
+  const Fd master = Fd::adopt(::open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
+  const int unlock = 0;
+  if (!master || ::ioctl(master.get(), TIOCSPTLCK, &unlock) != 0 ||
+      ::ioctl(master.get(), TIOCSWINSZ, &program.size) != 0) {
+    return errno;
+  }
+  slave = ::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (slave < 0 || ::ioctl(slave, TIOCSCTTY, 0) != 0) return errno;
+  return runner_.send(ipc::ProgramTerminal{program.number}, master) ? 0 : EAGAIN;
+}
+
+// In the child. Everything but 0, 1 and 2 closes on exec.
+void Programs::become(const Prepared& program, int result) {
+  sigset_t none;
+  sigemptyset(&none);
+  int error = ::sigprocmask(SIG_SETMASK, &none, nullptr) == 0 && ::setsid() > 0 ? 0 : errno;
+  int terminal = -1;
+  if (error == 0 && program.size.ws_row != 0) error = take_terminal(program, terminal);
+  // The sources are above 2, so no target overwrites a source.
+  const int null = null_.get();
+  const int in = first_of({program.in, program.in_out, terminal, null});
+  const int out = first_of({program.out, program.in_out, terminal, null});
+  const int err = first_of({program.err, program.in_out, terminal, null});
+  if (error == 0 && ::dup2(in, STDIN_FILENO) == STDIN_FILENO &&
+      ::dup2(out, STDOUT_FILENO) == STDOUT_FILENO && ::dup2(err, STDERR_FILENO) == STDERR_FILENO &&
+      ::syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC) == 0 && ::chdir(program.cwd) == 0) {
+    ::execve(program.argv[0], program.argv.data(), program.envp.data());
+  }
+  if (error == 0) error = errno;
+  (void)!::write(result, &error, sizeof error);
+  ::_exit(127);
+}
 
 template <class Message>
 void Programs::tell(const Message& message) {
@@ -127,7 +145,21 @@ Status Programs::give_stdio(const ipc::Received& received) {
   if (!copy) return fail_errno("fcntl(F_DUPFD)");
   // Ordinary programs do not expect EAGAIN on their stdio.
   TRY(sys::set_nonblocking(copy, false));
-  (given.kind == ipc::StdioKind::in_out ? program->in_out : program->err) = std::move(copy);
+  switch (given.kind) {
+    case ipc::StdioKind::in_out:
+      program->in_out = std::move(copy);
+      break;
+    case ipc::StdioKind::in:
+      program->in = std::move(copy);
+      break;
+    case ipc::StdioKind::out:
+      program->out = std::move(copy);
+      break;
+    case ipc::StdioKind::err:
+    case ipc::StdioKind::kEnd:
+      program->err = std::move(copy);
+      break;
+  }
   return {};
 }
 
@@ -149,15 +181,22 @@ Status Programs::start(const ipc::StartProgram& wanted) {
   program.exec_result = Fd::adopt(ends[0]);
   const Fd child_end = Fd::adopt(ends[1]);
   std::vector<std::string> argv = wanted.argv.values;
-  std::vector<std::string> envp = environment(wanted.env.values, has_compile_cache_);
+  std::vector<std::string> envp = environment(environment_, wanted.env.values);
   const std::string cwd = wanted.cwd.str();
-  const Prepared prepared{pointers(argv), pointers(envp), cwd.c_str(), program.in_out.get(),
-                          program.err.get()};
+  const Prepared prepared{
+      wanted.program,
+      pointers(argv),
+      pointers(envp),
+      cwd.c_str(),
+      program.in_out.get(),
+      program.in.get(),
+      program.out.get(),
+      program.err.get(),
+      {.ws_row = wanted.rows, .ws_col = wanted.columns, .ws_xpixel = 0, .ws_ypixel = 0}};
   program.pid = ::fork();
   if (program.pid == 0) become(prepared, child_end.get());
   const int error = errno;
-  program.in_out.reset();
-  program.err.reset();
+  for (Fd* fd : {&program.in_out, &program.in, &program.out, &program.err}) fd->reset();
   if (program.pid < 0 || !loop_.watch(program.exec_result, program)) {
     if (program.pid > 0) (void)::kill(program.pid, SIGKILL);
     tell(ipc::ProgramFailed{wanted.program, static_cast<std::uint32_t>(error)});

@@ -1,4 +1,4 @@
-// The Landlock system calls and structures of <linux/landlock.h> at ABI 6, which Debian 12's headers
+// The Landlock system calls and structures of <linux/landlock.h> at ABI 7, which Debian 12's headers
 // (ABI 2) do not have. Source: Linux uapi, include/uapi/linux/landlock.h.
 #pragma once
 #include <sys/syscall.h>
@@ -45,6 +45,8 @@ constexpr std::uint64_t kNetConnectTcp = 1ULL << 1;  // ABI 4
 constexpr std::uint64_t kScopeAbstractUnix = 1ULL << 0;  // ABI 6
 constexpr std::uint64_t kScopeSignal = 1ULL << 1;        // ABI 6
 
+constexpr unsigned kRestrictSelfLogNewExecOn = 1U << 1;  // ABI 7
+
 // Every file access right that a kernel of this ABI knows.
 constexpr std::uint64_t fs_rights(int abi) {
   std::uint64_t rights = (kMakeSym << 1) - 1;
@@ -60,7 +62,9 @@ inline long create_ruleset(const RulesetAttr* attr, std::size_t size, unsigned f
 inline long add_path_rule(int ruleset, const PathBeneathAttr& rule) {
   return ::syscall(445, ruleset, kRulePathBeneath, &rule, 0);
 }
-inline long restrict_self(int ruleset) { return ::syscall(446, ruleset, 0); }
+inline long restrict_self(int ruleset, unsigned flags = 0) {
+  return ::syscall(446, ruleset, flags);
+}
 
 // The part of RulesetAttr that a kernel of this ABI accepts, in bytes.
 constexpr std::size_t attr_size(int abi) {

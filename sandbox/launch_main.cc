@@ -1,9 +1,11 @@
 // oqto-launch: one per session, with the uid of the session's agent. Builds the sandbox with
 // bubblewrap, and then is its exec monitor. When it ends, however it ends, the session ends.
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -12,8 +14,8 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "sandbox/filters.h"
-#include "sandbox/monitor.h"
 #include "sandbox/prewarm.h"
+#include "sandbox/session_monitor.h"
 #include "sandbox/session_start.h"
 
 namespace {
@@ -22,10 +24,11 @@ using namespace oqto;
 using namespace oqto::sandbox;
 
 constexpr int kPlanTimeoutMs = 30'000;
+constexpr int kCleanUpMs = 2000;
 
 constexpr const char* kUsage =
     "usage: oqto-launch --home DIR --workspace DIR --pi DIR --pi-cache DIR --init FILE\n"
-    "       oqto-launch --prewarm --pi DIR --cache DIR\n"
+    "       oqto-launch --prewarm --pi DIR --cache DIR --init FILE\n"
     "The first form is started by oqto-guard, with its descriptors. The second runs Pi once "
     "inside\n"
     "the layout of a session, so that DIR holds Node's compile cache; run it as an ordinary "
@@ -65,10 +68,10 @@ Result<Options> parse(int argc, char** argv) {
     *value = argv[++i];
   }
   const LaunchPaths& paths = options.paths;
-  const bool complete = options.prewarm ? !paths.pi.empty() && !options.cache.empty()
-                                        : !paths.home.empty() && !paths.workspace.empty() &&
-                                              !paths.pi.empty() && !paths.pi_cache.empty() &&
-                                              !paths.init.empty();
+  const bool complete =
+      options.prewarm ? !paths.pi.empty() && !options.cache.empty() && !paths.init.empty()
+                      : !paths.home.empty() && !paths.workspace.empty() && !paths.pi.empty() &&
+                            !paths.pi_cache.empty() && !paths.init.empty();
   if (!complete) return fail(Errc::invalid, "an option is missing");
   return options;
 }
@@ -86,10 +89,16 @@ Status seal_monitor() {
   return {};
 }
 
-Status refuse(ipc::Channel& guard, const std::string& why) {
+Status refuse_session(ipc::Channel& guard, const std::string& why) {
   log::error("the session was not started", {{"why", why}});
   (void)guard.send(ipc::LaunchFailed{ipc::Text<512>(why)});
   return {};
+}
+
+// Whoever starts us may end everything that is left as soon as we have ended.
+void await_janitor(const Fd& janitor) {
+  pollfd done{janitor.get(), POLLIN, 0};
+  if (janitor && ::poll(&done, 1, kCleanUpMs) > 0) (void)::waitpid(-1, nullptr, WNOHANG);
 }
 
 Status run(const LaunchPaths& paths) {
@@ -105,22 +114,39 @@ Status run(const LaunchPaths& paths) {
 
   // --- bubblewrap and oqto-init ---
   auto started = start_session(plan, paths, guard, signals);
-  if (!started) return refuse(guard, started.error().why);
+  if (!started) return refuse_session(guard, started.error().why);
 
   // --- sealed: monitoring ---
   Tracees tracees = TRY(Tracees::open());
+  std::vector<AskPath> asks;
+  for (const AskPlace& place : started->asks) {
+    // A directory that does not exist has nothing to ask for, and must not fall to what is around
+    // it.
+    auto opened = place.denied ? Result<AskPath>(denied_path(place.inside))
+                               : open_ask_path(place.inside, place.outside, place.automatic);
+    asks.push_back(opened ? std::move(*opened) : denied_path(place.inside));
+  }
+  const Fd janitor = std::move(started->janitor_fd);
   ipc::Loop loop = TRY(ipc::Loop::create());
   TRY(seal_monitor());
   TRY(guard.send(ipc::Ready{}));
-  Monitor monitor({.guard = std::move(guard),
-                   .audit = std::move(audit),
-                   .listener = std::move(started->listener),
-                   .signals = std::move(signals),
-                   .errors = std::move(started->errors),
-                   .bubblewrap = started->bubblewrap,
-                   .bubblewrap_fd = std::move(started->bubblewrap_fd)},
-                  std::move(tracees), std::move(loop));
-  return monitor.run();
+  SessionMonitor monitor(
+      {.session = plan.session,
+       .guard = std::move(guard),
+       .audit = std::move(audit),
+       .signals = std::move(signals),
+       .errors = std::move(started->errors),
+       .bubblewrap = started->bubblewrap,
+       .bubblewrap_fd = std::move(started->bubblewrap_fd),
+       .monitor = {.listener = std::move(started->listener),
+                   .tracees = std::move(tracees),
+                   .run_own_programs = plan.policy.run_own_programs != 0,
+                   .ask = std::move(asks),
+                   .ask_timeout_s = static_cast<std::uint32_t>(plan.policy.ask_timeout_s)}},
+      std::move(loop));
+  const Status ended = monitor.run();
+  await_janitor(janitor);
+  return ended;
 }
 
 }  // namespace
@@ -138,8 +164,10 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (options->prewarm) {
-    const Status closed = sys::close_from(3);
-    return log::exit_status(closed ? prewarm(options->paths.pi, options->cache) : closed);
+    if (const Status closed = sys::close_from(3); !closed) return log::exit_status(closed);
+    const auto done = prewarm(options->paths, options->cache);
+    if (!done) log::error("Pi could not be prewarmed", {{"why", done.error().why}});
+    return done ? 0 : 1;
   }
   if (const Status closed = sys::close_from(ipc::kGuardFd + kLaunchFdCount); !closed) {
     return log::exit_status(closed);

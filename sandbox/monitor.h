@@ -1,85 +1,82 @@
-// The exec monitor: the life of oqto-launch once the session runs. Every execve and execveat inside
-// stops in the kernel until we answer. We note what the caller asks for, attach to it, let it go
-// on, and see it once more, stopped, right after the exec: what it then is, no thread of its own
-// can have changed. That goes to the audit log before its first instruction.
+// The monitor of a session: it answers every system call that the session's filter stops. Execs are
+// recorded and let go on (exec_watch.h), opens of hidden files are put to the user (open_watch.h),
+// refused calls are refused and recorded (denials.h). Without a monitor such calls fail: they
+// answer ENOSYS as soon as the listener's last descriptor is closed.
+//
+// It belongs to one thread, which must also be the one that waits for children. It attaches to a
+// loop of its owner's:
+//
+//   Monitor monitor(recorder, {.listener = …, .tracees = …});
+//   monitor.attach(loop);
+//   … loop.run_once(monitor.timeout_ms()); monitor.tick(); after SIGCHLD monitor.on_child(…);
+//   … until monitor.finished()
 #pragma once
-#include <linux/seccomp.h>
+#include <sys/types.h>
 
-#include <deque>
-#include <map>
+#include <optional>
 
 #include "ipc/loop.h"
-#include "sandbox/exec_log.h"
-#include "sandbox/tracee.h"
+#include "sandbox/denials.h"
+#include "sandbox/exec_watch.h"
+#include "sandbox/open_watch.h"
 
 namespace oqto::sandbox {
 
-class Monitor {
- public:
-  struct Parts {
-    ipc::Channel guard;
-    ipc::Channel audit;
-    Fd listener;       // seccomp notifications
-    Fd signals;        // SIGTERM, SIGCHLD
-    Fd errors;         // bubblewrap's stderr
-    pid_t bubblewrap;  // our child
-    Fd bubblewrap_fd;
-  };
-  Monitor(Parts parts, Tracees tracees, ipc::Loop loop);
+struct MonitorParts {
+  Fd listener;      // of ExecListener
+  Tracees tracees;  // opened before sealing
+  // As in the FilterKind that oqto-init loaded.
+  bool run_own_programs = false;
+  // Sessions with hidden files that can be asked for (FilterKind::notify_open).
+  std::vector<AskPath> ask = {};
+  Approver* approver = nullptr;  // null: `prompt` paths are refused
+  std::uint32_t ask_timeout_s = 60;
+};
 
-  // Until bubblewrap has ended, the guard is gone, or SIGTERM; then until nothing inside is left.
-  Status run();
+class Monitor final : private ipc::Watcher {
+ public:
+  // `recorder` and the approver outlive the monitor.
+  Monitor(Recorder& recorder, MonitorParts parts);
+  Monitor(const Monitor&) = delete;
+  ~Monitor() override;
+
+  Status attach(ipc::Loop& loop);  // which outlives the monitor
+
+  // For every child that waitpid(-1, …, __WALL) reports and that is not the owner's own; then, when
+  // there is no further one, after_children().
+  void on_child(pid_t task, int status) { execs_.on_child(task, status); }
+  void after_children() { execs_.consider_deferred(); }
+
+  // After each turn of the loop, which waits at most timeout_ms() (-1: for ever).
+  void tick();
+  [[nodiscard]] int timeout_ms() const;
+
+  void on_answer(std::uint64_t question, ipc::ApprovalChoice choice);
+
+  // From now on nothing is executed.
+  void stop() { execs_.stop(); }
+  // No program of the session is left.
+  [[nodiscard]] bool finished() const { return finished_; }
+  // Writes what is still being joined: before the end.
+  void flush();
 
  private:
-  struct Exec {
-    std::uint64_t id;  // of the notification
-    pid_t task;
-    ExecRequest request;
-  };
-  template <void (Monitor::*Handler)()>
-  struct Watch final : ipc::Watcher {
-    explicit Watch(Monitor& owner) : monitor(owner) {}
-    void on_ready(std::uint32_t) override { (monitor.*Handler)(); }
-    Monitor& monitor;
-  };
-
-  void on_notification();
-  void on_guard();
-  void on_audit();
-  void on_signal();
-  void on_errors();
-
-  void consider(Exec exec);
-  void release(Exec exec);
-  void refuse(const Exec& exec, int error, std::string_view reason);
-  void on_stop(pid_t task, int status);
-  void on_new_image(pid_t process);
-  void on_failed(pid_t task, Exec exec);
-  void consider_deferred();
-  void note_refusals();
+  void on_ready(std::uint32_t events) override;
+  void dispatch(const seccomp_notif& notification);
+  void deny(const seccomp_notif& notification);
   void pause_or_resume();
-  void tick();
-  void stop(std::string_view why);
-  [[nodiscard]] bool answer(std::uint64_t id, int error);  // 0: go on
-  [[nodiscard]] bool is_waiting(std::uint64_t id) const;
-  [[nodiscard]] bool in_flight(pid_t process) const;
 
-  Parts parts_;
+  Recorder& recorder_;
   Tracees tracees_;
-  ipc::Loop loop_;
-  ExecLog log_;
-  std::map<pid_t, Exec> in_flight_;  // attached and released, by task
-  std::deque<Exec> deferred_;        // another exec of the same process is in flight
-  std::uint64_t refused_ = 0;        // while the log was unavailable, not recorded yet
+  Listener listener_;
+  bool run_own_programs_;
+  Denials denials_;
+  Pace pace_;
+  ExecWatch execs_;
+  std::optional<OpenWatch> opens_;
+  ipc::Loop* loop_ = nullptr;
   bool paused_ = false;
-  bool listening_ = true;
-  std::uint64_t stop_deadline_ = 0;  // monotonic; 0: running
-
-  Watch<&Monitor::on_notification> notification_watch_{*this};
-  Watch<&Monitor::on_guard> guard_watch_{*this};
-  Watch<&Monitor::on_audit> audit_watch_{*this};
-  Watch<&Monitor::on_signal> signal_watch_{*this};
-  Watch<&Monitor::on_errors> errors_watch_{*this};
+  bool finished_ = false;
 };
 
 }  // namespace oqto::sandbox

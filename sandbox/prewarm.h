@@ -3,11 +3,12 @@
 #pragma once
 #include <string>
 
-#include "base/result.h"
+#include "sandbox/session_start.h"
 
 namespace oqto::sandbox {
 
 // `cache` is a directory that the caller may write. Pi is started, asked for its state, and ended.
-Status prewarm(const std::string& pi, const std::string& cache);
+// Of `paths` only `pi` and `init` matter.
+std::expected<void, StartFailure> prewarm(const LaunchPaths& paths, const std::string& cache);
 
 }  // namespace oqto::sandbox

@@ -1,35 +1,25 @@
-// From a plan to a running oqto-init: what oqto-launch does before it monitors.
+// A hosted session as a World: what oqto-launch does before it monitors.
 #pragma once
+#include <expected>
 #include <string>
 
-#include "ipc/channel.h"
-#include "sandbox/launch_plan.h"
+#include "sandbox/world.h"
 
 namespace oqto::sandbox {
 
-// Paths as the agent's uid resolves them. The directories come as descriptors too; the paths are
-// checked against them, because bubblewrap mounts by path.
+// Paths as the agent's uid resolves them. The directories come as descriptors too.
 struct LaunchPaths {
   std::string home, workspace, pi, pi_cache, init;
 };
 
-struct StartedSession {
-  pid_t bubblewrap = -1;
-  Fd bubblewrap_fd;
-  Fd errors;    // bubblewrap's stderr
-  Fd listener;  // of exec notifications
-};
-
-// Why it did not start, in words for the user: bubblewrap's own, if it said any.
-struct StartFailure {
-  std::string why;
-};
-
-// Waits until oqto-init is ready; gives up when the guard goes, when SIGTERM arrives, or after a
-// bounded time.
-std::expected<StartedSession, StartFailure> start_session(const LaunchPlan& plan,
+// Takes kControlFd, kModelsFd, kSettingsFd, kWorkspaceFd and kHomeFd. The start is called off when
+// the guard says anything, or is gone, or a signal arrives.
+std::expected<StartedSandbox, StartFailure> start_session(const LaunchPlan& plan,
                                                           const LaunchPaths& paths,
                                                           const ipc::Channel& guard,
                                                           const Fd& signals);
+
+// Where Pi and its configuration are in every session; without what only a host knows.
+World session_world(const LaunchPaths& paths);
 
 }  // namespace oqto::sandbox

@@ -185,6 +185,45 @@ TEST(Session, LinksAndDirectoriesInThePlaceOfPisFilesAreMovedAside) {
   EXPECT_EQ(ran.output, "{\"providers\":{}}");
 }
 
+TEST(Session, GitWorksAndNothingOfItIsLeftInTheWorkspace) {
+  TestSession session({});
+  ASSERT_EQ(session.start(), "");
+  const Words init = {"/bin/bash", "-c",
+                      "git init -q . && git -c user.name=a -c user.email=a@b commit -q "
+                      "--allow-empty -m one && git log --format=%s"};
+  EXPECT_EQ(session.run(init).output, "one\n");
+  EXPECT_NE(session.run({"/bin/mkdir", ".oqto"}).exit_status, 0);
+  EXPECT_NE(session.run({"/bin/touch", ".git/hooks/pre-commit"}).exit_status, 0);
+  ASSERT_EQ(::kill(session.launcher(), SIGKILL), 0);
+  ASSERT_TRUE(session.wait_gone());
+  EXPECT_TRUE(std::filesystem::is_empty(session.workspace()));
+}
+
+TEST(Session, APolicysPathsHoldInside) {
+  Policy policy = profile_policy(ipc::Profile::development);
+  policy.deny_read.values = {"./.env", "~/secret"};
+  policy.deny_write.values = {"./vendor"};
+  TestSession session({.policy = policy});
+  std::filesystem::create_directory(session.workspace() + "/vendor");
+  std::ofstream(session.workspace() + "/.env") << "secret";
+  ASSERT_EQ(session.start(), "");
+  EXPECT_NE(session.run({"/bin/cat", ".env"}).exit_status, 0);
+  EXPECT_NE(session.run({"/bin/touch", "vendor/x"}).exit_status, 0);
+  EXPECT_NE(session.run({"/bin/touch", "/home/agent/secret"}).exit_status, 0);
+  TestSession absent({.policy = [&] {
+    Policy wrong = policy;
+    wrong.allow_read.values = {"/no/such/thing"};
+    return wrong;
+  }()});
+  EXPECT_EQ(absent.start(), "allow_read: `/no/such/thing`: does not exist");
+}
+
+TEST(Session, DescriptorsOfTheGuardDoNotReachTheInside) {
+  TestSession session({.leak = 77});
+  ASSERT_EQ(session.start(), "");
+  EXPECT_EQ(session.run({"/bin/ls", "/proc/self/fd"}).output, "0\n1\n2\n3\n");
+}
+
 TEST(Session, StrictRunsNothingThatTheAgentWrote) {
   const Words own = {"/bin/bash", "-c", "cp /bin/true /workspace/t && /workspace/t; echo $?"};
   TestSession strict({.policy = profile_policy(ipc::Profile::strict)});
@@ -215,7 +254,7 @@ TEST(Session, UsesThePrewarmedCompileCacheAndCannotChangeIt) {
   ASSERT_EQ(::mkdir(cache.c_str(), 0700), 0);
   ASSERT_EQ(::chown(cache.c_str(), session.uid(), session.uid()), 0);
   ASSERT_EQ(run_outside(session.uid(), {binary("oqto-launch"), "--prewarm", "--pi", pi_runtime(),
-                                        "--cache", cache})
+                                        "--cache", cache, "--init", binary("oqto-init")})
                 .exit_status,
             0);
   ASSERT_EQ(session.start(), "");

@@ -248,7 +248,7 @@ std::uint32_t TestSession::launch(std::vector<std::string> argv, Fd* io) {
     CHECK(control_.send(ipc::GiveStdio{program, ipc::StdioKind::in_out}, theirs).has_value());
     *io = std::move(ours);
   }
-  CHECK(control_.send(ipc::StartProgram{program, {std::move(argv)}, {}, kInsideWorkspace})
+  CHECK(control_.send(ipc::StartProgram{program, {std::move(argv)}, {}, kInsideWorkspace, 0, 0})
             .has_value());
   return program;
 }
@@ -295,7 +295,7 @@ Ran TestSession::run(std::vector<std::string> argv, std::string_view input,
   CHECK(control_.send(ipc::GiveStdio{program, ipc::StdioKind::in_out}, theirs).has_value());
   theirs.reset();
   CHECK(control_
-            .send(ipc::StartProgram{program, {std::move(argv)}, {std::move(env)}, kInsideWorkspace})
+            .send(ipc::StartProgram{program, {std::move(argv)}, {std::move(env)}, kInsideWorkspace, 0, 0})
             .has_value());
   CHECK(sys::write_all(ours, input).has_value());
   if (!input.empty()) ::shutdown(ours.get(), SHUT_WR);
@@ -317,7 +317,7 @@ void TestSession::wire_audit() {
   audit_ = std::make_unique<AuditKeeper>(ipc::Channel(std::move(ours)));
 }
 
-std::vector<std::string> TestSession::processes_of_uid() const {
+std::vector<std::string> processes_of(uid_t uid) {
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator("/proc")) {
     const std::string name = entry.path().filename();
@@ -328,12 +328,14 @@ std::vector<std::string> TestSession::processes_of_uid() const {
     while (std::getline(status, line)) {
       if (line.starts_with("Name:")) comm = line.substr(6);
       if (line.starts_with("State:")) zombie = line.find('Z') != std::string::npos;
-      if (line.starts_with("Uid:\t" + std::to_string(uid_) + "\t")) ours = true;
+      if (line.starts_with("Uid:\t" + std::to_string(uid) + "\t")) ours = true;
     }
     if (ours && !zombie) names.push_back(comm);
   }
   return names;
 }
+
+std::vector<std::string> TestSession::processes_of_uid() const { return processes_of(uid_); }
 
 bool TestSession::wait_gone(int timeout_ms) const {
   const std::uint64_t deadline = sys::monotonic_ms() + static_cast<std::uint64_t>(timeout_ms);

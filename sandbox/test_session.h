@@ -93,6 +93,9 @@ std::string built(const std::string& name);  // below the build directory, for e
 // Every value of one field of a record.
 std::vector<std::string> values(const ipc::AuditAppend& record, ipc::FieldKey key);
 
+// Processes of this uid on the host, by comm; not those that have ended.
+std::vector<std::string> processes_of(uid_t uid);
+
 // A program run outside any sandbox with this uid: what an attack can do there.
 Ran run_outside(uid_t uid, const std::vector<std::string>& argv, int leak = -1);
 

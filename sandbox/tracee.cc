@@ -114,13 +114,31 @@ Result<ExecRequest> Tracees::request(pid_t task, const seccomp_data& call) const
   request.path = TRY(read_text(task, call.args[at ? 1 : 0], PATH_MAX, path_cut));
   TRY(read_arguments(task, call.args[at ? 2 : 1], request));
   request.cwd = TRY(link(task, "cwd"));
-  const std::string status = TRY(head(task, "status", 1024));
-  constexpr std::string_view kLabel = "\nTgid:\t";
-  const std::size_t found = status.find(kLabel);
-  if (found == std::string::npos) return fail(Errc::io, "no thread group in /proc/PID/status");
-  const char* first = status.data() + found + kLabel.size();
-  (void)std::from_chars(first, status.data() + status.size(), request.process);
+  request.process = TRY(numbers(task)).process;
   return request;
+}
+
+Result<std::string> Tracees::path(pid_t task, std::uint64_t address) const {
+  bool cut = false;
+  std::string text = TRY(read_text(task, address, PATH_MAX, cut));
+  if (cut) return fail(Errc::limit, "a path longer than any can be");
+  return text;
+}
+
+Result<Tracees::Numbers> Tracees::numbers(pid_t task) const {
+  const std::string status = TRY(head(task, "status", 1024));
+  const auto last_number = [&status](std::string_view label) {
+    pid_t number = -1;
+    const std::size_t found = status.find(label);
+    if (found == std::string::npos) return number;
+    const std::size_t end = std::min(status.find('\n', found + 1), status.size());
+    const std::size_t start = status.find_last_of('\t', end) + 1;
+    (void)std::from_chars(status.data() + start, status.data() + end, number);
+    return number;
+  };
+  const Numbers numbers{last_number("\nTgid:\t"), last_number("\nNStgid:\t")};
+  if (numbers.process < 0) return fail(Errc::io, "no thread group in /proc/PID/status");
+  return numbers;
 }
 
 Result<Image> Tracees::image(pid_t process) const {
@@ -135,6 +153,24 @@ Result<Image> Tracees::image(pid_t process) const {
     image.truncated = true;
   }
   return image;
+}
+
+std::string resolve_text(std::string_view base, std::string_view path) {
+  std::vector<std::string_view> names;
+  const auto walk = [&names](std::string_view text) {
+    while (!text.empty()) {
+      const std::size_t end = std::min(text.find('/'), text.size());
+      const std::string_view name = text.substr(0, end);
+      text.remove_prefix(std::min(end + 1, text.size()));
+      if (name == ".." && !names.empty()) names.pop_back();
+      if (!name.empty() && name != "." && name != "..") names.push_back(name);
+    }
+  };
+  if (!path.starts_with('/')) walk(base);
+  walk(path);
+  std::string text;
+  for (const std::string_view name : names) text.append("/").append(name);
+  return text.empty() ? "/" : text;
 }
 
 bool same_arguments(const ExecRequest& request, const Image& image) {

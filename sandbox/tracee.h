@@ -41,12 +41,26 @@ class Tracees {
   // For a task that is stopped right after its exec.
   Result<Image> image(pid_t process) const;
 
+  // Text in a task's memory, of at most PATH_MAX bytes.
+  Result<std::string> path(pid_t task, std::uint64_t address) const;
+  // "exe", "cwd", "fd/7": as the task's own root shows it.
+  Result<std::string> link(pid_t task, const char* name) const;
+  // Its thread group, as we number it and as its own pid namespace does.
+  struct Numbers {
+    pid_t process = -1;
+    pid_t inside = -1;
+  };
+  Result<Numbers> numbers(pid_t task) const;
+
  private:
   explicit Tracees(Fd proc) : proc_(std::move(proc)) {}
-  Result<std::string> link(pid_t task, const char* name) const;
   Result<std::string> head(pid_t task, const char* name, std::size_t max_bytes) const;
   Fd proc_;  // /proc
 };
+
+// `path` as seen from `base`, without "." and "..", links not followed. Both absolute, or `path` is
+// relative.
+std::string resolve_text(std::string_view base, std::string_view path);
 
 // True if the image says of itself what the request said: truncated tails are not compared.
 bool same_arguments(const ExecRequest& request, const Image& image);

@@ -8,7 +8,9 @@ for library in $(readelf -d "$guard" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'); 
   case " $allowed " in *" $library "*) ;; *) echo "the guard must not link $library"; failed=1 ;; esac
 done
 lines=$(find "$root/guard" -name '*.cc' -not -name '*_test.cc' -o -name '*.h' | xargs cat | wc -l)
-limit=2500
+# Raised from 2500 for three things that only root can do or decide: listeners in a session's network
+# for names it may reach, one cgroup per session, and whose user a question goes to (guard/gates.cc).
+limit=2750
 echo "guard: $lines lines of at most $limit"
 [ "$lines" -le $limit ] || failed=1
 readelf -lW "$guard" | grep -q 'GNU_RELRO' || { echo "the guard has no RELRO"; failed=1; }

@@ -8,10 +8,11 @@ root = pathlib.Path(__file__).resolve().parent.parent
 below = {"base": set(), "ipc": {"base"}, "policies": {"base", "ipc"},
          "sandbox": {"base", "ipc", "policies"}, "protocol": {"base"}}
 common = {"base", "ipc", "policies", "sandbox"}
-processes = {"guard": common, "relay": common, "accounts": common, "gateway": common, "audit": common,
-             "hstry": common, "cli": {"base", "ipc"}, "runner": common | {"protocol"}}
+below["egress"] = common
+processes = {"guard": common, "relay": common, "accounts": common, "gateway": common | {"egress"}, "audit": common,
+             "hstry": common, "cli": {"base", "ipc"}, "sandbox_cli": common, "runner": common | {"protocol"}}
 # Only these may see the libraries that parse what strangers send.
-library_users = {"openssl/ssl.h": {"relay", "gateway"}, "boost/beast": {"runner", "gateway"},
+library_users = {"openssl/ssl.h": {"relay", "gateway"}, "boost/beast": {"audit", "runner", "gateway"},
                  "nlohmann/": {"accounts", "cli", "gateway", "protocol", "runner", "audit"},
                  "toml++": {"gateway", "sandbox"}, "grpc": {"hstry", "runner"}}
 max_lines = 400

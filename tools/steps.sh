@@ -9,7 +9,9 @@ runtime_packages="bubblewrap ca-certificates openssl util-linux procps git ripgr
 build_packages="g++ cmake ninja-build ccache pkg-config libseccomp-dev libcap-dev libboost1.81-dev
   libssl-dev nlohmann-json3-dev libsqlite3-dev libtomlplusplus-dev libsodium-dev libgrpc++-dev
   libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libgtest-dev libgmock-dev python3"
-test_packages="chromium fonts-dejavu-core iproute2 libbenchmark-dev strace"
+test_packages="chromium fonts-dejavu-core iproute2 libbenchmark-dev strace binutils perl curl
+  python3-venv python3-pip golang-go golang-golang-x-mod-dev"
+vm_packages="qemu-system-x86 mmdebstrap e2fsprogs busybox-static kmod cpio xz-utils"
 
 step() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 die() { printf 'oqto: %s\n' "$*" >&2; exit 1; }

@@ -4,13 +4,13 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, w
 import net from "node:net";
 import path from "node:path";
 import { test } from "node:test";
-import { Host, Mux, root, sleep, until } from "./lib.mjs";
+import { build, Host, Mux, sleep, until } from "./lib.mjs";
 
 /** A directory of our programs in which one is exchanged. */
 function programsWith(part, standIn) {
   const dir = mkdtempSync("/tmp/oqto-hostile-");
-  for (const name of readdirSync(path.join(root, "build/bin"))) {
-    symlinkSync(name === part ? path.join(root, "build/tests", standIn) : path.join(root, "build/bin", name), path.join(dir, name));
+  for (const name of readdirSync(path.join(build, "bin"))) {
+    symlinkSync(name === part ? path.join(build, "tests", standIn) : path.join(build, "bin", name), path.join(dir, name));
   }
   return dir;
 }
@@ -73,7 +73,7 @@ test("attack: a second connection under the number of a first one gets no channe
 
 test("attack: a session's number used twice does not carry the policy of one workspace to another", async () => {
   const dir = programsWith("oqto-runner", "hostile-runner-race");
-  const host = await Host.start({ args: ["--bin", dir] });
+  const host = await Host.start({ policy: '[limits]\ncgroups = "optional"\n', args: ["--bin", dir] });
   try {
     await Mux.open(host, await host.setup("alice")).catch(() => {});
     const strict = path.join(host.state, "tenants/1/workspaces/22222222-2222-2222-2222-222222222222");

@@ -13,7 +13,9 @@ import WebSocket from "ws";
 
 export { sleep };
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
-export const bin = (name) => path.join(root, "build/bin", name);
+// OQTO_BUILD and OQTO_RUN: another build and its start script.
+export const build = process.env.OQTO_BUILD ?? path.join(root, "build");
+export const bin = (name) => path.join(build, "bin", name);
 const run = promisify(execFile);
 
 /** Waits until `probe` gives something truthy, and returns it. */
@@ -63,30 +65,38 @@ export class Provider {
 let nextUidBase = 1_700_000_000 + (process.pid % 100) * 1_000_000;
 
 export class Host {
-  /** `providerUrl`: an OpenAI-like provider besides the demo; it is then the default. */
-  static async start({ providerUrl, anthropicUrl, args = [] } = {}) {
+  /** `providerUrl`: an OpenAI-like provider besides the demo; it is then the default. `egress`: more of
+   * gateway.toml. `policy`: the host's sandbox.toml; none by default, whatever this machine has. */
+  static async start({ providerUrl, anthropicUrl, egress = "", policy, args = [] } = {}) {
     const host = new Host();
     host.state = mkdtempSync("/tmp/oqto-e2e-");
     execFileSync("chmod", ["755", host.state]);
     host.port = await freePort();
     host.uidBase = nextUidBase;
     nextUidBase += 200_000;
-    host.args = args;
+    const file = path.join(host.state, "host-policy.toml");
+    if (policy !== undefined) writeFileSync(file, policy, { mode: 0o644 });
+    host.args = ["--host-policy", file, ...args];
     host.origin = `https://localhost:${host.port}`;
     mkdirSync(path.join(host.state, "config"), { mode: 0o700 });
-    if (providerUrl || anthropicUrl) host.configure(providerUrl, anthropicUrl);
-    await host.up();
+    if (providerUrl || anthropicUrl || egress) host.configure(providerUrl, anthropicUrl, egress);
+    await host.up().catch(async (error) => { await host.remove(); throw error; });
     return host;
   }
-  configure(providerUrl, anthropicUrl) {
-    let text = 'default = "mock/mock-1"\n';
+  configure(providerUrl, anthropicUrl, egress = "") {
+    let text = providerUrl ? 'default = "mock/mock-1"\n' : "";
     if (providerUrl) text += `[[provider]]\nname = "mock"\nkind = "openai"\nbase_url = "${providerUrl}/v1"\nkey = "sk-secret-key-of-the-host"\n[[provider.model]]\nid = "mock-1"\nname = "Mock"\nreasoning = true\ncontext_window = 200000\n`;
     if (anthropicUrl) text += `[[provider]]\nname = "claude"\nkind = "anthropic"\nbase_url = "${anthropicUrl}"\nkey = "sk-ant-secret-key"\n[[provider.model]]\nid = "mock-2"\nname = "Mock Two"\nreasoning = true\n`;
-    writeFileSync(path.join(this.state, "config/gateway.toml"), text, { mode: 0o600 });
+    writeFileSync(path.join(this.state, "config/gateway.toml"), text + egress, { mode: 0o600 });
+  }
+  /** As its owner would from outside: inside it is protected. */
+  workspacePolicy(workspace, text, account = 1) {
+    const directory = path.join(this.state, "tenants", String(account), "workspaces", workspace, ".oqto");
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    writeFileSync(path.join(directory, "sandbox.toml"), text, { mode: 0o644 });
   }
   async up() {
     this.log = "";
-    // OQTO_RUN: another start script, for trying a build without its checks.
     this.child = spawn(process.env.OQTO_RUN ?? path.join(root, "run"), ["--state", this.state, "--port", String(this.port),
       "--uid-base", String(this.uidBase), ...this.args], { stdio: ["ignore", "pipe", "pipe"] });
     this.child.stderr.on("data", (d) => { this.log += d; if (process.env.OQTO_E2E_VERBOSE) process.stderr.write(d); });

@@ -285,3 +285,15 @@ test("entries that did not change keep their identity", () => {
   assert.equal(more.entries[0], before.entries[0]);
   assert.equal(more.entries[1], before.entries[1]);
 });
+
+test("a question of the host keeps its facts through a reload, and an idle session is idle after it", () => {
+  const approval = { kind: "host" as const, what: "a.example", argv: ["curl", "a.example"], pid: 7, cwd: "/workspace" };
+  const request = { type: "select" as const, request_id: "approval-1", title: "May it?", options: ["Once", "For this session", "Deny"], approval };
+  const synced = dispatch(emptyTimeline, {
+    type: "synced", seq: 1, reset: false, gap: false, state: agentState({ state: "waiting", pending_inputs: [request] }),
+  });
+  assert.ok(synced.entries[0]?.kind === "ask");
+  assert.deepEqual(synced.entries[0].request.approval, approval);
+  const after = run(numbered([{ event: "agent.input_resolved", request_id: "approval-1" }, { event: "agent.idle" }], 2), synced);
+  assert.equal(after.status.state, "idle");
+});

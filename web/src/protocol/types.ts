@@ -55,6 +55,32 @@ export interface InputRequest {
   message?: string;
   placeholder?: string;
   timeout?: number;
+  // The host asks, not the harness.
+  approval?: ApprovalFacts;
+}
+
+// What something in the sandbox attempted. Texts are as in the sandbox, deceptive characters escaped.
+export interface ApprovalFacts {
+  kind: "file_read" | "host";
+  what: string;
+  pid?: number;
+  argv: string[];
+  cwd?: string;
+}
+
+// Of a live session: what its profile, the host and the workspace leave it.
+export interface EffectivePolicy {
+  network: "isolated" | "filtered";
+  asks_unknown_hosts: boolean;
+  domains: string[];
+  allow_read: string[];
+  allow_write: string[];
+  ask: string[];
+  memory_bytes?: number;
+  cpu_percent?: number;
+  max_processes: number;
+  tmp_bytes: number;
+  wall_clock_s: number;
 }
 
 export interface AgentState {
@@ -66,6 +92,7 @@ export interface AgentState {
   provider?: string;
   thinking_level?: string;
   profile: string;
+  policy?: EffectivePolicy;
   pending_inputs: InputRequest[];
   seq: number;
 }

@@ -2,7 +2,7 @@
 
 import { batch, computed, signal } from "@preact/signals";
 import { CommandError, ConnectionLost } from "../net/mux";
-import type { AgentEvent, AgentState, Message, Stats } from "../protocol/types";
+import type { AgentEvent, AgentState, EffectivePolicy, Message, Stats } from "../protocol/types";
 import { mux } from "./link";
 import { outbox, type Outgoing, type SendCommand } from "./outbox";
 import { messageOf } from "./store";
@@ -40,10 +40,13 @@ export class Conversation {
   readonly timeline = signal(emptyTimeline);
   readonly stats = signal<Stats | null>(null);
   readonly profile = signal("");
+  readonly policy = signal<EffectivePolicy | null>(null);
   // The host's own word about this session's state has arrived.
   readonly known = signal(false);
   readonly starting = signal(false);
   readonly problem = signal("");
+  // The problem is a rule, not a fault: it will be the same until the rule is mended.
+  readonly refused = signal(false);
   readonly stopping = signal(false);
   readonly firstWords = computed(() => {
     const first = this.timeline.value.entries.find((e): e is UserEntry => e.kind === "user");
@@ -133,6 +136,7 @@ export class Conversation {
       batch(() => {
         this.dispatch({ type: "synced", seq: answer.seq, reset, gap: !answer.complete, state: answer.state });
         if (answer.state.profile) this.profile.value = answer.state.profile;
+        this.policy.value = answer.state.policy ?? null;
         this.known.value = true;
         this.problem.value = "";
       });
@@ -222,6 +226,7 @@ export class Conversation {
     batch(() => {
       this.starting.value = true;
       this.problem.value = "";
+      this.refused.value = false;
     });
     try {
       const config = { harness: "pi", ...this.config };
@@ -231,6 +236,7 @@ export class Conversation {
       await this.sync();
     } catch (error) {
       if (!(error instanceof ConnectionLost)) this.problem.value = messageOf(error);
+      this.refused.value = error instanceof CommandError && error.code === "refused";
       throw error;
     } finally {
       this.starting.value = false;

@@ -6,6 +6,7 @@ import { workspace } from "../state/store";
 import type { Entry, Status } from "../state/timeline/types";
 import { Skeleton } from "../ui/basics";
 import { Icon, type IconName } from "../ui/icon";
+import { ApprovalView } from "./approval";
 import { Composer } from "./composer";
 import { AskView, AssistantView, ErrorCard, ErrorView, NoticeView, UserView } from "./entries";
 
@@ -132,7 +133,9 @@ function drawEntry(
     case "notice":
       return <NoticeView key={entry.key} entry={entry} />;
     case "ask":
-      return <AskView key={entry.key} entry={entry} open={open} />;
+      return entry.request.approval
+        ? <ApprovalView key={entry.key} entry={entry} open={open} />
+        : <AskView key={entry.key} entry={entry} open={open} />;
   }
 }
 
@@ -156,7 +159,7 @@ function Earlier({ open, keep }: { open: Conversation; keep: () => void }) {
 
 function Problem({ open }: { open: Conversation }) {
   return (
-    <ErrorCard title="This session is not available right now" text={open.problem.value}>
+    <ErrorCard title={open.refused.value ? "The host refuses to start this session" : "This session is not available right now"} text={open.problem.value}>
       <button type="button" class="secondary small" data-testid="error-retry" onClick={() => attempt(open.start())}>
         <Icon name="retry" size={14} /> Try again
       </button>

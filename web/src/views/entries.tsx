@@ -5,7 +5,6 @@ import type { Conversation } from "../state/conversation";
 import { duration, elapsed, useNow } from "../state/clock";
 import { readableFailure } from "../state/failure";
 import { attempt } from "../state/sessions";
-import { overlay } from "../state/store";
 import type {
   AskEntry, AssistantEntry, Block, ErrorEntry, Image, NoticeEntry, UserEntry,
 } from "../state/timeline/types";
@@ -14,6 +13,7 @@ import { Icon } from "../ui/icon";
 import { Markdown } from "../ui/markdown/markdown";
 import { memo } from "../ui/memo";
 import { ToolCard } from "../ui/tool/tool_card";
+import { focusOnce } from "./approval";
 
 const PICTURES = new Set(["image/png", "image/jpeg", "image/gif", "image/webp"]);
 
@@ -255,14 +255,3 @@ export const AskView = memo(function AskView({ entry, open }: { entry: AskEntry;
     </section>
   );
 });
-
-const focused = new WeakSet<HTMLElement>();
-
-// The careful answer gets focus when the question appears, unless someone is writing or elsewhere.
-function focusOnce(button: HTMLButtonElement | null): void {
-  if (!button || focused.has(button)) return;
-  focused.add(button);
-  const at = document.activeElement;
-  const writing = at instanceof HTMLTextAreaElement && at.value !== "";
-  if (!writing && !overlay.value) button.focus();
-}

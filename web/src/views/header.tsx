@@ -1,6 +1,7 @@
+import { Fragment } from "preact";
 import type { Model } from "../protocol/types";
 import { mux } from "../state/link";
-import { ALWAYS, PROFILES, profileText, REACHES, READS } from "../state/profiles";
+import { ALWAYS, effectiveText, PROFILES, profileText, REACHES, READS } from "../state/profiles";
 import { attempt, closeSession, restartWithProfile, takeModels } from "../state/sessions";
 import { lastingStore } from "../state/storage";
 import { conversation, drawerOpen, models, overlay, session, stateOf, titleOf } from "../state/store";
@@ -121,6 +122,7 @@ export function ProfileBadge() {
   if (!name) return null;
   const text = profileText(name);
   const empty = open?.timeline.value.entries.length === 0;
+  const policy = open?.policy.value;
   const label = (
     <>
       <Icon name="shield" size={14} />
@@ -136,7 +138,13 @@ export function ProfileBadge() {
             <IconButton icon="close" label="Close" onClick={close} />
           </div>
           <p>{text?.gist ?? "A profile of this host. Its administrator knows what it allows."}</p>
-          {text && (
+          {policy && (
+            <dl data-testid="effective-policy">
+              {effectiveText(policy).map(([name, words]) => <Fragment key={name}><dt>{name}</dt><dd>{words}</dd></Fragment>)}
+              {text && <><dt>Runs</dt><dd>{text.runs}</dd></>}
+            </dl>
+          )}
+          {!policy && text && (
             <dl>
               <dt>Reads</dt>
               <dd>{READS}</dd>
@@ -146,6 +154,8 @@ export function ProfileBadge() {
               <dd>{text.runs}</dd>
               <dt>Reaches</dt>
               <dd>{REACHES}</dd>
+              <dt>Up to</dt>
+              <dd>{text.upTo}</dd>
             </dl>
           )}
           <ul>
@@ -154,8 +164,8 @@ export function ProfileBadge() {
             ))}
           </ul>
           <p class="menu-note">
-            The profiles are built into the host. Its <code>/etc/oqto/sandbox.toml</code> and the workspace's
-            own <code>.oqto/sandbox.toml</code> can only tighten them.
+            The host's <code>/etc/oqto/sandbox.toml</code> sets what each profile grants; the workspace's
+            own <code>.oqto/sandbox.toml</code> can only tighten it.
           </p>
           {empty && open && (
             <div class="explain-change">

@@ -1,0 +1,27 @@
+# The session's system calls: filters, compiled now rather than at each start, and the monitor.
+add_executable(filter_gen filter_gen.cc)
+set_target_properties(filter_gen PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
+target_link_libraries(filter_gen PRIVATE oqto_policies oqto_hardened PkgConfig::SECCOMP)
+add_custom_command(OUTPUT filters.cc COMMAND filter_gen > filters.cc
+                   DEPENDS filter_gen VERBATIM)
+add_library(oqto_session_filters STATIC ${CMAKE_CURRENT_BINARY_DIR}/filters.cc)
+target_link_libraries(oqto_session_filters PUBLIC oqto_hardened PRIVATE oqto_core_flags)
+
+# What is independent of how a session is started: hosted sessions and the stand-alone tool link it.
+add_library(oqto_monitor STATIC approvals.cc ask_files.cc denials.cc exec_log.cc exec_watch.cc
+            listener.cc monitor.cc open_watch.cc session_monitor.cc tracee.cc)
+target_link_libraries(oqto_monitor PUBLIC oqto_sandbox_policy oqto_ipc oqto_session_filters
+                      PRIVATE oqto_core_flags)
+oqto_test(sandbox_exec_log_test SOURCES exec_log_test.cc LIBS oqto_monitor)
+
+# Programs under the real filter with the real monitor, without the rest of a sandbox.
+add_library(oqto_test_monitored STATIC EXCLUDE_FROM_ALL test_monitored.cc test_runner.cc
+            init_filters.cc init_programs.cc)
+target_link_libraries(oqto_test_monitored PUBLIC oqto_monitor Threads::Threads)
+oqto_test(sandbox_filter_test SOURCES filter_test.cc LIBS oqto_test_monitored)
+oqto_test(sandbox_denials_test SOURCES approvals_test.cc ask_files_test.cc denials_test.cc LIBS oqto_monitor)
+oqto_test(sandbox_monitor_test ROOT SOURCES hidden_files_test.cc monitor_test.cc
+          LIBS oqto_test_monitored)
+oqto_test(sandbox_programs_test SOURCES programs_test.cc LIBS oqto_test_monitored)
+add_executable(session_bench EXCLUDE_FROM_ALL session_bench.cc)
+target_link_libraries(session_bench PRIVATE oqto_test_monitored)
