@@ -1,11 +1,10 @@
 #include "audit/entry_view.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <charconv>
 
 #include "audit/json.h"
+#include "audit/time_text.h"
 
 namespace oqto::audit {
 namespace {
@@ -36,15 +35,7 @@ std::string shorten(std::string_view value) {
 std::string utc(std::string_view milliseconds) {
   std::uint64_t ms = 0;
   (void)std::from_chars(milliseconds.data(), milliseconds.data() + milliseconds.size(), ms);
-  const auto seconds = static_cast<time_t>(ms / 1000);
-  tm parts{};
-  char text[32] = "";
-  if (::gmtime_r(&seconds, &parts) == nullptr ||
-      ::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &parts) == 0) {
-    return std::string(milliseconds);
-  }
-  const std::string fraction = std::to_string(ms % 1000);
-  return std::string(text) + "." + std::string(3 - fraction.size(), '0') + fraction + "Z";
+  return utc_text(ms);
 }
 
 std::string who(const Members& actor) {

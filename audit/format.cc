@@ -73,7 +73,9 @@ void append_entry(std::string& body, std::string_view entry) {
 }
 
 SplitBody split_body(std::string_view body) {
+  constexpr std::size_t kUsualEntry = 256;
   SplitBody split{{}, body};
+  split.entries.reserve(body.size() / kUsualEntry + 1);
   while (split.rest.size() >= 2) {
     const std::size_t size = static_cast<std::size_t>(static_cast<unsigned char>(split.rest[0]))
                                  << 8 |
@@ -163,10 +165,20 @@ Batch read_batch(std::string_view rest) {
   return batch;
 }
 
-std::size_t find_entries_frame(std::string_view segment, std::size_t from) {
+std::size_t claimed_length(std::string_view rest) {
+  if (rest.size() < kHead || !rest.starts_with(kEntriesMagic)) return 0;
+  const std::size_t body = number_at(rest, 16, 4);
+  return body > kMaxBody ? 0 : kHead + body + kDigest + kNoteFrame;
+}
+
+std::size_t find_entries_frame(std::string_view segment, std::size_t from, std::size_t budget) {
   for (;; ++from) {
     from = segment.find(kEntriesMagic, from);
-    if (from == segment.npos || read_batch(segment.substr(from)).has_entries) return from;
+    if (from == segment.npos) return from;
+    const std::size_t cost = std::max(kHead, claimed_length(segment.substr(from)));
+    if (cost > budget) return segment.npos;
+    budget -= cost;
+    if (read_batch(segment.substr(from)).has_entries) return from;
   }
 }
 

@@ -66,9 +66,16 @@ struct Batch {
   std::size_t length = 0;  // of the batch, if it is complete; of the entries frame, if it is whole
 };
 Batch read_batch(std::string_view rest);
+// How long the batch at the start of `rest` says it is, 0 if it does not begin like one. Nothing is
+// checked: to find batches that can be read independently of each other.
+std::size_t claimed_length(std::string_view rest);
 
-// The offset of the next whole entries frame or note frame at or after `from`, npos if none.
-std::size_t find_entries_frame(std::string_view segment, std::size_t from);
+// The offset of the next whole entries frame or note frame at or after `from`, npos if none. A
+// foreign segment may be full of false beginnings: `budget` bytes are hashed at most, then none is
+// found.
+constexpr std::size_t kSearchBudget = std::size_t{1} << 32;
+std::size_t find_entries_frame(std::string_view segment, std::size_t from,
+                               std::size_t budget = kSearchBudget);
 std::size_t find_note_frame(std::string_view segment, std::size_t from);
 // A note frame by itself: where one is known to be.
 struct NoteFrame {

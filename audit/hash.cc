@@ -8,10 +8,19 @@
 namespace oqto::audit {
 namespace {
 
-// Fetching the algorithm and making a context cost more than hashing a node: both are kept.
+// Fetching the algorithm and making a context cost more than hashing a node: both are kept, once
+// per thread.
 struct Sha256 {
   EVP_MD* algorithm = ::EVP_MD_fetch(nullptr, "SHA256", nullptr);
   EVP_MD_CTX* context = ::EVP_MD_CTX_new();
+
+  Sha256() = default;
+  Sha256(const Sha256&) = delete;
+  Sha256& operator=(const Sha256&) = delete;
+  ~Sha256() {
+    ::EVP_MD_CTX_free(context);
+    ::EVP_MD_free(algorithm);
+  }
 
   Hash over(std::initializer_list<std::string_view> parts) const {
     CHECK(algorithm != nullptr && context != nullptr);
@@ -26,8 +35,8 @@ struct Sha256 {
 };
 
 const Sha256& hasher() {
-  static const Sha256 hasher;
-  return hasher;
+  thread_local const Sha256 kept;
+  return kept;
 }
 
 constexpr std::string_view kLeaf("\0", 1);

@@ -1,5 +1,5 @@
 // SHA-256 and the two hashes of a transparency log's tree (RFC 6962 §2.1). OpenSSL does the work:
-// it uses the CPU's SHA instructions. Not for use by two threads at once.
+// it uses the CPU's SHA instructions.
 #pragma once
 #include <array>
 #include <cstdint>

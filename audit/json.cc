@@ -1,6 +1,7 @@
 #include "audit/json.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 
 #include "audit/hash.h"
@@ -51,8 +52,13 @@ void append_escape(std::string& out, std::uint32_t point) {
   append_unit(out, 0xdc00 + ((point - 0x10000) & 0x3ff));
 }
 
+constexpr auto kPlain = [] {
+  std::array<bool, 256> plain{};
+  for (unsigned char c = ' '; c < 0x7f; ++c) plain[c] = c != '"' && c != '\\';
+  return plain;
+}();
 bool is_plain(char c) {
-  return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+  return kPlain[static_cast<unsigned char>(c)];
 }
 
 void append_escaped(std::string& out, std::string_view utf8) {
@@ -97,6 +103,7 @@ class Reader {
     if (depth > kMaxDepth || !take('{')) return false;
     if (take('}')) return true;
     std::vector<std::string_view> keys;
+    keys.reserve(16);
     do {
       const std::size_t start = at_;
       if (!string() || !take(':')) return false;
@@ -109,6 +116,16 @@ class Reader {
       if (members != nullptr) members->push_back({key, text_.substr(value, at_ - value)});
     } while (take(','));
     return take('}');
+  }
+  bool array(std::vector<std::string_view>* items, int depth) {
+    if (depth > kMaxDepth || !take('[')) return false;
+    if (take(']')) return true;
+    do {
+      const std::size_t start = at_;
+      if (!any(depth + 1)) return false;
+      if (items != nullptr) items->push_back(text_.substr(start, at_ - start));
+    } while (take(','));
+    return take(']');
   }
   [[nodiscard]] bool at_end() const { return at_ == text_.size(); }
 
@@ -124,22 +141,18 @@ class Reader {
       case '{':
         return object(nullptr, depth);
       case '[':
-        return array(depth);
+        return array(nullptr, depth);
       case '"':
         return string();
       case 't':
         return literal("true");
+      case 'f':
+        return literal("false");
+      case 'n':
+        return literal("null");
       default:
         return number();
     }
-  }
-  bool array(int depth) {
-    if (depth > kMaxDepth || !take('[')) return false;
-    if (take(']')) return true;
-    do {
-      if (!any(depth + 1)) return false;
-    } while (take(','));
-    return take(']');
   }
   bool literal(std::string_view word) {
     if (!text_.substr(at_).starts_with(word)) return false;
@@ -147,14 +160,17 @@ class Reader {
     return true;
   }
   bool number() {
+    const bool negative = take('-');
     const std::size_t start = at_;
     while (at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9') ++at_;
     const std::size_t digits = at_ - start;
-    return digits > 0 && digits <= 20 && (digits == 1 || text_[start] != '0');
+    return digits > 0 && digits <= 20 && (text_[start] != '0' || (digits == 1 && !negative));
   }
   bool string() {
     const std::size_t start = at_;
     if (!take('"')) return false;
+    while (at_ < text_.size() && is_plain(text_[at_])) ++at_;
+    if (take('"')) return true;  // nothing in it that has two spellings
     while (at_ < text_.size() && text_[at_] != '"') at_ += text_[at_] == '\\' ? 2U : 1U;
     return take('"') && json_text(text_.substr(start, at_ - start)).has_value();
   }
@@ -237,6 +253,18 @@ std::optional<std::vector<JsonMember>> json_members(std::string_view text) {
   Reader reader(text);
   if (!reader.object(&members, 0) || !reader.at_end()) return std::nullopt;
   return members;
+}
+
+std::optional<std::vector<std::string_view>> json_items(std::string_view text) {
+  std::vector<std::string_view> items;
+  Reader reader(text);
+  if (!reader.array(&items, 0) || !reader.at_end()) return std::nullopt;
+  return items;
+}
+
+bool is_canonical_object(std::string_view text) {
+  Reader reader(text);
+  return reader.object(nullptr, 0) && reader.at_end();
 }
 
 std::optional<std::string> json_text(std::string_view value) {

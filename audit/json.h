@@ -22,9 +22,13 @@ struct JsonMember {
   std::string_view value;  // as spelled; views into the text
 };
 
-// The members of one canonical JSON object, nullopt if `text` is anything else. Numbers are
-// unsigned.
+// The members of one canonical JSON object, nullopt if `text` is anything else. Numbers are whole.
 std::optional<std::vector<JsonMember>> json_members(std::string_view text);
+
+// The items of one canonical JSON array, nullopt if `text` is anything else.
+std::optional<std::vector<std::string_view>> json_items(std::string_view text);
+
+bool is_canonical_object(std::string_view text);
 
 // A canonical JSON string's content, nullopt if `value` is another kind.
 std::optional<std::string> json_text(std::string_view value);

@@ -4,11 +4,15 @@
 #include <unistd.h>
 
 #include "audit/format.h"
+#include "audit/note.h"
 #include "audit/segment_file.h"
+#include "audit/tile_store.h"
 #include "base/sys.h"
 
 namespace oqto::audit {
 namespace {
+
+constexpr std::size_t kMaxNoteFile = 64 * 1024;
 
 Result<std::string> read_from(const Fd& file, std::uint64_t offset) {
   if (::lseek(file.get(), static_cast<off_t>(offset), SEEK_SET) < 0) return fail_errno("lseek");
@@ -18,10 +22,10 @@ Result<std::string> read_from(const Fd& file, std::uint64_t offset) {
 }  // namespace
 
 Result<LogReader> LogReader::open(const std::string& dir) {
-  const Fd log = TRY(sys::open_dir(dir.c_str()));
+  Fd log = TRY(sys::open_dir(dir.c_str()));
   auto segments = sys::open_beneath(log, kSegmentDir, O_RDONLY | O_DIRECTORY);
   if (!segments) return fail(Errc::not_found, "no audit log: it has no directory `segment`");
-  LogReader reader(std::move(*segments));
+  LogReader reader(std::move(log), std::move(*segments));
   TRY(reader.seek(0));
   return reader;
 }
@@ -39,6 +43,16 @@ Status LogReader::seek(std::uint64_t from) {
   return {};
 }
 
+bool LogReader::is_durable(std::uint64_t end) {
+  if (end <= published_ || sys::open_beneath(segments_, segment_name(end).c_str(), O_RDONLY)) {
+    return true;
+  }
+  const auto note = read_log_file(log_, kCheckpointFile, kMaxNoteFile);
+  const auto checkpoint = note ? read_checkpoint(*note) : std::nullopt;
+  if (checkpoint) published_ = checkpoint->size;
+  return end <= published_;
+}
+
 Result<bool> LogReader::read_segment_part(const EntrySink& sink) {
   const std::string data = TRY(read_from(file_, offset_));
   std::string_view rest = data;
@@ -49,6 +63,8 @@ Result<bool> LogReader::read_segment_part(const EntrySink& sink) {
     if (batch.state == BatchState::damaged || batch.first != next_) {
       return fail(Errc::bad_message, "a damaged batch");
     }
+    const bool is_last = rest.size() == batch.length;
+    if (only_durable_ && is_last && !is_durable(batch.first + batch.entries.size())) return is_new;
     for (const std::string_view entry : batch.entries) TRY(sink(next_++, entry));
     rest.remove_prefix(batch.length);
     offset_ += batch.length;

@@ -23,20 +23,29 @@ class LogReader {
   // damaged; where() says which.
   Status read_new(const EntrySink& sink);
 
+  // Holds the newest batch back until it is surely on the disk: until another one follows it, or
+  // the published checkpoint covers it. Without this, the newest batch is signed, and a power cut
+  // at this very instant could still take it away.
+  void only_durable() { only_durable_ = true; }
+
   // How many entries are committed.
   Result<std::uint64_t> count();
 
   [[nodiscard]] std::string where() const;
 
  private:
-  explicit LogReader(Fd segments) : segments_(std::move(segments)) {}
+  LogReader(Fd log, Fd segments) : log_(std::move(log)), segments_(std::move(segments)) {}
   Result<bool> read_segment_part(const EntrySink& sink);  // true: there was something new
+  bool is_durable(std::uint64_t end);
 
+  Fd log_;
   Fd segments_;
   Fd file_;
   std::uint64_t segment_ = 0;  // first index of the open one
   std::uint64_t offset_ = 0;
   std::uint64_t next_ = 0;  // index of the next entry
+  bool only_durable_ = false;
+  std::uint64_t published_ = 0;  // as far as is known
 };
 
 }  // namespace oqto::audit

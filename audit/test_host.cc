@@ -101,6 +101,7 @@ std::vector<std::string> files_beneath(const std::string& dir) {
 void copy_directory(const std::string& from, const std::string& to) {
   fs::remove_all(to);
   fs::copy(from, to, fs::copy_options::recursive);
+  fs::permissions(to, fs::status(from).permissions());
 }
 
 int Child::wait() {

@@ -1,12 +1,14 @@
 #include "audit/verify.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include <algorithm>
+#include <thread>
+#include <utility>
 
 #include "audit/json.h"
 #include "audit/segment_file.h"
+#include "audit/time_text.h"
 #include "audit/verify_state.h"
 #include "base/encoding.h"
 #include "base/sys.h"
@@ -15,237 +17,66 @@ namespace oqto::audit {
 namespace {
 
 constexpr std::size_t kMaxNoteFile = 64 * 1024;
+constexpr unsigned kMaxThreads = 16;
+constexpr const char* kCosigned = "the cosigned checkpoint";
 
-std::string at_byte(std::size_t offset) {
-  return " at byte " + std::to_string(offset);
-}
-
-class SegmentCheck {
- public:
-  SegmentCheck(Verification& verification, std::uint64_t first, bool is_last, std::string data)
-      : v_(verification),
-        name_(std::string(kSegmentDir) + "/" + segment_name(first)),
-        is_last_(is_last),
-        data_(std::move(data)) {}
-
-  void run() {
-    while (offset_ < data_.size()) {
-      const std::string_view rest = std::string_view(data_).substr(offset_);
-      const Batch batch = read_batch(rest);
-      if (batch.state == BatchState::complete) {
-        take(batch.first, batch.entries, batch.first + batch.entries.size(), batch.note, "");
-        offset_ += batch.length;
-      } else if (is_tail(batch)) {
-        v_.report.remarks.push_back(name_ + ": " + std::to_string(rest.size()) +
-                                    " bytes of an unfinished batch at the end: signed by nobody, "
-                                    "acknowledged to nobody");
-        return;
-      } else {
-        take_damaged(batch);
-      }
-    }
-  }
-
- private:
-  // What a writer leaves that is stopped, or copied from, in the middle of a batch.
-  bool is_tail(const Batch& batch) const {
-    return is_last_ && batch.state == BatchState::unfinished &&
-           find_entries_frame(data_, offset_ + 1) == data_.npos &&
-           find_note_frame(data_, offset_) == data_.npos;
-  }
-
-  void take_damaged(const Batch& batch) {
-    const std::string where = "the batch" + at_byte(offset_);
-    if (batch.has_entries) {
-      v_.find(name_, "the checkpoint of " +
-                         entry_range(batch.first, batch.first + batch.entries.size()) +
-                         at_byte(offset_ + batch.length) + " is damaged");
-      take(batch.first, batch.entries, batch.first + batch.entries.size(), {}, "");
-      offset_ = std::min(data_.size(), offset_ + batch.length + kNoteFrame);
-      return;
-    }
-    const std::size_t note_at = find_note_frame(data_, offset_);
-    const std::size_t next_at = find_entries_frame(data_, offset_ + 1);
-    const std::uint64_t first = v_.leaves.size();
-    const std::size_t frame_end = std::min({note_at, next_at, data_.size()});
-    const std::string_view frame = std::string_view(data_).substr(offset_, frame_end - offset_);
-    if (note_at < next_at) {
-      const auto note = *read_note_frame(std::string_view(data_).substr(note_at));
-      take(first, salvage_entries(frame).entries, note.size, note.note, where);
-      offset_ = note_at + kNoteFrame;
-    } else if (next_at != data_.npos) {
-      const Batch next = read_batch(std::string_view(data_).substr(next_at));
-      v_.find(name_, where + " and its checkpoint are damaged: " + entry_range(first, next.first));
-      replace_from_tiles(next.first);
-      offset_ = next_at;
-    } else {
-      const std::uint64_t end = v_.report.checkpoint ? v_.report.checkpoint->size : first;
-      v_.find(name_, where + " is damaged, and nothing behind it can be read: from " +
-                         entry_range(first, first + 1) + " on");
-      if (is_last_) replace_from_tiles(end);
-      offset_ = data_.size();
-    }
-  }
-
-  // One batch: the entries that were read, where they should end, and the note that signs them.
-  // `damage` is empty, or says where the frame is damaged.
-  void take(std::uint64_t first, const std::vector<std::string_view>& entries, std::uint64_t end,
-            std::string_view note, const std::string& damage) {
-    ++v_.report.batches;
-    if (first != v_.leaves.size()) {
-      v_.find(name_, "the batch" + at_byte(offset_) + " begins with entry " +
-                         std::to_string(first) + ", expected " + std::to_string(v_.leaves.size()));
-      v_.is_complete = false;
-      return;
-    }
-    std::vector<Hash> found;
-    for (const std::string_view entry : entries) found.push_back(leaf_hash(entry));
-    const std::size_t findings = v_.report.findings.size();
-    const auto signed_root = check_note(first, end, note);
-    if (!damage.empty() || (signed_root && !matches(found, end, *signed_root))) {
-      explain(first, end, found, signed_root, damage, findings);
-    } else {
-      check_content(first, entries);
-      accept(found);
-    }
-  }
-
-  std::optional<Hash> check_note(std::uint64_t first, std::uint64_t end, std::string_view note) {
-    if (note.empty()) return std::nullopt;
-    const auto checkpoint = verify_checkpoint(note, v_.key);
-    if (!checkpoint || checkpoint->size != end) {
-      v_.find(name_, "the checkpoint of " + entry_range(first, end) + ": " +
-                         (checkpoint ? "signed for another size" : checkpoint.error().what));
-      return std::nullopt;
-    }
-    return checkpoint->root;
-  }
-
-  bool matches(const std::vector<Hash>& hashes, std::uint64_t end, const Hash& root) const {
-    if (!v_.is_complete) return true;  // reported already: every later root differs
-    Tree tree = v_.tree;
-    for (const Hash& hash : hashes) tree.append(hash);
-    return tree.size() == end && tree.root() == root;
-  }
-
-  // The batch is not what was signed. With tile/0's hashes, if they are, the entry can be named.
-  void explain(std::uint64_t first, std::uint64_t end, const std::vector<Hash>& found,
-               const std::optional<Hash>& signed_root, const std::string& damage,
-               std::size_t findings) {
-    const std::vector<Hash> hashes = hashes_from_tiles(v_.dir, first, end);
-    const bool are_signed =
-        signed_root && v_.is_complete && !hashes.empty() && matches(hashes, end, *signed_root);
-    const std::string where = damage.empty() ? "the batch" + at_byte(offset_) : damage;
-    if (are_signed) {
-      for (std::size_t i = 0; i < std::min(found.size(), hashes.size()); ++i) {
-        if (found[i] == hashes[i]) continue;
-        v_.find(name_, "entry " + std::to_string(first + i) + " was altered: its leaf hash is " +
-                           short_hex(found[i]) + ", signed was " + short_hex(hashes[i]));
-      }
-      if (found.size() < hashes.size()) {
-        v_.find(name_, where + ": " + entry_range(first + found.size(), end) + " cannot be read");
-      }
-    }
-    if (v_.report.findings.size() == findings) {
-      const bool intact = signed_root && matches(found, end, *signed_root);
-      v_.find(name_, where + " (" + entry_range(first, end) + ") " +
-                         (intact ? "has a damaged frame; its entries are as signed"
-                                 : "does not have the root that was signed"));
-    }
-    if (are_signed) return accept(hashes);
-    if (!signed_root || !matches(found, end, *signed_root)) v_.is_complete = false;
-    accept(found);
-  }
-
-  void check_content(std::uint64_t index, const std::vector<std::string_view>& entries) {
-    for (const std::string_view entry : entries) {
-      const auto members = json_members(entry);
-      if (!members || members->empty() || members->front().key != "seq" ||
-          members->front().value != std::to_string(index)) {
-        v_.find(name_, "entry " + std::to_string(index) +
-                           " was signed, but is no canonical JSON with its index as seq");
-      }
-      ++index;
-    }
-  }
-
-  void accept(const std::vector<Hash>& hashes) {
-    for (const Hash& hash : hashes) {
-      v_.leaves.push_back(hash);
-      v_.tree.append(hash);
-    }
-  }
-
-  // For entries that are lost: their hashes, so that what follows can still be checked.
-  void replace_from_tiles(std::uint64_t end) {
-    if (end <= v_.leaves.size()) return;
-    const auto hashes = hashes_from_tiles(v_.dir, v_.leaves.size(), end);
-    if (hashes.empty()) v_.is_complete = false;
-    accept(hashes);
-  }
-
-  Verification& v_;
-  const std::string name_;
-  const bool is_last_;
-  const std::string data_;
-  std::size_t offset_ = 0;
-};
-
-Status check_segments(Verification& v) {
-  auto dir = sys::open_beneath(v.dir, kSegmentDir, O_RDONLY | O_DIRECTORY);
-  if (!dir) {
-    v.find(kSegmentDir, "is missing: this directory is no audit log, or not all of it");
+std::string check_checkpoint_file(Verification& v) {
+  auto note = read_log_file(v.dir, kCheckpointFile, kMaxNoteFile);
+  if (!note) {
+    v.find(kCheckpointFile, "is missing or cannot be read");
     return {};
   }
-  std::vector<std::uint64_t> firsts;
-  for (const std::string& name : TRY(list_directory(*dir))) {
-    if (const auto first = parse_segment_name(name)) {
-      firsts.push_back(*first);
-    } else {
-      v.find(std::string(kSegmentDir) + "/" + printable(name), "does not belong to the log");
-    }
-  }
-  if (firsts.empty()) v.find(kSegmentDir, "holds no segment");
-  for (const std::uint64_t first : firsts) {
-    const std::string name = std::string(kSegmentDir) + "/" + segment_name(first);
-    if (first > v.leaves.size()) {
-      v.find(name, entry_range(v.leaves.size(), first) + " before it are missing");
-      const auto hashes = hashes_from_tiles(v.dir, v.leaves.size(), first);
-      if (hashes.empty()) v.is_complete = false;
-      for (const Hash& hash : hashes) v.tree.append(v.leaves.emplace_back(hash));
-    }
-    auto data = read_segment(*dir, first);
-    if (!data) {
-      v.find(name, std::string("cannot be read: ") + data.error().what);
-      continue;
-    }
-    ++v.report.files;
-    SegmentCheck(v, first, first == firsts.back(), std::move(*data)).run();
-  }
-  return {};
-}
-
-void check_checkpoint_file(Verification& v) {
-  const auto file = sys::open_beneath(v.dir, kCheckpointFile, O_RDONLY);
-  const auto note = file ? sys::read_all(*file, kMaxNoteFile)
-                         : Result<std::string>(std::unexpected(file.error()));
-  if (!note) return v.find(kCheckpointFile, "is missing or cannot be read");
   ++v.report.files;
   const auto checkpoint = verify_checkpoint(*note, v.key);
-  if (!checkpoint) return v.find(kCheckpointFile, checkpoint.error().what);
+  if (!checkpoint) {
+    v.find(kCheckpointFile, checkpoint.error().what);
+    return {};
+  }
   v.report.checkpoint = *checkpoint;
+  v.notes[checkpoint->size];
+  return std::move(*note);
 }
 
-void check_root(Verification& v, const char* where, const Checkpoint& checkpoint) {
-  if (checkpoint.size > v.leaves.size()) {
-    v.find(kSegmentDir, "lacks " + entry_range(v.leaves.size(), checkpoint.size) + ", which " +
-                            where + " covers: removed, or copied before the checkpoint was");
-  } else if (v.is_complete) {
-    const Hash root = root_of(std::span(v.leaves).first(checkpoint.size));
-    if (root == checkpoint.root) return;
-    v.find(where, "signs another tree of " + std::to_string(checkpoint.size) +
-                      " entries: its root is " + short_hex(checkpoint.root) +
-                      ", that of the segments " + short_hex(root));
+// It is a copy of the note that ends a batch. Witnesses may have signed below.
+void check_is_of_batch(Verification& v, const std::string& note) {
+  const std::uint64_t size = v.report.checkpoint->size;
+  const std::string& of_batch = v.notes[size];
+  if (!v.is_complete || (size > 0 && size <= v.from) || size > v.tree.size()) return;
+  if (of_batch.empty()) {
+    return v.find(kCheckpointFile, "signs " + std::to_string(size) +
+                                       " entries: no batch of the segments ends there");
+  }
+  if (!note.starts_with(of_batch)) {
+    return v.find(kCheckpointFile, "differs from the checkpoint in the segments of the same size");
+  }
+  if (note.size() == of_batch.size()) return;
+  const auto others = read_note(note)->signatures.size() - read_note(of_batch)->signatures.size();
+  v.report.remarks.push_back(std::string(kCheckpointFile) + ": " + std::to_string(others) +
+                             " signature lines of others, not checked");
+}
+
+// `note` was signed by the log: if it signs another tree than the segments hold, the two notes of
+// that size are the proof.
+void check_root(Verification& v, const std::string& where, const Checkpoint& checkpoint,
+                const std::string& note) {
+  const std::uint64_t size = v.tree.size();
+  if (checkpoint.size > size) {
+    return v.find(kSegmentDir,
+                  "lacks " + entry_range(size, checkpoint.size) + ", which " + where +
+                      " covers: removed, or copied before the checkpoint was",
+                  size);
+  }
+  if (!v.is_complete) return;
+  const Hash root = v.tree.root_at(checkpoint.size);
+  if (root == checkpoint.root) return;
+  v.find(where, "signs another tree of " + std::to_string(checkpoint.size) +
+                    " entries: its root is " + short_hex(checkpoint.root) +
+                    ", that of the segments " + short_hex(root));
+  const auto other = v.notes.find(checkpoint.size);
+  if (other == v.notes.end() || other->second.empty()) return;
+  const auto contradiction = verify_checkpoint(other->second, v.key);
+  if (contradiction && contradiction->root != checkpoint.root) {
+    v.report.evidence = {note, other->second};
   }
 }
 
@@ -264,6 +95,68 @@ Status check_directory(Verification& v) {
   return {};
 }
 
+struct Kept {
+  std::string where;
+  std::string note;
+  Checkpoint checkpoint;
+};
+
+Result<std::vector<Kept>> kept_notes(const VerifyOptions& options, const VerifierKey& key) {
+  std::vector<Kept> kept;
+  for (const auto* note : {&options.known, &options.since, &options.cosigned}) {
+    if (!*note) continue;
+    const auto checkpoint = verify_checkpoint(**note, key);
+    if (!checkpoint && note == &options.cosigned) continue;  // a finding, not a wrong usage
+    if (!checkpoint) return std::unexpected(checkpoint.error());
+    kept.push_back({note == &options.cosigned ? kCosigned : "the checkpoint you kept", **note,
+                    *checkpoint});
+  }
+  return kept;
+}
+
+void check_witnesses(Verification& v, const VerifyOptions& options) {
+  if (!options.cosigned) {
+    if (!options.witnesses.empty()) v.find(kCosigned, "is missing: no witness has signed");
+    return;
+  }
+  const auto checkpoint = verify_checkpoint(*options.cosigned, v.key);
+  if (!checkpoint) v.find(kCosigned, checkpoint.error().what);
+  for (const VerifierKey& witness : options.witnesses) {
+    const auto time = verify_cosignature(*options.cosigned, witness);
+    if (!time) {
+      v.find(kCosigned, "witness " + witness.name + ": " + time.error().what);
+    } else if (checkpoint) {
+      v.report.remarks.push_back("witness " + witness.name + " saw the first " +
+                                 std::to_string(checkpoint->size) + " entries at " +
+                                 utc_text(*time * 1000));
+    }
+  }
+  if (!checkpoint || options.witnesses.empty() || checkpoint->size >= v.tree.size()) return;
+  v.report.remarks.push_back(entry_range(checkpoint->size, v.tree.size()) +
+                             " came after it and are not witnessed");
+}
+
+Result<Report> verify_once(const Fd& dir, const VerifierKey& key, const VerifyOptions& options) {
+  Verification v{.dir = dir, .key = key};
+  v.threads = options.threads != 0 ? options.threads : std::thread::hardware_concurrency();
+  v.threads = std::clamp(v.threads, 1U, kMaxThreads);
+  const auto kept = TRY(kept_notes(options, key));
+  for (const Kept& old : kept) v.notes[old.checkpoint.size];
+  if (options.since) v.from = read_checkpoint(*options.since)->size;
+  TRY(check_directory(v));
+  const std::string note = check_checkpoint_file(v);
+  TRY(verify_segments(v));
+  v.report.entries = v.tree.size();
+  v.report.not_read = v.from;
+  const std::uint64_t defects = v.report.defects;
+  if (v.report.checkpoint) check_root(v, kCheckpointFile, *v.report.checkpoint, note);
+  if (v.report.checkpoint && v.report.defects == defects) check_is_of_batch(v, note);
+  verify_tiles(v);
+  for (const Kept& old : kept) check_root(v, old.where, old.checkpoint, old.note);
+  check_witnesses(v, options);
+  return std::move(v.report);
+}
+
 }  // namespace
 
 std::string entry_range(std::uint64_t first, std::uint64_t end) {
@@ -276,21 +169,14 @@ std::string short_hex(const Hash& hash) {
 }
 
 Result<Report> verify_log(const std::string& path, const VerifierKey& key,
-                          const std::optional<std::string>& known) {
+                          const VerifyOptions& options) {
   const Fd dir = TRY(sys::open_dir(path.c_str()));
-  Verification v{dir, key, {}, {}, {}, true};
-  TRY(check_directory(v));
-  check_checkpoint_file(v);
-  TRY(check_segments(v));
-  v.report.entries = v.leaves.size();
-  if (v.report.checkpoint) check_root(v, kCheckpointFile, *v.report.checkpoint);
-  verify_tiles(v);
-  if (known) {
-    const auto checkpoint = verify_checkpoint(*known, key);
-    if (!checkpoint) return std::unexpected(checkpoint.error());
-    check_root(v, "the checkpoint you kept", *checkpoint);
-  }
-  return std::move(v.report);
+  auto report = verify_once(dir, key, options);
+  if (!report || report->is_clean() || !options.since) return report;
+  // Something is wrong: what exactly, only the whole log says.
+  VerifyOptions whole = options;
+  whole.known = std::exchange(whole.since, std::nullopt);
+  return verify_once(dir, key, whole);
 }
 
 }  // namespace oqto::audit

@@ -1,0 +1,78 @@
+#include "audit/prove.h"
+
+#include "audit/format.h"
+#include "audit/proof.h"
+#include "audit/tile_store.h"
+#include "audit/tree.h"
+
+namespace oqto::audit {
+namespace {
+
+constexpr std::size_t kMaxNoteFile = 64 * 1024;
+
+NodeSource nodes_of(TileStore& tiles) {
+  return [&tiles](unsigned level, std::uint64_t index) { return tiles.node(level, index); };
+}
+
+std::unexpected<Error> lacking() {
+  return fail(Errc::not_found, "hash tiles are missing");
+}
+
+}  // namespace
+
+Result<Published> read_published(const Fd& log, const VerifierKey& key) {
+  Published published;
+  published.note = TRY(read_log_file(log, kCheckpointFile, kMaxNoteFile));
+  published.checkpoint = TRY(verify_checkpoint(published.note, key));
+  return published;
+}
+
+Result<std::string> read_entry(const Fd& log, std::uint64_t index, std::uint64_t tree_size) {
+  const std::uint64_t tile = index / kTileWidth;
+  const std::size_t place = index % kTileWidth;
+  auto bundle = read_log_file(log, tile_path(kEntriesLevel, tile, kTileWidth), kMaxTileBytes);
+  if (!bundle) {
+    const auto width = static_cast<std::size_t>(tree_size - tile * kTileWidth);
+    for (std::size_t w = width; !bundle && w < kTileWidth; ++w) {
+      bundle = read_log_file(log, tile_path(kEntriesLevel, tile, w), kMaxTileBytes);
+    }
+  }
+  if (!bundle) return fail(Errc::not_found, "the entry's bundle is missing");
+  const SplitBody split = split_body(*bundle);
+  if (split.entries.size() <= place) return fail(Errc::bad_message, "the entry's bundle is damaged");
+  return std::string(split.entries[place]);
+}
+
+Result<InclusionProof> make_inclusion(const Fd& log, const Published& tree, std::uint64_t index) {
+  const std::uint64_t size = tree.checkpoint.size;
+  if (index >= size) return fail(Errc::limit, "the published checkpoint does not cover this entry");
+  InclusionProof proof;
+  proof.index = index;
+  proof.note = tree.note;
+  proof.extra = TRY(read_entry(log, index, size));
+  TileStore tiles(log, size);
+  auto hashes = prove_inclusion(index, size, nodes_of(tiles));
+  if (!hashes) return lacking();
+  proof.hashes = std::move(*hashes);
+  if (!verify_inclusion(index, size, leaf_hash(*proof.extra), tree.checkpoint.root, proof.hashes)) {
+    return fail(Errc::denied, "entry, tiles and checkpoint do not fit together");
+  }
+  return proof;
+}
+
+Result<ConsistencyProof> make_consistency(const Fd& log, const Published& tree,
+                                          std::uint64_t old_size) {
+  const std::uint64_t size = tree.checkpoint.size;
+  if (old_size > size) return fail(Errc::limit, "the published checkpoint is of a smaller tree");
+  TileStore tiles(log, size);
+  const NodeSource node = nodes_of(tiles);
+  const auto old_root = tree_root(old_size, node);
+  auto hashes = prove_consistency(old_size, size, node);
+  if (!old_root || !hashes) return lacking();
+  if (!verify_prefix(old_size, *old_root, size, tree.checkpoint.root, *hashes)) {
+    return fail(Errc::denied, "the tiles and the checkpoint do not fit together");
+  }
+  return ConsistencyProof{old_size, std::move(*hashes), tree.note};
+}
+
+}  // namespace oqto::audit

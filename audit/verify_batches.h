@@ -1,0 +1,52 @@
+// The part of the verification that needs no order: each batch by itself, on all processors.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "audit/format.h"
+#include "audit/hash.h"
+#include "audit/note.h"
+
+namespace oqto::audit {
+
+struct ExaminedBatch {
+  Batch batch;
+  std::vector<Hash> leaves;            // one per entry
+  std::vector<std::uint64_t> no_json;  // entries that are no canonical JSON with its index as seq
+  Result<Checkpoint> signed_tree = fail(Errc::not_found, "");  // of a complete batch
+};
+ExaminedBatch examine_batch(std::string_view rest, const VerifierKey& key);
+
+// Examines the batches of a segment ahead of who takes them. `data` and `key` must outlive it.
+class SegmentExaminer {
+ public:
+  SegmentExaminer(std::string_view data, const VerifierKey& key, unsigned threads);
+  ~SegmentExaminer();
+  SegmentExaminer(const SegmentExaminer&) = delete;
+  SegmentExaminer& operator=(const SegmentExaminer&) = delete;
+
+  // What begins at `offset`. Offsets ascend from call to call.
+  ExaminedBatch take(std::size_t offset);
+
+ private:
+  static constexpr std::size_t kAtOnce = 8;  // batches that a thread takes together
+  struct Place {
+    std::size_t offset = 0;
+    ExaminedBatch examined = {};
+    std::atomic<bool> done = false;
+  };
+  bool work();  // one turn; false: nothing is left to begin
+
+  std::string_view data_;
+  const VerifierKey& key_;
+  std::vector<Place> places_;  // one behind the other, by what they say of their length
+  std::size_t next_place_ = 0;
+  std::atomic<std::size_t> next_work_ = 0;
+  std::vector<std::jthread> others_;
+};
+
+}  // namespace oqto::audit
