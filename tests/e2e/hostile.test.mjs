@@ -87,3 +87,38 @@ test("attack: a session's number used twice does not carry the policy of one wor
     rmSync(dir, { recursive: true });
   }
 });
+
+test("attack: a compromised gateway gets no socket and no answer that a session's policy does not give it", async () => {
+  const dir = programsWith("oqto-gateway", "hostile-gateway");
+  // One attack per life, and a session for each: an isolated one for i and q, else one that may reach a name.
+  const lives = [..."slpmftiq"];
+  let life = 0;
+  const next = net.createServer((socket) => socket.end(lives[Math.min(life++, lives.length - 1)])).listen(0, "127.0.0.1").unref();
+  await new Promise((done) => next.once("listening", done));
+  const host = await Host.start({
+    policy: '[limits]\ncgroups = "optional"\n[network]\nmode = "filtered"\nallow_domains = ["allowed.test:80"]\n',
+    egress: `# attack=${next.address().port}\n`, args: ["--bin", dir] });
+  try {
+    const mux = await Mux.open(host, await host.setup("alice"));
+    const open = await mux.workspace("open"), closed = await mux.workspace("closed");
+    host.workspacePolicy(closed, "isolate_network = true\n");
+    const violations = async () => (await host.records()).filter((r) => r.event === "violation");
+    const begin = (workspace) => mux.command("session.create", "", { config: { harness: "pi", workspace_id: workspace } }).catch(() => {});
+    void begin(open);
+    await until("what it survives", async () => attacks(host).length >= 4, 30_000);
+    assert.deepEqual(attacks(host).filter(([, result]) => result !== "held"), []);
+    process.kill(host.processes(/oqto-gateway/)[0], "SIGKILL");
+    for (let i = 1; i < lives.length; ++i) {
+      await until("the next life", async () => life === i + 1, 40_000);
+      void begin(lives[i] === "i" || lives[i] === "q" ? closed : open);
+      await until(`the end of attack ${lives[i]}`, async () => (await violations()).length >= i, 40_000);
+    }
+    assert.deepEqual(attacks(host).filter(([, result]) => result !== "held"), []);
+    assert.ok((await violations()).every((r) => r.fields.process === "gateway"));
+    await host.audit("verify");
+  } finally {
+    next.close();
+    await host.remove();
+    rmSync(dir, { recursive: true });
+  }
+});

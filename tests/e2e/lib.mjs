@@ -204,7 +204,7 @@ export class Mux {
   command(cmd, session_id, fields = {}, ms = 60_000) {
     const id = `t${++this.number}`;
     return new Promise((done, fail) => {
-      const timer = setTimeout(() => fail(new Error(`no answer to ${cmd}`)), ms);
+      const timer = setTimeout(() => fail(new Error(`no answer to ${cmd}`)), ms).unref();
       this.pending.set(id, (answer) => { clearTimeout(timer); this.pending.delete(id); done(answer); });
       this.send({ channel: "agent", id, session_id, cmd, ...fields });
     });
