@@ -130,8 +130,16 @@ static std::uint64_t read_clock(clockid_t clock) {
          static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
 }
 
+std::string boot_id() {
+  constexpr std::size_t kLength = 36;
+  const auto file = open_file("/proc/sys/kernel/random/boot_id", O_RDONLY);
+  const auto text = file ? read_all(*file, 64) : Result<std::string>("");
+  return text && text->size() >= kLength ? text->substr(0, kLength) : std::string();
+}
+
 std::uint64_t now_ms() { return read_clock(CLOCK_REALTIME); }
 std::uint64_t monotonic_ms() { return read_clock(CLOCK_MONOTONIC); }
+std::uint64_t boottime_ms() { return read_clock(CLOCK_BOOTTIME); }
 
 Status die_with_parent(pid_t expected_parent) {
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return fail_errno("prctl(PR_SET_PDEATHSIG)");

@@ -37,6 +37,8 @@ Result<std::string> read_all(const Fd& fd, std::size_t max_bytes);  // Errc::lim
 // A sealed, read-only memory file, for handing text to another process by descriptor.
 Result<Fd> sealed_memfd(const char* name, std::string_view content);
 
+std::string boot_id();  // of the kernel, for as long as it runs; empty if it does not say
+
 void fill_random(std::span<std::uint8_t> bytes);  // getrandom(2); aborts if the kernel has none
 
 Result<Fd> pidfd_open(pid_t pid);
@@ -44,6 +46,7 @@ Status pidfd_kill(const Fd& pidfd, int signal);
 
 std::uint64_t now_ms();        // CLOCK_REALTIME, unix milliseconds
 std::uint64_t monotonic_ms();  // CLOCK_MONOTONIC
+std::uint64_t boottime_ms();   // CLOCK_BOOTTIME: nobody can set it, and it goes on while the machine sleeps
 
 // Dies with its parent: SIGKILL when `expected_parent` ends, and at once if it already has.
 Status die_with_parent(pid_t expected_parent);

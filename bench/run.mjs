@@ -122,7 +122,7 @@ try {
   const live = status.sessions[0];
   const inside = tree(live.pid);
   const isPi = (p) => /node|^pi|MainThread/.test(readFileSync(`/proc/${p}/comm`, "utf8"));
-  row("one idle session: monitor, bubblewrap, init (PSS)", kib(inside.filter((p) => !isPi(p)).map(pss).reduce((a, b) => a + b, 0)));
+  row("one idle session: monitor, stage, janitor, init (PSS)", kib(inside.filter((p) => !isPi(p)).map(pss).reduce((a, b) => a + b, 0)));
   row("one idle session: Pi (PSS)", kib(inside.filter(isPi).map(pss).reduce((a, b) => a + b, 0)));
   idle.forEach((m) => m.close());
 } finally {

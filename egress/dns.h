@@ -21,6 +21,7 @@ struct Query {
   std::uint16_t type = 0;
   std::uint16_t dns_class = 0;
   std::vector<std::uint8_t> question;  // as it was sent
+  std::uint16_t port = 0;              // that it was sent from
 };
 
 enum class Rcode : std::uint8_t {

@@ -35,7 +35,7 @@ std::optional<std::vector<std::uint8_t>> Session::reply_now(const Query& query) 
 
 asio::awaitable<std::vector<std::uint8_t>> Session::reply(Query query) {
   std::string name = query.name;
-  const Verdict found = co_await verdict(std::move(name));
+  const Verdict found = co_await verdict(std::move(name), query.port);
   co_return reply_with(query, found);
 }
 
@@ -52,6 +52,7 @@ asio::awaitable<void> Session::receive_queries(std::shared_ptr<Session> self) {
     if (closed_) co_return;
     auto query = parse_query(std::span(bytes).first(size));
     if (!query) continue;
+    query->port = asker.port();
     if (const auto answer = reply_now(*query)) {
       // An asker that takes no answer asks again: nothing waits for it.
       dns_.send_to(asio::buffer(*answer), asker, 0, ignored);
@@ -102,6 +103,8 @@ asio::awaitable<void> Session::serve_stream([[maybe_unused]] std::shared_ptr<Ses
     co_await wait_for(queries_);
     auto query = parse_query(bytes);
     if (closed_ || !query) break;
+    error_code ignored;
+    query->port = stream->remote_endpoint(ignored).port();
     auto now = reply_now(*query);
     std::vector<std::uint8_t> answer;
     if (now) {

@@ -34,7 +34,7 @@ std::optional<Verdict> Session::verdict_now(const std::string& name) {
   return {};
 }
 
-asio::awaitable<Verdict> Session::verdict(std::string name) {
+asio::awaitable<Verdict> Session::verdict(std::string name, std::uint16_t asked_from) {
   if (const auto now = verdict_now(name)) co_return *now;
   const std::string host = host_name(name).value_or("");
   const Entry* const known = names_.find(host);
@@ -44,7 +44,7 @@ asio::awaitable<Verdict> Session::verdict(std::string name) {
     const bool by_user = ports.empty();
     if (by_user) {
       std::string asked = host;
-      const bool allowed = co_await approved(std::move(asked));
+      const bool allowed = co_await approved(std::move(asked), asked_from);
       if (closed_) co_return Verdict{};
       if (!allowed) co_return denied(host, "the user did not allow this name");
       ports.assign(std::begin(kDefaultPorts), std::end(kDefaultPorts));
@@ -91,7 +91,8 @@ asio::awaitable<Verdict> Session::opened(std::string name) {
 // --- the user ---
 
 // The one that is open, or a new one. Null: the user is not asked.
-std::shared_ptr<Session::Question> Session::question_about(const std::string& name) {
+std::shared_ptr<Session::Question> Session::question_about(const std::string& name,
+                                                             std::uint16_t asked_from) {
   if (const auto asked = questions_.find(name); asked != questions_.end()) return asked->second;
   if (questions_.size() >= kMaxQuestions || decided_.size() >= kMaxRemembered) return {};
   // A little longer than the user has, so that a late answer is still heard.
@@ -103,17 +104,18 @@ std::shared_ptr<Session::Question> Session::question_about(const std::string& na
   ask.question = question->number;
   ask.timeout_s = setup_.ask_timeout_s;
   ask.what = std::string_view(name);
+  ask.port = asked_from;
   if (!setup_.ask || !setup_.ask(ask)) return {};
   questions_.emplace(name, question);
   return question;
 }
 
-asio::awaitable<bool> Session::approved(std::string name) {
+asio::awaitable<bool> Session::approved(std::string name, std::uint16_t asked_from) {
   if (const auto known = decided_.find(name); known != decided_.end()) {
     if (known->second.until > Clock::now()) co_return known->second.allow;
     decided_.erase(known);
   }
-  const std::shared_ptr<Question> question = question_about(name);
+  const std::shared_ptr<Question> question = question_about(name, asked_from);
   if (!question) co_return false;
   if (!question->done) co_await question->answered.wait_until(question->deadline);
   const auto still = questions_.find(name);

@@ -93,10 +93,11 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // lookup.cc
   std::optional<Verdict> verdict_now(const std::string& name);
-  asio::awaitable<Verdict> verdict(std::string name);
+  asio::awaitable<Verdict> verdict(std::string name, std::uint16_t asked_from);
   asio::awaitable<Verdict> opened(std::string name);
-  std::shared_ptr<Question> question_about(const std::string& name);
-  asio::awaitable<bool> approved(std::string name);
+  std::shared_ptr<Question> question_about(const std::string& name,
+                                           std::uint16_t asked_from);
+  asio::awaitable<bool> approved(std::string name, std::uint16_t asked_from);
   asio::awaitable<void> decide(std::shared_ptr<Session> self, std::string name,
                                std::shared_ptr<Question> question, ipc::ApprovalChoice choice);
   bool begin(const std::string& name, const Ports& ports, bool by_user, Time ends);

@@ -1,6 +1,7 @@
 // A filtered session of the real gateway, with this test as guard, auditd and sandbox, in a network
 // of its own where the sandbox's addresses are local.
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <poll.h>
 
 #include "egress/test_network.h"
@@ -40,6 +41,13 @@ std::string read_some(const Fd& from) {
 }
 
 // The guard's and the sandbox's side of one session.
+std::uint16_t port_of(const Fd& socket) {
+  sockaddr_in at{};
+  socklen_t size = sizeof at;
+  EXPECT_EQ(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&at), &size), 0);
+  return ntohs(at.sin_port);
+}
+
 class Filtered {
  public:
   Filtered(Rig& rig, std::vector<std::string> domains, bool ask = false) : rig_(rig) {
@@ -222,6 +230,7 @@ TEST_F(GatewayNetwork, AsksTheUserByTheGuardAndRecordsTheAnswer) {
   ASSERT_TRUE(ask);
   EXPECT_EQ(ask->session, session.session);
   EXPECT_EQ(ask->what.view(), "new.example.test");
+  EXPECT_EQ(ask->port, port_of(waiting)) << "by which the asking process is found";
   EXPECT_TRUE(rig.guard.send(
       ipc::ApprovalAnswer{ask->session, ask->kind, ask->question, ipc::ApprovalChoice::once}));
   const auto record = rig.audit.wait_record(ipc::Phase::intent);

@@ -68,22 +68,26 @@ Status Guard::on_gate_listen(Child& child, ipc::Received& received) {
 Status Guard::on_approval_ask(Child& child, ipc::Received& received) {
   const auto ask = TRY(received.as<ipc::ApprovalAsk>());
   const bool from_gateway = child.process == ipc::Process::gateway;
-  if (ask.kind != (from_gateway ? ipc::ApprovalKind::host : ipc::ApprovalKind::file_read) ||
-      (!from_gateway && ask.session != child.session)) {
+  const bool about_host = ask.kind == ipc::ApprovalKind::host;
+  if (from_gateway ? !about_host : ask.session != child.session) {
     return fail(Errc::bad_message, "a question that is not this process's to ask");
   }
   Session* const session = find_session(ask.session);
   if (session == nullptr) return {};  // it has just ended
   const sandbox::Policy& policy = session->policy;
-  const bool may_ask = from_gateway ? is_filtered(policy) && policy.unknown_hosts == policies::Ask::prompt
+  const bool may_ask = about_host ? is_filtered(policy) && policy.unknown_hosts == policies::Ask::prompt
                                     : std::ranges::any_of(policy.ask.values, [](const std::string& item) {
                                         return item.starts_with("prompt:");
                                       });
   if (!may_ask || ask.timeout_s == 0 || ask.timeout_s > policy.ask_timeout_s) {
     return fail(Errc::bad_message, "a question that the session's policy does not ask");
   }
-  Child& runner = *tenants_.at(session->account).runner;
-  if (session->state != Session::State::live || !runner.channel || !runner.channel.send(ask)) {
+  // The launcher adds which process it was, and sends the question back.
+  Child* next = nullptr;
+  if (session->state == Session::State::live) {
+    next = from_gateway ? session->launcher.get() : tenants_.at(session->account).runner.get();
+  }
+  if (next == nullptr || !next->channel || !next->channel.send(ask)) {
     answer_approval(*session, {ask.session, ask.kind, ask.question, ipc::ApprovalChoice::deny});
   }
   return {};

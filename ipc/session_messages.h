@@ -69,6 +69,8 @@ enum class ApprovalKind : std::uint8_t {
   kEnd
 };
 enum class ApprovalChoice : std::uint8_t { deny, once, session, kEnd };  // `session`: until it ends
+// From the launcher to the guard and on to the runner. From the gateway it goes to the launcher first,
+// who can see which process asked, and comes back with that.
 struct ApprovalAsk {
   OQTO_MESSAGE(approval_ask, false);
   Uuid session;
@@ -79,7 +81,8 @@ struct ApprovalAsk {
   std::uint32_t pid = 0;       // inside the sandbox; 0: not known
   TextList<16, 256> argv;      // of the process that wants it; cut
   Text<512> cwd;
-  bool fields(auto& io) { return io(session, kind, question, timeout_s, what, pid, argv, cwd); }
+  std::uint16_t port = 0;      // host: that the name was asked from, in the session's network
+  bool fields(auto& io) { return io(session, kind, question, timeout_s, what, pid, argv, cwd, port); }
 };
 struct ApprovalAnswer {
   OQTO_MESSAGE(approval_answer, false);

@@ -242,6 +242,7 @@ constexpr Name kLauncher[] = {
     "wait4",
     "openat",
     "readlinkat",
+    "getdents64",
     "fstat",
     "newfstatat",
     "pidfd_send_signal",

@@ -18,16 +18,22 @@ ipc::ApprovalAsk question_about(const OpenRequest& request, std::uint64_t number
   question.question = number;
   question.timeout_s = timeout_s;
   question.what = ipc::Text<512>(request.path);
-  question.pid = request.inside > 0 ? static_cast<std::uint32_t>(request.inside) : 0;
-  for (const std::string& argument : request.argv) {
-    if (question.argv.values.size() == kMaxShownArguments) break;
-    question.argv.values.push_back(argument.substr(0, kMaxShownArgument));
-  }
-  question.cwd = ipc::Text<512>(request.cwd);
+  show_process(question, request.inside, request.argv, request.cwd);
   return question;
 }
 
 }  // namespace
+
+void show_process(ipc::ApprovalAsk& question, pid_t inside, const std::vector<std::string>& argv,
+                  const std::string& cwd) {
+  question.pid = inside > 0 ? static_cast<std::uint32_t>(inside) : 0;
+  question.argv.values.clear();
+  for (const std::string& argument : argv) {
+    if (question.argv.values.size() == kMaxShownArguments) break;
+    question.argv.values.push_back(argument.substr(0, kMaxShownArgument));
+  }
+  question.cwd = ipc::Text<512>(cwd);
+}
 
 Approvals::Settlements Approvals::settle(OpenRequest request, Choice choice,
                                          std::string_view rule) {

@@ -37,6 +37,10 @@ struct OpenRequest {
   std::string exe, cwd;
 };
 
+// Puts the process that wants something into the question, cut to what can be shown.
+void show_process(ipc::ApprovalAsk& question, pid_t inside, const std::vector<std::string>& argv,
+                  const std::string& cwd);
+
 class Approvals {
  public:
   Approvals(Approver* approver, std::uint32_t timeout_s)

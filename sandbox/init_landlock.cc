@@ -15,6 +15,9 @@ constexpr std::uint64_t kRead = kReadFile | kReadDir;
 // The rights that the kernel accepts for what is not a directory.
 constexpr std::uint64_t kOfFiles = kExecute | kWriteFile | kReadFile | kTruncate | kIoctlDev;
 
+constexpr const char* kDevices[] = {"/dev/null",   "/dev/zero",    "/dev/full",
+                                    "/dev/random", "/dev/urandom", "/dev/tty"};
+
 Status allow_beneath(const Fd& ruleset, const char* path, std::uint64_t rights) {
   const Fd target = Fd::adopt(::open(path, O_PATH | O_CLOEXEC));
   struct stat info {};
@@ -62,6 +65,9 @@ Result<int> restrict_files(const InitPlan& plan) {
   const std::uint64_t device =
       (kRead | kWriteFile | kTruncate | kIoctlDev) & attr.handled_access_fs;
   TRY(allow_beneath(ruleset, "/dev", device));
+  // The kernel looks for a rule from the file upwards: for what every shell opens again and again,
+  // it need not go up.
+  for (const char* path : kDevices) TRY(allow_beneath(ruleset, path, device));
   TRY(allow_beneath(ruleset, "/", kReadDir));
   if (restrict_and_log(ruleset.get(), abi) != 0) return fail_errno("landlock_restrict_self");
   return abi;

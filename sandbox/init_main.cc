@@ -1,4 +1,4 @@
-// oqto-init: PID 1 of a session. It finishes the sandbox that bubblewrap began, hands the exec
+// oqto-init: PID 1 of a session. It finishes the sandbox that the stage began, hands the exec
 // listener out, and then starts, signals and reaps programs for the runner. It has the agent's uid,
 // so everything that keeps the agent off it is here: not dumpable, /proc read-only, a filter.
 #include <fcntl.h>
@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "sandbox/explain.h"
+#include "sandbox/idle_memory.h"
 #include "sandbox/init_filters.h"
 #include "sandbox/init_landlock.h"
 #include "sandbox/init_mounts.h"
@@ -22,11 +23,20 @@ using namespace oqto::sandbox;
 
 constexpr int kPlanTimeoutMs = 10'000;
 
-// bubblewrap's stderr goes to the launcher, which has read enough of it by now.
+// stderr goes to the launcher, which has read enough of it by now.
 Status detach_stdio(const Fd& null) {
   for (int number = 0; number <= 2; ++number) {
     if (::dup2(null.get(), number) < 0) return fail_errno("dup2");
   }
+  return {};
+}
+
+// The tree is being built while this program starts.
+Status await_tree(const InitPlan& plan) {
+  const Fd stage = Fd::adopt(kInitStageFd);
+  char byte = 0;
+  if (::read(stage.get(), &byte, 1) != 1) ::_exit(1);  // it has ended, and says why
+  if (::chdir(plan.workspace.str().c_str()) != 0) return fail_errno("chdir to the workspace");
   return {};
 }
 
@@ -41,9 +51,10 @@ struct Confined {
 Result<Confined> confine(ipc::Channel& launcher, int& landlock_abi, std::string& where) {
   const auto received = TRY(launcher.wait(kPlanTimeoutMs));
   const InitPlan plan = TRY(received.as<InitPlan>());
-  TRY(verify_mounts(plan, where));
   ipc::Loop loop = TRY(ipc::Loop::create());
   Fd signals = TRY(ipc::signal_fd({SIGCHLD}));
+  TRY(await_tree(plan));
+  TRY(verify_mounts(plan, where));
   Fd null = TRY(sys::open_file("/dev/null", O_RDWR));
   TRY(detach_stdio(null));
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno("prctl(NO_NEW_PRIVS)");
@@ -92,23 +103,30 @@ Status serve(Confined confined) {
   runner.programs = children.programs = &programs;
   TRY(confined.loop.watch(runner.channel.fd(), runner));
   TRY(confined.loop.watch(children.signals, children));
-  while (runner.status && children.status) TRY(confined.loop.run_once(-1));
+  for (bool settled = false; runner.status && children.status;) {
+    const std::uint64_t before = sys::monotonic_ms();
+    TRY(confined.loop.run_once(settled ? -1 : kSettleMs));
+    if (settled || sys::monotonic_ms() - before < kSettleMs) continue;
+    settled = true;
+    release_program_pages();
+  }
   return runner.status ? children.status : runner.status;
 }
 
 }  // namespace
 
 int main() {
-  // --- inside bubblewrap, nothing untrusted has run ---
+  // --- in the sandbox's namespaces; nothing untrusted has run ---
   log::set_process_name("oqto-init");
+  (void)::prctl(PR_SET_NAME, "oqto-init", 0, 0, 0);  // it was executed by descriptor
   if (::getpid() != 1) {
     log::error("oqto-init is PID 1 of a session and is started by oqto-launch");
     return 2;
   }
-  if (const Status closed = sys::close_from(kInitControlFd + 1); !closed) {
+  if (const Status closed = sys::close_from(kInitStageFd + 1); !closed) {
     return log::exit_status(closed);
   }
-  if (const Status adopted = sys::adopt_inherited(kInitLaunchFd, 2); !adopted) {
+  if (const Status adopted = sys::adopt_inherited(kInitLaunchFd, 3); !adopted) {
     return log::exit_status(adopted);
   }
   ::umask(022);

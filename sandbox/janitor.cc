@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +14,7 @@
 #include "base/sys.h"
 #include "sandbox/descriptors.h"
 #include "sandbox/explain.h"
+#include "sandbox/idle_memory.h"
 #include "sandbox/stubs.h"
 #include "sandbox/warden.h"
 
@@ -22,9 +22,10 @@ namespace oqto::sandbox {
 namespace {
 
 constexpr int kOwnFd = 3;
-constexpr int kStubsFd = 4;
+constexpr int kStageFd = 4;
 constexpr int kComplaintMs = 500;
 constexpr std::size_t kMaxAnswer = 1024;
+constexpr char kInPlace = 's';
 
 // Only SIGKILL ends it early: what it would leave behind then, the next start adopts.
 void become_independent() {
@@ -36,35 +37,20 @@ void become_independent() {
   (void)::sigprocmask(SIG_SETMASK, &all, nullptr);
 }
 
-void keep_only(int channel, int stubs) {
+void keep_only(int channel, int stage) {
   // By way of high numbers: one may stand where the other belongs.
-  const int high[] = {::fcntl(channel, F_DUPFD_CLOEXEC, 100), ::fcntl(stubs, F_DUPFD_CLOEXEC, 100)};
+  const int high[] = {::fcntl(channel, F_DUPFD_CLOEXEC, 100), ::fcntl(stage, F_DUPFD_CLOEXEC, 100)};
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   for (int number = 0; number <= 2; ++number) (void)::dup2(null, number);
   (void)::dup2(high[0], kOwnFd);
-  (void)::dup2(high[1], kStubsFd);
-  if (!sys::close_from(kStubsFd + 1)) ::_exit(1);
+  (void)::dup2(high[1], kStageFd);
+  if (!sys::close_from(kStageFd + 1)) ::_exit(1);
 }
 
-struct Watched {
-  Fd pidfd;
-  Fd errors;
-  pid_t process = -1;
-};
-
-// Errc::unavailable: there is nothing to watch over, and never was.
-Result<Watched> receive_watched(const Fd& channel) {
-  for (;;) {
-    pollfd entry{channel.get(), POLLIN, 0};
-    if (::poll(&entry, 1, -1) <= 0) continue;
-    pid_t process = -1;
-    if (::recv(channel.get(), &process, sizeof process, 0) != sizeof process) break;
-    (void)::poll(&entry, 1, -1);
-    auto received = TRY(receive_descriptors(channel));
-    if (received.size() != 2) break;
-    return Watched{std::move(received[0]), std::move(received[1]), process};
+void await(const Fd& fd) {
+  pollfd entry{fd.get(), POLLIN, 0};
+  while (::poll(&entry, 1, -1) <= 0) {
   }
-  return fail(Errc::unavailable, "the sandbox was not started");
 }
 
 void say(const Fd& channel, std::string text) {
@@ -72,94 +58,65 @@ void say(const Fd& channel, std::string text) {
   (void)sys::write_all(channel, text);
 }
 
-// A child in the sandbox's namespaces. It ends, and so the sandbox does, if it cannot deny any more
-// what it must.
-[[noreturn]] void be_warden(const Layout& layout, const Watched& watched, const Fd& janitor,
-                            pid_t parent) {
-  (void)::prctl(PR_SET_NAME, "oqto-warden", 0, 0, 0);
-  if (!sys::die_with_parent(parent)) ::_exit(1);
-  const auto give_up = [&](const std::string& why) {
-    pollfd end{watched.pidfd.get(), POLLIN, 0};
-    if (::poll(&end, 1, 0) > 0) ::_exit(0);  // that is why
-    (void)sys::write_all(watched.errors, "the sandbox ends: " + why + '\n');
-    ::_exit(1);
-  };
-  auto warden = Warden::enter(watched.process, layout);
-  if (!warden) give_up("its mounts cannot be watched over: " + explain(warden.error()));
-  if (!sys::die_with_parent(parent)) ::_exit(1);  // again: setns has cleared it
-  for (;;) {                                      // also at once: what happened until now
-    if (const auto restored = warden->restore(janitor); !restored) give_up(restored.error().why);
-    warden->wait();
-  }
-}
-
-// Until nothing inside is left, or something cannot be denied any more, which ends it.
-void watch_over(const Watched& watched, const Fd& to_warden, PlacedStubs& stubs) {
-  for (;;) {
-    pollfd ends[] = {{watched.pidfd.get(), POLLIN, 0}, {to_warden.get(), POLLIN, 0}};
-    if (::poll(ends, std::size(ends), -1) <= 0) continue;
-    if (ends[0].revents != 0) return;
-    if (serve_warden(to_warden, stubs)) continue;
-    (void)sys::pidfd_kill(watched.pidfd, SIGKILL);
-    (void)::poll(ends, 1, -1);
-    return;
-  }
-}
-
-void work(const Layout& layout, const Fd& channel, Fd placed, PlacedStubs& stubs) {
+bool place_all(const Layout& layout, const Fd& channel, PlacedStubs& stubs) {
   for (const Stub& stub : layout.stubs) {
     if (const Status made = stubs.place(stub); !made) {
       say(channel,
           "`" + stub.outside + "` cannot be kept from being created: " + explain(made.error()));
-      return;
+      return false;
     }
   }
-  (void)sys::write_all(placed, "s");
-  placed.reset();
-  const auto watched = receive_watched(channel);
-  auto pair = sys::seqpacket_pair();
-  if (!watched || !pair) return;
-  const pid_t self = ::getpid();
-  const pid_t warden = ::fork();
-  if (warden == 0) {
-    pair->first.reset();
-    be_warden(layout, *watched, pair->second, self);
-  }
-  pair->second.reset();
-  watch_over(*watched, pair->first, stubs);
-  if (warden > 0) {
-    (void)::kill(warden, SIGKILL);
-    (void)::waitpid(warden, nullptr, 0);
+  return true;
+}
+
+// Until nothing inside is left, or something cannot be denied any more, which ends it.
+void watch_over(const Fd& first_process, const Fd& stage, PlacedStubs& stubs) {
+  for (;;) {
+    pollfd ends[] = {{first_process.get(), POLLIN, 0}, {stage.get(), POLLIN, 0}};
+    if (::poll(ends, std::size(ends), -1) <= 0) continue;
+    if (ends[0].revents != 0) return;
+    if (serve_warden(stage, stubs)) continue;
+    (void)sys::pidfd_kill(first_process, SIGKILL);
+    await(first_process);
+    return;
   }
 }
 
-[[noreturn]] void run(const Layout& layout, int channel_number, int stubs_number) {
+void work(const Layout& layout, const Fd& channel, const Fd& stage, PlacedStubs& stubs) {
+  if (!place_all(layout, channel, stubs)) return;
+  if (!sys::write_all(stage, std::string_view(&kInPlace, 1))) return;
+  await(stage);
+  const auto entrusted = receive_descriptors(stage);
+  if (!entrusted || entrusted->size() != 1) return;  // nothing was started, and will not be
+  release_program_pages();
+  watch_over(entrusted->front(), stage, stubs);
+}
+
+[[noreturn]] void run(const Layout& layout, int channel_number, int stage_number) {
   become_independent();
-  keep_only(channel_number, stubs_number);
-  const Fd channel = Fd::adopt(kOwnFd);
-  PlacedStubs stubs;
-  work(layout, channel, Fd::adopt(kStubsFd), stubs);
-  stubs.remove();
+  keep_only(channel_number, stage_number);
+  {
+    const Fd channel = Fd::adopt(kOwnFd);
+    PlacedStubs stubs;
+    {
+      const Fd stage = Fd::adopt(kStageFd);  // closes as soon as there is nobody to place more for
+      work(layout, channel, stage, stubs);
+    }
+    stubs.remove();
+  }
   ::_exit(0);
 }
 
 }  // namespace
 
-std::expected<Janitor, StartFailure> Janitor::start(const Layout& layout, Fd stubs) {
-  if (layout.stubs.empty() && layout.covers.empty()) {
-    if (const Status told = sys::write_all(stubs, "s"); !told) return refuse(explain(told.error()));
-    return Janitor();
-  }
+std::expected<Janitor, StartFailure> Janitor::start(const Layout& layout, Fd stage) {
   auto pair = sys::seqpacket_pair();
   if (!pair) return refuse(explain(pair.error()));
   Janitor janitor;
   janitor.channel_ = std::move(pair->first);
   janitor.pid_ = ::fork();
   if (janitor.pid_ < 0) return refuse(std::string("fork: ") + ::strerrordesc_np(errno));
-  if (janitor.pid_ == 0) run(layout, pair->second.get(), stubs.get());
-  auto pidfd = sys::pidfd_open(janitor.pid_);
-  if (!pidfd) return refuse(explain(pidfd.error()));
-  janitor.pidfd_ = std::move(*pidfd);
+  if (janitor.pid_ == 0) run(layout, pair->second.get(), stage.get());
   return janitor;
 }
 
@@ -172,18 +129,20 @@ std::string Janitor::complaint() const {
   return n > 0 ? std::string(text, static_cast<std::size_t>(n)) : "";
 }
 
-Status Janitor::watch(const Fd& pidfd, pid_t process, const Fd& errors) {
-  if (!channel_) return {};
-  std::vector<Fd> both;
-  for (const Fd* fd : {&pidfd, &errors}) {
-    both.push_back(Fd::adopt(::fcntl(fd->get(), F_DUPFD_CLOEXEC, 3)));
-    if (!both.back()) return fail_errno("fcntl(F_DUPFD)");
-  }
-  TRY(sys::write_all(channel_,
-                     std::string_view(reinterpret_cast<const char*>(&process), sizeof process)));
-  TRY(send_descriptors(channel_, both));
-  channel_.reset();
-  return {};
+Status await_stubs(const Fd& janitor) {
+  await(janitor);
+  char byte = 0;
+  if (::recv(janitor.get(), &byte, 1, 0) == 1 && byte == kInPlace) return {};
+  return fail(Errc::unavailable, "");  // the janitor has said why, on its channel
+}
+
+Status entrust(const Fd& janitor, const Fd& pidfd) {
+  std::vector<Fd> one;
+  one.push_back(Fd::adopt(::fcntl(pidfd.get(), F_DUPFD_CLOEXEC, 3)));
+  if (!one.back()) return fail_errno("fcntl(F_DUPFD)");
+  Status sent = send_descriptors(janitor, one);
+  if (!sent && sent.error().sys == EPIPE) return fail(Errc::unavailable, "");  // likewise
+  return sent;
 }
 
 }  // namespace oqto::sandbox

@@ -1,6 +1,6 @@
-// The janitor: a small process outside the sandbox. It places stubs before the start, watches over
-// the covers while the sandbox runs (warden.h), and removes the stubs when nothing inside is left,
-// also if whoever started the sandbox is killed.
+// The janitor: a small process outside the sandbox. It places stubs before the start, and more of
+// them when the warden asks (warden.h), and removes them when nothing inside is left, also if
+// whoever started the sandbox is killed.
 #pragma once
 #include <sys/types.h>
 
@@ -16,27 +16,29 @@ namespace oqto::sandbox {
 class Janitor {
  public:
   Janitor() = default;  // none is needed
-  // Forks. One byte arrives at the other end of `stubs` (a pipe) when all stubs are in place; if
-  // that fails, none is, and the pipe closes.
-  static std::expected<Janitor, StartFailure> start(const Layout& layout, Fd stubs);
+  static bool is_needed(const Layout& layout) {
+    return !layout.stubs.empty() || !layout.covers.empty();
+  }
+
+  // Forks. `stage` is its end of a channel (SOCK_SEQPACKET) to the stage. When the
+  // stage's end closes and nothing inside is left, it cleans up.
+  static std::expected<Janitor, StartFailure> start(const Layout& layout, Fd stage);
 
   // What went wrong with the stubs, if anything: waits a moment for it.
   std::string complaint() const;
 
-  // From now on it watches over the sandbox whose PID 1 is this process, and waits for its end, not
-  // for ours. If it cannot do so (any more), it says why on `errors` and ends the sandbox. Without
-  // this call it cleans up as soon as the Janitor is gone.
-  Status watch(const Fd& pidfd, pid_t process, const Fd& errors);
-
-  // There will be nothing to watch over: it cleans up now.
-  void dismiss() { channel_.reset(); }
-
   [[nodiscard]] pid_t pid() const { return pid_; }
-  Fd take_pidfd() { return std::move(pidfd_); }
+  // Readable once it has cleaned up.
+  Fd take_channel() { return std::move(channel_); }
 
  private:
   pid_t pid_ = -1;
-  Fd pidfd_, channel_;
+  Fd channel_;
 };
+
+// The stage's side.
+Status await_stubs(const Fd& janitor);  // until all are in place; an error: none is
+// From now on the janitor waits for the end of this process: the sandbox's PID 1.
+Status entrust(const Fd& janitor, const Fd& pidfd);
 
 }  // namespace oqto::sandbox

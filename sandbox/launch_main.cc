@@ -1,5 +1,5 @@
-// oqto-launch: one per session, with the uid of the session's agent. Builds the sandbox with
-// bubblewrap, and then is its exec monitor. When it ends, however it ends, the session ends.
+// oqto-launch: one per session, with the uid of the session's agent. Builds the sandbox,
+// and then is its exec monitor. When it ends, however it ends, the session ends.
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
@@ -112,7 +112,7 @@ Status run(const LaunchPaths& paths) {
   if (!received) return std::unexpected(received.error());
   const LaunchPlan plan = TRY(received->as<LaunchPlan>());
 
-  // --- bubblewrap and oqto-init ---
+  // --- the stage and oqto-init ---
   auto started = start_session(plan, paths, guard, signals);
   if (!started) return refuse_session(guard, started.error().why);
 
@@ -136,8 +136,8 @@ Status run(const LaunchPaths& paths) {
        .audit = std::move(audit),
        .signals = std::move(signals),
        .errors = std::move(started->errors),
-       .bubblewrap = started->bubblewrap,
-       .bubblewrap_fd = std::move(started->bubblewrap_fd),
+       .stage = started->stage,
+       .init_fd = std::move(started->init_fd),
        .monitor = {.listener = std::move(started->listener),
                    .tracees = std::move(tracees),
                    .run_own_programs = plan.policy.run_own_programs != 0,

@@ -62,6 +62,7 @@ struct InitPlan {  // answered by ExecListener and InitReady, or InitFailed
 // Descriptors of oqto-init.
 constexpr int kInitLaunchFd = 3;   // Channel to who started the sandbox, until InitReady
 constexpr int kInitControlFd = 4;  // Channel to the runner, or to the stand-alone tool
+constexpr int kInitStageFd = 5;    // one byte when the tree is complete; closed: it never will be
 
 // Where things are inside a hosted session; the stand-alone tool shows most at its own place.
 constexpr const char* kInsideHome = "/home/agent";

@@ -89,14 +89,23 @@ Status add_resolver_address() {
 
 }  // namespace
 
-Status raise_loopback() {
+Status raise_lo() {
   const Fd fd = TRY(make_socket(AF_INET, SOCK_DGRAM));
   ifreq request{};
   std::strcpy(request.ifr_name, "lo");
   request.ifr_flags = IFF_UP | IFF_RUNNING;
   if (::ioctl(fd.get(), SIOCSIFFLAGS, &request) != 0) return fail_errno("ioctl(SIOCSIFFLAGS)");
+  return {};
+}
+
+Status add_pool() {
   TRY(route_pool());
   return add_resolver_address();
+}
+
+Status raise_loopback() {
+  TRY(raise_lo());
+  return add_pool();
 }
 
 Result<Fd> bound_socket(int type, std::uint32_t address, std::uint16_t port) {

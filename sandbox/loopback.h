@@ -16,6 +16,9 @@ constexpr std::uint32_t kResolver = kPool + 1;  // 198.18.0.1
 // In the calling thread's network namespace, which must be new and its own user namespace's:
 // raises `lo` and makes every address of the pool local.
 Status raise_loopback();
+// Its two halves.
+Status raise_lo();
+Status add_pool();  // ... and gives `lo` the resolver's address
 
 Result<Fd> bound_socket(int type, std::uint32_t address, std::uint16_t port);
 Result<Fd> unbound_socket();  // TCP

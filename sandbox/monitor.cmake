@@ -9,7 +9,7 @@ target_link_libraries(oqto_session_filters PUBLIC oqto_hardened PRIVATE oqto_cor
 
 # What is independent of how a session is started: hosted sessions and the stand-alone tool link it.
 add_library(oqto_monitor STATIC approvals.cc ask_files.cc denials.cc exec_log.cc exec_watch.cc
-            listener.cc monitor.cc open_watch.cc session_monitor.cc tracee.cc)
+            listener.cc monitor.cc open_watch.cc session_monitor.cc socket_owner.cc tracee.cc)
 target_link_libraries(oqto_monitor PUBLIC oqto_sandbox_policy oqto_ipc oqto_session_filters
                       PRIVATE oqto_core_flags)
 oqto_test(sandbox_exec_log_test SOURCES exec_log_test.cc LIBS oqto_monitor)
@@ -21,7 +21,7 @@ target_link_libraries(oqto_test_monitored PUBLIC oqto_monitor Threads::Threads)
 oqto_test(sandbox_filter_test SOURCES filter_test.cc LIBS oqto_test_monitored)
 oqto_test(sandbox_denials_test SOURCES approvals_test.cc ask_files_test.cc denials_test.cc LIBS oqto_monitor)
 oqto_test(sandbox_monitor_test ROOT SOURCES hidden_files_test.cc monitor_test.cc
-          LIBS oqto_test_monitored)
+          socket_owner_test.cc LIBS oqto_test_monitored oqto_loopback)
 oqto_test(sandbox_programs_test SOURCES programs_test.cc LIBS oqto_test_monitored)
 add_executable(session_bench EXCLUDE_FROM_ALL session_bench.cc)
 target_link_libraries(session_bench PRIVATE oqto_test_monitored)

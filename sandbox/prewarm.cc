@@ -40,10 +40,10 @@ class Prewarming {
   }
 
   void stop() {
-    (void)sys::pidfd_kill(sandbox_.bubblewrap_fd, SIGKILL);
-    (void)::waitpid(sandbox_.bubblewrap, nullptr, 0);
+    (void)sys::pidfd_kill(sandbox_.init_fd, SIGKILL);
     pollfd end{sandbox_.init_fd.get(), POLLIN, 0};
     (void)::poll(&end, 1, kStopMs);
+    (void)::waitpid(sandbox_.stage, nullptr, 0);
   }
 
  private:

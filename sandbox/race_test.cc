@@ -68,8 +68,8 @@ bool is_refusal(const std::string& why) {
   for (const char* expected : {"exchanged", "symbolic link", "in the way", "does not exist",
                                "directory of something denied", "no place", "Too many levels",
                                "mount point", "cannot be renamed", "appeared", "a mount is missing",
-                               "not mounted", "not the current directory", "Can't chdir",
-                               "cannot be opened"}) {
+                               "not mounted", "not the current directory", "chdir to the workspace",
+                               "cannot be opened", "was removed outside"}) {
     if (why.find(expected) != std::string::npos) return true;
   }
   return false;

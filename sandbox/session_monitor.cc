@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/sys.h"
+#include "sandbox/socket_owner.h"
 
 namespace oqto::sandbox {
 namespace {
@@ -68,7 +69,7 @@ void SessionMonitor::reap() {
     int status = 0;
     const pid_t pid = ::waitpid(-1, &status, __WALL | WNOHANG);
     if (pid <= 0) break;
-    if (pid == parts_.bubblewrap && !WIFSTOPPED(status)) {
+    if (pid == parts_.stage && !WIFSTOPPED(status)) {
       stop("the sandbox has ended");
     } else {
       monitor_.on_child(pid, status);
@@ -96,6 +97,11 @@ Status SessionMonitor::on_guard_message(ipc::Received received) {
     }
     return {};
   }
+  if (received.tag == ipc::Tag::approval_ask) {  // of the gateway, which cannot see who asks
+    auto question = TRY(received.as<ipc::ApprovalAsk>());
+    show_asker(question, parts_.stage);
+    return parts_.guard.send(question);
+  }
   const auto wire = TRY(received.as<ipc::Wire>());
   if (wire.role != ipc::WireRole::audit) return fail(Errc::bad_message, "not an audit channel");
   if (log_.fd()) loop_.unwatch(log_.fd(), audit_watch_);
@@ -118,7 +124,7 @@ void SessionMonitor::on_errors() {
   char text[512];
   const ssize_t n = ::read(parts_.errors.get(), text, sizeof text);
   if (n > 0) {
-    log::warn("bubblewrap", {{"said", std::string_view(text, static_cast<std::size_t>(n))}});
+    log::warn("the sandbox", {{"said", std::string_view(text, static_cast<std::size_t>(n))}});
   } else if (n == 0) {
     loop_.unwatch(parts_.errors, errors_watch_);
   }
@@ -129,7 +135,7 @@ void SessionMonitor::stop(std::string_view why) {
   log::info("the session ends", {{"why", why}});
   stop_deadline_ = sys::monotonic_ms() + kStopMs;
   monitor_.stop();
-  (void)sys::pidfd_kill(parts_.bubblewrap_fd, SIGKILL);
+  (void)sys::pidfd_kill(parts_.init_fd, SIGKILL);
 }
 
 }  // namespace oqto::sandbox

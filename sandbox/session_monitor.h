@@ -12,15 +12,15 @@ class SessionMonitor final : private Approver {
     Uuid session;
     ipc::Channel guard;
     ipc::Channel audit;
-    Fd signals;             // SIGTERM, SIGINT, SIGCHLD
-    Fd errors;              // bubblewrap's stderr
-    pid_t bubblewrap = -1;  // our child
-    Fd bubblewrap_fd;
+    Fd signals;            // SIGTERM, SIGINT, SIGCHLD
+    Fd errors;             // the stage's stderr
+    pid_t stage = -1;      // our child
+    Fd init_fd;            // PID 1 of the session, a pidfd
     MonitorParts monitor;  // without an approver
   };
   SessionMonitor(Parts parts, ipc::Loop loop);
 
-  // Until bubblewrap has ended, the guard is gone, or SIGTERM; then until nothing inside is left.
+  // Until the sandbox has ended, the guard is gone, or SIGTERM; then until nothing inside is left.
   Status run();
 
  private:

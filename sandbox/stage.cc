@@ -1,45 +1,75 @@
 #include "sandbox/stage.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <vector>
 
 #include "base/sys.h"
-#include "sandbox/bubblewrap.h"
 #include "sandbox/descriptors.h"
 #include "sandbox/explain.h"
+#include "sandbox/first_process.h"
+#include "sandbox/idle_memory.h"
+#include "sandbox/janitor.h"
 #include "sandbox/loopback.h"
-#include "sandbox/nest.h"
+#include "sandbox/namespaces.h"
 #include "sandbox/stage_tree.h"
+#include "sandbox/warden.h"
 
 namespace oqto::sandbox {
 namespace {
 
-constexpr int kInfoFd = 5;
-constexpr int kNetworkFd = 6;
-constexpr int kStubsFd = 7;
-constexpr int kFirstFree = 8;
+constexpr int kReportFd = 5;
+constexpr int kJanitorFd = 6;
+constexpr int kNamespacesFd = 7;
+constexpr int kReadyFd = 8;
+constexpr int kFirstFree = 9;
 constexpr int kHigh = 100;  // above all targets, while descriptors are put in place
+
+// What the warden needs: to mount, and to see what an agent has closed.
+constexpr std::uint64_t kWardenCapabilities =
+    1ULL << CAP_SYS_ADMIN | 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_DAC_READ_SEARCH;
+
+using Outcome = std::expected<void, StartFailure>;
+
+template <class Value>
+std::expected<Value, StartFailure> said(Result<Value> result) {
+  if (!result) return refuse(explain(result.error()));
+  if constexpr (std::is_void_v<Value>) {
+    return {};
+  } else {
+    return std::move(*result);
+  }
+}
 
 Status write_file(const char* path, const std::string& text) {
   return sys::write_all(TRY(sys::open_file(path, O_WRONLY)), text);
 }
 
 Status place_descriptors(const StageFds& fds) {
-  const Fd null = TRY(sys::open_file("/dev/null", O_RDWR));
-  const int network = fds.network >= 0 ? fds.network : null.get();
-  const int sources[kFirstFree] = {null.get(),  null.get(), fds.errors, fds.init_channel,
-                                   fds.control, fds.info,   network,    fds.stubs};
+  // Not owned: another one takes its number, or it closes with the rest.
+  const int null = TRY(sys::open_file("/dev/null", O_RDWR)).release();
+  const auto given = [null](int number) { return number >= 0 ? number : null; };
+  const int sources[kFirstFree] = {null,
+                                   null,
+                                   fds.errors,
+                                   fds.init_channel,
+                                   fds.control,
+                                   fds.report,
+                                   given(fds.janitor),
+                                   given(fds.namespaces),
+                                   given(fds.ready)};
   int copies[kFirstFree];
   for (int i = 0; i < kFirstFree; ++i) {
     copies[i] = ::fcntl(sources[i], F_DUPFD_CLOEXEC, kHigh);
@@ -48,15 +78,17 @@ Status place_descriptors(const StageFds& fds) {
   for (int i = 0; i < kFirstFree; ++i) {
     if (::dup2(copies[i], i) < 0) return fail_errno("dup2");
   }
-  for (const int number : {kNetworkFd, kStubsFd}) {
+  for (int number = kReportFd; number < kFirstFree; ++number) {
     if (::fcntl(number, F_SETFD, FD_CLOEXEC) != 0) return fail_errno("fcntl(F_SETFD)");
   }
   TRY(sys::close_from(kFirstFree));
   return {};
 }
 
-// What the caller ignores or blocks is nothing to programs inside.
+// What the caller ignores or blocks is nothing to programs inside, and what its whole group is told
+// is for the caller to pass on.
 Status reset_signals() {
+  if (::setsid() < 0) return fail_errno("setsid");
   struct sigaction standard {};
   standard.sa_handler = SIG_DFL;
   for (int number = 1; number < NSIG; ++number) (void)::sigaction(number, &standard, nullptr);
@@ -66,86 +98,116 @@ Status reset_signals() {
   return {};
 }
 
-Status enter_namespaces(bool network) {
-  const std::string uid = std::to_string(::getuid());
-  const std::string gid = std::to_string(::getgid());
-  // The clocks' namespace begins with the processes that come after this one: bubblewrap's.
-  if (::unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWTIME | (network ? CLONE_NEWNET : 0)) != 0) {
+bool has_own_network(const World& world) {
+  return world.network == World::Network::isolated || world.network == World::Network::filtered;
+}
+
+Status enter_namespaces(const World& world, bool made) {
+  const Fd process = Fd::adopt(kNamespacesFd), ready = Fd::adopt(kReadyFd);
+  TRY(made ? join_namespaces(process, ready) : make_namespaces(has_own_network(world)));
+  // Those of processes and of clocks begin with the next process: PID 1.
+  if (::unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWTIME) != 0) {
     return fail_errno("unshare: this host does not let users create namespaces");
   }
-  // New credentials made us undumpable, which would make /proc/self root's.
-  if (::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return fail_errno("prctl(DUMPABLE)");
   // When memory runs out, a session goes before any part of the host. It cannot lower this again.
   TRY(write_file("/proc/self/oom_score_adj", "1000"));
-  TRY(write_file("/proc/self/setgroups", "deny"));
-  TRY(write_file("/proc/self/uid_map", uid + ' ' + uid + " 1"));
-  TRY(write_file("/proc/self/gid_map", gid + ' ' + gid + " 1"));
-  // Bubblewrap makes one more. Nothing in it makes another, whatever else it is permitted.
-  TRY(write_file("/proc/sys/user/max_user_namespaces", "1"));
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
     return fail_errno("mount(MS_PRIVATE): does an AppArmor profile restrict user namespaces?");
+  }
+  if (::sethostname(world.hostname.c_str(), world.hostname.size()) != 0) {
+    return fail_errno("sethostname");
   }
   return {};
 }
 
-Status furnish_network(const World& world) {
-  if (world.network != World::Network::isolated && world.network != World::Network::filtered) {
-    return {};
-  }
-  TRY(raise_loopback());
+Status furnish_network(const World& world, const Fd& report) {
   if (world.network != World::Network::filtered) return {};
+  TRY(add_pool());
   std::vector<Fd> sockets;
   sockets.push_back(TRY(bound_socket(SOCK_DGRAM, kResolver, 53)));
   sockets.push_back(TRY(bound_socket(SOCK_STREAM, kResolver, 53)));
   for (std::size_t i = 0; i < world.pool; ++i) sockets.push_back(TRY(unbound_socket()));
-  const Fd to = Fd::adopt(::fcntl(kNetworkFd, F_DUPFD_CLOEXEC, kFirstFree));
-  return send_descriptors(to, sockets);
+  return send_descriptors(report, sockets);
 }
 
-// As low as the policy says, or lower if the caller's limit is.
-Status limit(__rlimit_resource resource, rlim_t value) {
-  rlimit now{};
-  if (::getrlimit(resource, &now) != 0) return fail_errno("getrlimit");
-  now.rlim_cur = now.rlim_max = std::min(value, now.rlim_max);
-  if (::setrlimit(resource, &now) != 0) return fail_errno("setrlimit");
-  return {};
+// Both wait for its end.
+Status introduce(const FirstProcess& first, const Fd& report, const Fd& janitor) {
+  std::vector<Fd> one;
+  one.push_back(Fd::adopt(::fcntl(first.pidfd.get(), F_DUPFD_CLOEXEC, kFirstFree)));
+  if (!one.back()) return fail_errno("fcntl(F_DUPFD)");
+  TRY(send_descriptors(report, one));
+  return janitor ? entrust(janitor, first.pidfd) : Status();
 }
 
-// Processes are counted per user namespace: bubblewrap's, which it makes after this.
-Status take_limits(const policies::Limits& limits) {
-  TRY(limit(RLIMIT_NPROC, limits.max_processes));
-  TRY(limit(RLIMIT_NOFILE, limits.open_files));
-  TRY(limit(RLIMIT_FSIZE, limits.file_bytes));
-  return limit(RLIMIT_CORE, 0);
+// What this process is from now on: unable to do anything else. It stays dumpable: the caller looks
+// at the sandbox's network namespace by way of it, and no process inside can see it.
+Status take_office(const Warden& warden) {
+  (void)::prctl(PR_SET_NAME, "oqto-stage", 0, 0, 0);
+  for (const int number : {kInitLaunchFd, kInitControlFd}) (void)::close(number);
+  return keep_capabilities(warden.has_work() ? kWardenCapabilities : 0);
 }
 
-std::expected<void, StartFailure> become(const World& world, const Layout& layout,
-                                         const StageFds& fds, pid_t parent) {
-  const auto step = [](const Status& status) -> std::expected<void, StartFailure> {
-    if (!status) return refuse(explain(status.error()));
-    return {};
-  };
-  TRY(step(place_descriptors(fds)));
-  TRY(step(reset_signals()));
+// Until PID 1 has ended. PID 1 ends with this process, and so the sandbox does, if it cannot deny
+// any more what it must.
+[[noreturn]] void be_warden(Warden& warden, const FirstProcess& first, const Fd& janitor) {
+  do {  // also at once: what happened until now
+    const auto restored = warden.has_work() ? warden.restore(janitor) : Outcome();
+    pollfd end{first.pidfd.get(), POLLIN, 0};
+    if (restored || ::poll(&end, 1, 0) > 0) {
+      release_program_pages();
+      continue;
+    }
+    const std::string why = "the sandbox ends: " + restored.error().why + '\n';
+    (void)!::write(STDERR_FILENO, why.data(), why.size());
+    break;
+  } while (warden.wait(first.pidfd));
+  (void)sys::pidfd_kill(first.pidfd, SIGKILL);
+  int status = 0;
+  while (::waitpid(first.pid, &status, 0) != first.pid) {
+  }
+  ::_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+}
+
+struct Built {
+  Fd program;  // closes when PID 1 runs: the kernel takes its time
+  FirstProcess first;
+  Warden warden;
+};
+
+// PID 1 starts beside us, and goes on when its root is complete.
+std::expected<Built, StartFailure> build(const World& world, const Layout& layout, const Fd& report,
+                                         const Fd& janitor) {
+  Tree tree(world, layout);
+  TRY(tree.begin());
+  Fd program = TRY(tree.init_program());
+  FirstProcess first = TRY(said(start_first_process(world, program)));
+  TRY(said(introduce(first, report, janitor)));
+  TRY(tree.furnish());
+  TRY(said(furnish_network(world, report)));
+  if (janitor) TRY(said(await_stubs(janitor)));
+  TRY(tree.fill());
+  Warden warden = TRY(said(Warden::open(layout)));
+  TRY(said(await_first_process(first)));
+  TRY(tree.enter());
+  TRY(said(warden.watch()));
+  TRY(said(let_go(first)));
+  return Built{std::move(program), std::move(first), std::move(warden)};
+}
+
+Outcome become(const World& world, const Layout& layout, const StageFds& fds, pid_t parent) {
+  TRY(said(place_descriptors(fds)));
+  TRY(said(reset_signals()));
   ::umask(022);
-  const bool network =
-      world.network == World::Network::isolated || world.network == World::Network::filtered;
-  TRY(step(enter_namespaces(network)));
-  TRY(build_tree(world, layout, [] {
-    char byte = 0;
-    return ::read(kStubsFd, &byte, 1) == 1;
-  }));
-  TRY(step(furnish_network(world)));
-  TRY(step(take_limits(world.policy.limits)));
-  TRY(step(sys::die_with_parent(parent)));  // after unshare, which clears it
-  if (world.finish == World::Finish::nest) return enter_nest(world, kInfoFd);
-  std::vector<std::string> words = bubblewrap_words(world, kStageRoot, kInfoFd);
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  char* environment[] = {nullptr};
-  ::execve(kBubblewrap, argv.data(), environment);
-  return step(fail_errno("execve of /usr/bin/bwrap: is the package bubblewrap installed?"));
+  Fd report = Fd::adopt(kReportFd);
+  const Fd janitor = fds.janitor >= 0 ? Fd::adopt(kJanitorFd) : Fd();
+  TRY(said(enter_namespaces(world, fds.namespaces >= 0)));
+  TRY(said(sys::die_with_parent(parent)));  // after unshare, which clears it
+  Built built = TRY(build(world, layout, report, janitor));
+  report.reset();
+  built.program.reset();
+  built.first.channel.reset();
+  TRY(said(take_office(built.warden)));
+  be_warden(built.warden, built.first, janitor);
 }
 
 // fork(2), with the child born in `cgroup`.

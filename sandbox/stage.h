@@ -1,10 +1,9 @@
-// The stage: the child between the caller and bubblewrap. It has user, mount, time and perhaps
-// network namespaces of its own, in which it builds the sandbox's tree by descriptor below a
-// private tmpfs. Bubblewrap mounts that tree; no path that anybody else can change reaches it.
+// The stage: the child between the caller and PID 1. It has namespaces of its own, in which it
+// builds the sandbox's tree by descriptor below a private tmpfs; no path that anybody else can
+// change reaches it. Its namespaces but those of users and processes become the sandbox's. It stays
+// outside, as the warden of what is covered (warden.h), and ends with PID 1.
 #pragma once
 #include <sys/types.h>
-
-#include <vector>
 
 #include "base/fd.h"
 #include "base/result.h"
@@ -14,12 +13,13 @@ namespace oqto::sandbox {
 
 // Descriptors that the stage gets, borrowed; everything else closes before anything is done.
 struct StageFds {
-  int errors;        // its stderr and bubblewrap's: one line if it fails
+  int errors;        // its stderr: one line if it fails
   int init_channel;  // becomes kInitLaunchFd
   int control;       // becomes kInitControlFd
-  int info;          // bubblewrap's report
-  int network;       // a socket, for the descriptors of Network::filtered; or -1
-  int stubs;         // one byte arrives when the stubs are in place; end of file: they are not
+  int report;   // a socket: PID 1's pidfd; with Network::filtered its sockets, as another message
+  int janitor;  // see janitor.h; or -1
+  int namespaces;  // Namespaces::process() and ready(); or -1 for both
+  int ready;
 };
 
 // Forks, into the cgroup (a directory) if it is not -1. The child ends with the calling thread.

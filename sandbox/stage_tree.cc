@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <string>
 
 #include "base/encoding.h"
@@ -19,8 +20,8 @@
 namespace oqto::sandbox {
 namespace {
 
-using Outcome = std::expected<void, StartFailure>;
-using Opened = std::expected<Fd, StartFailure>;
+using Outcome = Tree::Outcome;
+using Opened = Tree::Opened;
 
 // Beside the limits of the policy: the sandbox's own directories, files and mount points.
 constexpr std::uint64_t kOwnInodes = 64;
@@ -35,46 +36,61 @@ const struct {
                     {"stderr", "/proc/self/fd/2"},
                     {"ptmx", "pts/ptmx"}};
 
-class Tree {
- public:
-  Tree(const World& world, const Layout& layout) : world_(world), layout_(layout) {}
-
-  Outcome build() {
-    TRY(make_stage());
-    TRY(make_root());
-    TRY(make_devices());
-    return {};
+// Of the host: what was checked, or nothing.
+Opened host(const Mount& mount) {
+  open_how how{};
+  how.flags = O_PATH | O_CLOEXEC | (mount.directory ? O_DIRECTORY : 0U);
+  how.resolve = RESOLVE_NO_SYMLINKS;
+  Fd fd = Fd::adopt(
+      static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, mount.outside.c_str(), &how, sizeof how)));
+  struct stat info {};
+  if (!fd || ::fstat(fd.get(), &info) != 0) {
+    return errno == ELOOP ? Opened(exchanged(mount.outside))
+                          : Opened(failed_at(mount.outside, "open"));
   }
-  Outcome fill() {
-    for (const Mount& mount : layout_.mounts) TRY(add(mount));
-    for (const Cover& cover : layout_.covers) TRY(lay(cover, root_, true));
-    return make_read_only();
-  }
+  if (mount.id != FileId{info.st_dev, info.st_ino}) return exchanged(mount.outside);
+  return fd;
+}
 
- private:
-  Outcome make_stage();
-  Outcome make_root();
-  Outcome make_devices();
-  Outcome make_read_only();
-  Outcome add(const Mount& mount);
-  Opened source(const Mount& mount);
-  Opened host(const Mount& mount);
-  Opened place(std::string_view inside, bool directory, bool make);
-  Opened step(const Fd& parent, const std::string& name, bool directory, bool make,
-              std::string_view inside);
-  Opened make_directory(const char* name, mode_t mode);
-  Opened make_file(const char* name, std::string_view content, mode_t mode);
-  [[nodiscard]] bool is_stage(const Fd& fd) const {
-    struct stat info {};
-    return ::fstat(fd.get(), &info) == 0 && info.st_dev == device_;
-  }
+}  // namespace
 
-  const World& world_;
-  const Layout& layout_;
-  Fd stage_, root_;
-  dev_t device_ = 0;
-  int made_ = 0;
-};
+bool Tree::is_stage(const Fd& fd) const {
+  struct stat info {};
+  return ::fstat(fd.get(), &info) == 0 && info.st_dev == device_;
+}
+
+Outcome Tree::begin() {
+  TRY(make_stage());
+  (void)TRY(place("/proc", true, true));
+  return {};
+}
+
+Outcome Tree::furnish() {
+  TRY(make_root());
+  return make_devices();
+}
+
+Outcome Tree::fill() {
+  for (const Mount& mount : layout_.mounts) TRY(add(mount));
+  for (const Cover& cover : layout_.covers) TRY(lay(cover, root_, true));
+  return make_read_only();
+}
+
+Outcome Tree::enter() {
+  // The new root on top of the old one, and the old one away, without a directory for it.
+  if (::chdir(kStageRoot) != 0 || ::syscall(SYS_pivot_root, ".", ".") != 0) {
+    return failed_at("/", "pivot_root");
+  }
+  if (::umount2(".", MNT_DETACH) != 0 || ::chdir("/") != 0) return failed_at("/", "umount2");
+  return {};
+}
+
+Opened Tree::init_program() {
+  const auto mount = std::ranges::find(layout_.mounts, kInsideInit, &Mount::inside);
+  if (mount == layout_.mounts.end()) return refuse("oqto-init has no place");
+  const Fd file = TRY(host(*mount));
+  return detached(file, MOUNT_ATTR_RDONLY, mount->outside);
+}
 
 Outcome Tree::make_stage() {
   const policies::Limits& limits = world_.policy.limits;
@@ -154,7 +170,7 @@ Opened Tree::make_file(const char* name, std::string_view content, mode_t mode) 
 }
 
 Outcome Tree::make_root() {
-  for (const char* name : {"/etc", "/proc", "/dev", "/run", "/var", "/opt"}) {
+  for (const char* name : {"/etc", "/dev", "/run", "/var", "/opt"}) {
     (void)TRY(place(name, true, true));
   }
   for (const Link& link : layout_.links) {
@@ -180,21 +196,6 @@ Outcome Tree::make_root() {
 }
 
 // --- sources ------------------------------------------------------------------------------------
-
-Opened Tree::host(const Mount& mount) {
-  open_how how{};
-  how.flags = O_PATH | O_CLOEXEC | (mount.directory ? O_DIRECTORY : 0U);
-  how.resolve = RESOLVE_NO_SYMLINKS;
-  Fd fd = Fd::adopt(
-      static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, mount.outside.c_str(), &how, sizeof how)));
-  struct stat info {};
-  if (!fd || ::fstat(fd.get(), &info) != 0) {
-    return errno == ELOOP ? Opened(exchanged(mount.outside))
-                          : Opened(failed_at(mount.outside, "open"));
-  }
-  if (mount.id != FileId{info.st_dev, info.st_ino}) return exchanged(mount.outside);
-  return fd;
-}
 
 Opened Tree::source(const Mount& mount) {
   if (mount.source == Mount::Source::host) return host(mount);
@@ -241,9 +242,18 @@ Opened Tree::step(const Fd& parent, const std::string& name, bool directory, boo
 }
 
 Opened Tree::place(std::string_view inside, bool directory, bool make) {
+  const std::string_view relative = beneath("/", inside);
+  // At once, where nobody else can have made anything, or nothing would be made.
+  if (!make || layout_.showing(parent_path(inside)) == nullptr) {
+    auto found = sys::open_beneath(root_, std::string(relative).c_str(),
+                                   O_PATH | O_NOFOLLOW | (directory ? O_DIRECTORY : 0));
+    struct stat info {};
+    const bool file = found && !directory && ::fstat(found->get(), &info) == 0 &&
+                      !S_ISDIR(info.st_mode) && !S_ISLNK(info.st_mode);
+    if (found && (directory || file)) return std::move(*found);
+  }
   Fd at = Fd::adopt(::fcntl(root_.get(), F_DUPFD_CLOEXEC, 3));
   if (!at) return failed_at(inside, "dup");
-  const std::string_view relative = beneath("/", inside);
   for (std::size_t begin = 0; begin < relative.size();) {
     const std::size_t end = std::min(relative.find('/', begin), relative.size());
     const bool last = end == relative.size();
@@ -262,16 +272,6 @@ Outcome Tree::add(const Mount& mount) {
   const bool own_programs = world_.policy.run_own_programs != 0;
   if (!mount.executable || (!mount.read_only && !own_programs)) attributes |= MOUNT_ATTR_NOEXEC;
   return attach(from, onto, attributes, mount.inside);
-}
-
-}  // namespace
-
-std::expected<void, StartFailure> build_tree(const World& world, const Layout& layout,
-                                             const std::function<bool()>& stubs_are_in_place) {
-  Tree tree(world, layout);
-  TRY(tree.build());
-  if (!stubs_are_in_place()) return refuse("");
-  return tree.fill();
 }
 
 }  // namespace oqto::sandbox

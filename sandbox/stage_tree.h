@@ -2,9 +2,13 @@
 // descriptor: each source is opened again without following a symbolic link, compared with what was
 // checked, and mounted as what it is. Destinations are found the same way.
 #pragma once
-#include <expected>
-#include <functional>
+#include <sys/types.h>
 
+#include <expected>
+#include <string>
+#include <string_view>
+
+#include "base/fd.h"
 #include "sandbox/layout.h"
 
 namespace oqto::sandbox {
@@ -13,8 +17,44 @@ namespace oqto::sandbox {
 constexpr const char* kStageTmpfs = "/sys";
 constexpr const char* kStageRoot = "/sys/root";
 
-// `stubs_are_in_place` waits for it; false: they will not be, and somebody else says why.
-std::expected<void, StartFailure> build_tree(const World& world, const Layout& layout,
-                                             const std::function<bool()>& stubs_are_in_place);
+class Tree {
+ public:
+  using Outcome = std::expected<void, StartFailure>;
+  using Opened = std::expected<Fd, StartFailure>;
+
+  Tree(const World& world, const Layout& layout) : world_(world), layout_(layout) {}
+
+  // In this order. The root, with an empty /proc.
+  Outcome begin();
+  // What no policy says anything about.
+  Outcome furnish();
+  // Every mount and cover; the stubs must be in place.
+  Outcome fill();
+  // The tree becomes the root of every process of this mount namespace; the host's goes.
+  Outcome enter();
+
+  // oqto-init on a mount of its own, which keeps nothing else of the host: for execveat(2).
+  Opened init_program();
+
+ private:
+  Outcome make_stage();
+  Outcome make_root();
+  Outcome make_devices();
+  Outcome make_read_only();
+  Outcome add(const Mount& mount);
+  Opened source(const Mount& mount);
+  Opened place(std::string_view inside, bool directory, bool make);
+  Opened step(const Fd& parent, const std::string& name, bool directory, bool make,
+              std::string_view inside);
+  Opened make_directory(const char* name, mode_t mode);
+  Opened make_file(const char* name, std::string_view content, mode_t mode);
+  [[nodiscard]] bool is_stage(const Fd& fd) const;
+
+  const World& world_;
+  const Layout& layout_;
+  Fd stage_, root_;
+  dev_t device_ = 0;
+  int made_ = 0;
+};
 
 }  // namespace oqto::sandbox

@@ -57,7 +57,6 @@ TestWorld::TestWorld(bool in_memory) : uid_(fresh_uid()), in_memory_(in_memory) 
   world.user = "user";
   world.init = binary("oqto-init");
   world.notify_exec = false;
-  if (std::getenv("OQTO_TEST_NEST") != nullptr) world.finish = World::Finish::nest;
 }
 
 TestWorld::~TestWorld() {

@@ -1,5 +1,6 @@
 #include "sandbox/tracee.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/syscall.h>
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <memory>
 
 #include "base/sys.h"
 
@@ -105,6 +107,23 @@ Result<std::string> Tracees::head(pid_t task, const char* name, std::size_t max_
   }
   text.resize(have);
   return text;
+}
+
+Result<std::vector<int>> Tracees::numbers_in(const std::string& directory, std::size_t max) const {
+  const char* name = directory.empty() ? "." : directory.c_str();
+  Fd fd = Fd::adopt(::openat(proc_.get(), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return fail_errno("a directory in /proc cannot be opened");
+  const std::unique_ptr<DIR, int (*)(DIR*)> list(::fdopendir(fd.get()), ::closedir);
+  if (!list) return fail_errno("fdopendir");
+  (void)fd.release();
+  std::vector<int> numbers;
+  while (const dirent* entry = numbers.size() < max ? ::readdir(list.get()) : nullptr) {
+    const std::string_view text = entry->d_name;
+    int number = -1;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error == std::errc() && end == text.data() + text.size()) numbers.push_back(number);
+  }
+  return numbers;
 }
 
 Result<ExecRequest> Tracees::request(pid_t task, const seccomp_data& call) const {

@@ -51,10 +51,13 @@ class Tracees {
     pid_t inside = -1;
   };
   Result<Numbers> numbers(pid_t task) const;
+  // "status", "net/udp": the beginning, of at most that size.
+  Result<std::string> head(pid_t task, const char* name, std::size_t max_bytes) const;
+  // The numbers in a directory below /proc: "" are the processes, "17/fd" its descriptors.
+  Result<std::vector<int>> numbers_in(const std::string& directory, std::size_t max) const;
 
  private:
   explicit Tracees(Fd proc) : proc_(std::move(proc)) {}
-  Result<std::string> head(pid_t task, const char* name, std::size_t max_bytes) const;
   Fd proc_;  // /proc
 };
 

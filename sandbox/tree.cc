@@ -21,9 +21,9 @@ std::unexpected<StartFailure> exchanged(std::string_view path) {
   return refuse("`" + std::string(path) + "` was exchanged while the sandbox was being built");
 }
 
-std::expected<void, StartFailure> attach(const Fd& from, const Fd& onto, std::uint64_t attributes,
+std::expected<Fd, StartFailure> detached(const Fd& from, std::uint64_t attributes,
                                          std::string_view path, Devices devices) {
-  const Fd tree = Fd::adopt(::open_tree(
+  Fd tree = Fd::adopt(::open_tree(
       from.get(), "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE));
   if (!tree) return failed_at(path, "open_tree");
   mount_attr attr{};
@@ -32,6 +32,12 @@ std::expected<void, StartFailure> attach(const Fd& from, const Fd& onto, std::ui
   if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr) != 0) {
     return failed_at(path, "mount_setattr");
   }
+  return tree;
+}
+
+std::expected<void, StartFailure> attach(const Fd& from, const Fd& onto, std::uint64_t attributes,
+                                         std::string_view path, Devices devices) {
+  const Fd tree = TRY(detached(from, attributes, path, devices));
   if (::move_mount(tree.get(), "", onto.get(), "",
                    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0) {
     return failed_at(path, "move_mount");

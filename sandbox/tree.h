@@ -16,8 +16,13 @@ std::unexpected<StartFailure> exchanged(std::string_view path);
 
 enum class Devices : std::uint8_t { do_nothing, work };
 
-// A copy of the mount (and what is mounted in it) at `from`, on top of `onto`, with these
+// A copy of the mount (and what is mounted in it) at `from`, mounted nowhere yet, with these
 // MOUNT_ATTR_ and always nosuid. `path` is for errors.
+std::expected<Fd, StartFailure> detached(const Fd& from, std::uint64_t attributes,
+                                         std::string_view path,
+                                         Devices devices = Devices::do_nothing);
+
+// The same on top of `onto`.
 std::expected<void, StartFailure> attach(const Fd& from, const Fd& onto, std::uint64_t attributes,
                                          std::string_view path,
                                          Devices devices = Devices::do_nothing);

@@ -1,12 +1,9 @@
 #include "sandbox/warden.h"
 
 #include <fcntl.h>
-#include <linux/nsfs.h>
 #include <linux/stat.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/inotify.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -41,11 +38,10 @@ bool is_absent(const std::string& path) {
   return ::lstat(path.c_str(), &info) != 0 && errno == ENOENT;
 }
 
-Status await(const Fd& channel) {
+void await(const Fd& channel) {
   pollfd entry{channel.get(), POLLIN, 0};
   while (::poll(&entry, 1, -1) <= 0) {
   }
-  return {};
 }
 
 // A byte for its kind and the name, and then the directory.
@@ -57,7 +53,7 @@ Status ask_for_stub(const Fd& janitor, const Fd& parent, const Cover& cover) {
   std::vector<Fd> one;
   one.push_back(std::move(directory));
   TRY(send_descriptors(janitor, one));
-  TRY(await(janitor));
+  await(janitor);
   char answer[8];
   const ssize_t n = ::recv(janitor.get(), answer, sizeof answer, 0);
   if (n > 0 && std::string_view(answer, static_cast<std::size_t>(n)) == kDone) return {};
@@ -66,22 +62,13 @@ Status ask_for_stub(const Fd& janitor, const Fd& parent, const Cover& cover) {
 
 }  // namespace
 
-Result<Warden> Warden::enter(pid_t process, const Layout& layout) {
+Result<Warden> Warden::open(const Layout& layout) {
   Warden warden;
-  const std::string proc = "/proc/" + std::to_string(process) + '/';
-  warden.changes_ = TRY(sys::open_file((proc + "mountinfo").c_str(), O_RDONLY));
-  const Fd mounts = TRY(sys::open_file((proc + "ns/mnt").c_str(), O_RDONLY));
-  const Fd users = Fd::adopt(::ioctl(mounts.get(), NS_GET_USERNS));
-  if (!users) return fail_errno("ioctl(NS_GET_USERNS)");
-  if (::setns(users.get(), CLONE_NEWUSER) != 0) return fail_errno("setns(CLONE_NEWUSER)");
-  if (::setns(mounts.get(), CLONE_NEWNS) != 0) return fail_errno("setns(CLONE_NEWNS)");
-  warden.root_ = TRY(sys::open_file("/", O_PATH | O_DIRECTORY));
+  warden.changes_ = TRY(sys::open_file("/proc/self/mountinfo", O_RDONLY));
   for (const Cover& cover : layout.covers) {
     // What lies in the sandbox's own directories, nobody outside can reach.
     if (!cover.if_present) warden.covers_.push_back(cover);
   }
-  warden.moves_ = Fd::adopt(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-  warden.watch_directories();
   for (const Mount& mount : layout.mounts) {
     const Mount* around = layout.showing(parent_path(mount.inside));
     if (around != nullptr && around->source == Mount::Source::host) {
@@ -89,6 +76,14 @@ Result<Warden> Warden::enter(pid_t process, const Layout& layout) {
     }
   }
   return warden;
+}
+
+Status Warden::watch() {
+  root_ = TRY(sys::open_file("/", O_PATH | O_DIRECTORY));
+  if (covers_.empty()) return {};
+  moves_ = Fd::adopt(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  watch_directories();
+  return {};
 }
 
 void Warden::watch_directories() {
@@ -121,14 +116,18 @@ bool Warden::concerns_a_cover() const {
   return concerned;
 }
 
-void Warden::wait() const {
+bool Warden::wait(const Fd& end) const {
+  // A user has few inotify instances (fs.inotify.max_user_instances): without one we look by the
+  // clock.
+  const int timeout = moves_ || covers_.empty() ? -1 : kLookMs;
   for (;;) {
-    // A user has few inotify instances (fs.inotify.max_user_instances): without one we look by the
-    // clock.
-    pollfd ends[] = {{changes_.get(), POLLPRI, 0}, {moves_ ? moves_.get() : -1, POLLIN, 0}};
-    const int ready = ::poll(ends, std::size(ends), moves_ ? -1 : kLookMs);
-    if (ready == 0 || ends[0].revents != 0) return;
-    if (ready > 0 && ends[1].revents != 0 && concerns_a_cover()) return;
+    pollfd ends[] = {{end.get(), POLLIN, 0},
+                     {changes_.get(), POLLPRI, 0},
+                     {moves_ ? moves_.get() : -1, POLLIN, 0}};
+    const int ready = ::poll(ends, std::size(ends), timeout);
+    if (ready > 0 && ends[0].revents != 0) return false;
+    if (ready == 0 || ends[1].revents != 0) return true;
+    if (ready > 0 && ends[2].revents != 0 && concerns_a_cover()) return true;
   }
 }
 
@@ -167,7 +166,7 @@ Status serve_warden(const Fd& channel, PlacedStubs& stubs) {
   char request[kMaxName + 1];
   const ssize_t n = ::recv(channel.get(), request, sizeof request, 0);
   if (n <= 1) return fail(Errc::unavailable, "the warden is gone");
-  TRY(await(channel));
+  await(channel);
   auto directory = TRY(receive_descriptors(channel));
   if (directory.size() != 1) return fail(Errc::bad_message, "not one directory");
   const std::string name(request + 1, static_cast<std::size_t>(n) - 1);

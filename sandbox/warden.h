@@ -1,11 +1,9 @@
 // The warden: while a sandbox runs, somebody outside may replace a file that is covered inside, as
 // editors and `git config` do, and the kernel then takes the cover away with the old file. The
 // warden notices, in the sandbox's own mount namespace, and covers what has taken the place. It is
-// a child of the janitor (janitor.h), which cannot do this itself: what is a mount point in a
+// what the stage becomes. The janitor (janitor.h) cannot do this: what is a mount point in a
 // process's own mount namespace it cannot remove, and the janitor removes stubs.
 #pragma once
-#include <sys/types.h>
-
 #include <vector>
 
 #include "base/fd.h"
@@ -17,12 +15,18 @@ namespace oqto::sandbox {
 
 class Warden {
  public:
-  // Enters the user and mount namespaces of `process` for ever: for a process with one thread and
-  // the uid that made them. Paths of the host mean nothing afterwards.
-  static Result<Warden> enter(pid_t process, const Layout& layout);
+  // In the sandbox's mount namespace, while the host's /proc is there.
+  static Result<Warden> open(const Layout& layout);
 
-  // Until a cover may be missing: one was taken away, or something was moved.
-  void wait() const;
+  // Once the sandbox's root is this process's: from here on, what happens is noticed.
+  Status watch();
+
+  // Whether anything is covered that somebody outside could uncover.
+  [[nodiscard]] bool has_work() const { return !covers_.empty() || !mounts_.empty(); }
+
+  // Until a cover may be missing (one was taken away, or something was moved), which is true, or
+  // until `end` is readable, which is false.
+  [[nodiscard]] bool wait(const Fd& end) const;
 
   // Lays what is missing again; where nothing is left to cover, the janitor at the other end of the
   // channel is asked for a stub. An error: something cannot be denied any more, and the sandbox

@@ -13,7 +13,6 @@
 
 #include "base/encoding.h"
 #include "base/sys.h"
-#include "sandbox/bubblewrap.h"
 #include "sandbox/descriptors.h"
 #include "sandbox/explain.h"
 #include "sandbox/init_plan.h"
@@ -31,7 +30,6 @@ using Outcome = std::expected<void, StartFailure>;
 constexpr std::uint64_t kStartMs = 20'000;
 constexpr int kLastWordsMs = 1000;  // for a sandbox that ends to say why
 constexpr std::size_t kMaxErrorText = 2048;
-constexpr std::size_t kMaxReport = 1024;
 
 std::unexpected<StartFailure> refuse(const Error& error) {
   return sandbox::refuse(explain(error));
@@ -85,44 +83,35 @@ class Start {
 
   ~Start() {
     if (done_) return;
-    for (const pid_t pid : {started_.bubblewrap, janitor_.pid()}) {
-      if (pid <= 0) continue;
-      if (pid == started_.bubblewrap) (void)::kill(pid, SIGKILL);
-      janitor_.dismiss();
-      (void)::waitpid(pid, nullptr, 0);
+    if (started_.stage > 0) {
+      (void)::kill(started_.stage, SIGKILL);
+      (void)::waitpid(started_.stage, nullptr, 0);
     }
+    if (janitor_.pid() > 0) (void)::waitpid(janitor_.pid(), nullptr, 0);
   }
 
   std::expected<StartedSandbox, StartFailure> run() {
     const InitPlan plan = TRY(init_plan(world_, layout_));
-    // The stubs are placed while the stage is being set.
-    int stubs[2];
-    if (::pipe2(stubs, O_CLOEXEC) != 0) return refuse(fail_errno("pipe2").error());
-    const Fd in_place = Fd::adopt(stubs[0]);
-    janitor_ = TRY(Janitor::start(layout_, Fd::adopt(stubs[1])));
-    if (const Status begun = begin(plan, in_place); !begun) return refuse(begun.error());
+    TRY(begin(plan));
     TRY(wait());
-    if (const Status watched = janitor_.watch(started_.init_fd, init_pid_, their_errors_);
-        !watched) {
-      return refuse(watched.error());
-    }
     started_.janitor = janitor_.pid();
-    started_.janitor_fd = janitor_.take_pidfd();
+    started_.janitor_fd = janitor_.take_channel();
     started_.asks = std::move(layout_.asks);
     done_ = true;
     return std::move(started_);
   }
 
  private:
-  Status begin(const InitPlan& plan, const Fd& stubs);
+  Outcome begin(const InitPlan& plan);
+  Status start_stage(const Fd& janitor, const Fd& init);
   Outcome wait();
   Outcome on_init();
-  Outcome on_network();
-  void on_info();
+  Outcome on_report();
   void read_errors();
   std::unexpected<StartFailure> failed(std::string_view why);
   [[nodiscard]] bool complete() const {
-    return ready_ && started_.init_fd && started_.listener && (!network_ || started_.dns_udp);
+    return ready_ && started_.init_fd && started_.listener &&
+           (world_.network != World::Network::filtered || started_.dns_udp);
   }
 
   const World& world_;
@@ -131,54 +120,64 @@ class Start {
   Janitor janitor_;
   StartedSandbox started_;
   ipc::Channel init_;
-  Fd info_, network_, their_errors_;
-  std::string said_, report_;
-  pid_t init_pid_ = -1;
+  Fd report_;
+  std::string said_;
   bool ready_ = false;
   bool done_ = false;
 };
 
-Status Start::begin(const InitPlan& plan, const Fd& stubs) {
-  auto [ours, theirs] = TRY(sys::seqpacket_pair());
-  int errors[2], info[2];
+Status Start::start_stage(const Fd& janitor, const Fd& init) {
+  int errors[2];
   if (::pipe2(errors, O_CLOEXEC | O_NONBLOCK) != 0) return fail_errno("pipe2");
   started_.errors = Fd::adopt(errors[0]);
-  their_errors_ = Fd::adopt(errors[1]);
-  if (::pipe2(info, O_CLOEXEC | O_NONBLOCK) != 0) return fail_errno("pipe2");
-  info_ = Fd::adopt(info[0]);
-  const Fd their_info = Fd::adopt(info[1]);
+  const Fd their_errors = Fd::adopt(errors[1]);
+  auto report = TRY(sys::seqpacket_pair());
+  report_ = std::move(report.first);
   Fd control = std::move(with_.control);
   if (!control) {
     auto pair = TRY(sys::seqpacket_pair());
     started_.control = ipc::Channel(std::move(pair.first));
     control = std::move(pair.second);
   }
-  Fd their_network;
-  if (world_.network == World::Network::filtered) {
-    auto pair = TRY(sys::seqpacket_pair());
-    network_ = std::move(pair.first);
-    their_network = std::move(pair.second);
+  if (world_.network != World::Network::isolated && world_.network != World::Network::filtered) {
+    with_.namespaces = Namespaces();
   }
-  started_.bubblewrap = TRY(start_stage(world_, layout_,
-                                        {.errors = their_errors_.get(),
-                                         .init_channel = theirs.get(),
-                                         .control = control.get(),
-                                         .info = their_info.get(),
-                                         .network = their_network.get(),
-                                         .stubs = stubs.get()},
-                                        with_.cgroup));
-  started_.bubblewrap_fd = TRY(sys::pidfd_open(started_.bubblewrap));
-  init_ = ipc::Channel(std::move(ours));
-  return init_.send(plan);
+  started_.stage = TRY(sandbox::start_stage(world_, layout_,
+                                            {.errors = their_errors.get(),
+                                             .init_channel = init.get(),
+                                             .control = control.get(),
+                                             .report = report.second.get(),
+                                             .janitor = janitor.get(),
+                                             .namespaces = with_.namespaces.process().get(),
+                                             .ready = with_.namespaces.ready().get()},
+                                            with_.cgroup));
+  return {};
+}
+
+// The stubs are placed while the stage is being set.
+Outcome Start::begin(const InitPlan& plan) {
+  auto init = sys::seqpacket_pair(), stage_janitor = sys::seqpacket_pair();
+  if (!init) return refuse(init.error());
+  if (!stage_janitor) return refuse(stage_janitor.error());
+  if (!Janitor::is_needed(layout_)) stage_janitor->second.reset();
+  if (const Status started = start_stage(stage_janitor->second, init->second); !started) {
+    return refuse(started.error());
+  }
+  if (stage_janitor->second) {
+    stage_janitor->second.reset();  // the janitor notices the end of the stage by it
+    janitor_ = TRY(Janitor::start(layout_, std::move(stage_janitor->first)));
+  }
+  init_ = ipc::Channel(std::move(init->first));
+  if (const Status sent = init_.send(plan); !sent) return refuse(sent.error());
+  return {};
 }
 
 Outcome Start::wait() {
   const std::uint64_t deadline = sys::monotonic_ms() + kStartMs;
-  constexpr std::size_t kOwn = 4;
+  constexpr std::size_t kOwn = 3;
   std::vector<pollfd> ends = {{init_.fd().get(), POLLIN, 0},
                               {started_.errors.get(), POLLIN, 0},
-                              {info_.get(), POLLIN, 0},
-                              {network_ ? network_.get() : -1, POLLIN, 0}};
+                              {report_.get(), POLLIN, 0}};
   for (const int fd : with_.call_off) ends.push_back({fd, POLLIN, 0});
   while (!complete()) {
     const std::uint64_t now = sys::monotonic_ms();
@@ -186,13 +185,11 @@ Outcome Start::wait() {
     if (::poll(ends.data(), ends.size(), static_cast<int>(deadline - now)) < 0) continue;
     read_errors();
     if (ends[1].revents == POLLHUP) ends[1].fd = -1;
-    if (ends[2].revents != 0) {
-      on_info();
-      if (started_.init_fd || ends[2].revents == POLLHUP) ends[2].fd = -1;
-    }
-    if (ends[3].revents != 0) {
-      TRY(on_network());
-      ends[3].fd = -1;
+    if ((ends[2].revents & POLLIN) != 0) {
+      TRY(on_report());
+      if (!report_) ends[2].fd = -1;
+    } else if (ends[2].revents != 0) {
+      ends[2].fd = -1;
     }
     if (ends[0].revents != 0) TRY(on_init());
     for (std::size_t i = kOwn; i < ends.size(); ++i) {
@@ -202,7 +199,7 @@ Outcome Start::wait() {
   return {};
 }
 
-// `why`, unless the stage, bubblewrap or the janitor said something better.
+// `why`, unless the stage, PID 1 or the janitor said something better.
 std::unexpected<StartFailure> Start::failed(std::string_view why) {
   read_errors();
   std::ranges::replace(said_, '\n', ' ');
@@ -220,27 +217,24 @@ void Start::read_errors() {
   }
 }
 
-void Start::on_info() {
-  char piece[256];
-  ssize_t n;
-  while (report_.size() < kMaxReport && (n = ::read(info_.get(), piece, sizeof piece)) > 0) {
-    report_.append(piece, static_cast<std::size_t>(n));
+Outcome Start::on_report() {
+  auto received = receive_descriptors(report_);
+  if (!received && received.error().code == Errc::limit) return {};
+  if (!received && received.error().code == Errc::unavailable) {
+    report_.reset();  // the stage has ended: who waits for it says why
+    return {};
   }
-  const pid_t pid = child_pid(report_);
-  if (pid <= 0 || started_.init_fd) return;
-  init_pid_ = pid;
-  if (auto opened = sys::pidfd_open(pid)) started_.init_fd = std::move(*opened);
-}
-
-Outcome Start::on_network() {
-  auto sockets = receive_descriptors(network_);
-  if (!sockets || sockets->size() != world_.pool + 2) {
+  if (received && !started_.init_fd && received->size() == 1) {
+    started_.init_fd = std::move(received->front());
+    return {};
+  }
+  if (!received || started_.dns_udp || received->size() != world_.pool + 2) {
     return failed("the sandbox's network could not be made");
   }
-  started_.dns_udp = std::move((*sockets)[0]);
-  started_.dns_tcp = std::move((*sockets)[1]);
-  for (std::size_t i = 2; i < sockets->size(); ++i) {
-    started_.pool.push_back(std::move((*sockets)[i]));
+  started_.dns_udp = std::move((*received)[0]);
+  started_.dns_tcp = std::move((*received)[1]);
+  for (std::size_t i = 2; i < received->size(); ++i) {
+    started_.pool.push_back(std::move((*received)[i]));
   }
   return {};
 }

@@ -3,8 +3,8 @@
 // they describe. Everything runs with the caller's uid, which must not be root's, and needs no
 // privilege.
 //
-//   caller -- fork --> stage: namespaces, limits, mounts by descriptor, network
-//                        '-- exec --> bubblewrap -- oqto-init (PID 1): verifies, seals, serves
+//   caller -- fork --> stage: namespaces, mounts by descriptor, network; then the covers' warden
+//                        '-- fork --> oqto-init (PID 1): verifies, seals, serves
 //          -- fork --> janitor: makes and removes stubs for what is denied but absent
 #pragma once
 #include <sys/types.h>
@@ -16,6 +16,7 @@
 
 #include "ipc/channel.h"
 #include "sandbox/launch_plan.h"
+#include "sandbox/namespaces.h"
 
 namespace oqto::sandbox {
 
@@ -55,11 +56,12 @@ struct World {
   };
   std::vector<Generated> generated;
 
-  // Which network namespace. Addresses of the pool 198.18.0.0/15 are local in a new one.
+  // Which network namespace. The pool's addresses are 198.18.0.0/15.
   enum class Network : std::uint8_t {
     present,   // the caller is in the right one already (hosted)
     isolated,  // a new one, nothing but the loopback interface
-    filtered,  // the same; sockets of it are handed back to whoever serves names and connections
+    filtered,  // the same with the pool; sockets of it go back to whoever serves names and
+               // connections
     open       // the host's: needs Landlock ABI 6, or abstract sockets of the host are in reach
   };
   Network network = Network::isolated;
@@ -69,11 +71,6 @@ struct World {
   std::string user = "agent";
   std::string hostname = "oqto";
   std::vector<std::string> env;  // NAME=value; see base_environment()
-
-  // Who does the last step, from the finished tree to PID 1: Debian's bubblewrap, or this project
-  // itself (nest.h), in about half the time. Everything else is the same.
-  enum class Finish : std::uint8_t { bubblewrap, nest };
-  Finish finish = Finish::bubblewrap;
 
   std::string init;          // oqto-init
   bool notify_exec = true;   // every exec waits for the monitor
@@ -92,6 +89,8 @@ struct StartWith {
   std::vector<int> call_off;
   // The cgroup (a directory) that all of it is born in; -1: the caller's.
   int cgroup = -1;
+  // Made before, for a World with a network of its own; for another one they are not used.
+  Namespaces namespaces;
 };
 
 // A path whose content may be read after a question, and is hidden until then.
@@ -103,12 +102,11 @@ struct AskPlace {
 };
 
 struct StartedSandbox {
-  pid_t bubblewrap = -1;  // a child of the caller; the sandbox ends with it, and with the caller
-  Fd bubblewrap_fd;       // pidfd
-  Fd init_fd;             // pidfd: readable when nothing inside is left
-  Fd errors;              // bubblewrap's stderr, non-blocking
-  Fd listener;            // seccomp notifications, which somebody must answer: see monitor.h
-  ipc::Channel control;   // ours, to oqto-init, unless StartWith::control was given
+  pid_t stage = -1;  // a child of the caller; it ends with the sandbox, and the sandbox with it
+  Fd init_fd;   // pidfd of PID 1: readable when nothing inside is left; killing it ends all of it
+  Fd errors;    // the stage's stderr, non-blocking
+  Fd listener;  // seccomp notifications, which somebody must answer: see monitor.h
+  ipc::Channel control;  // ours, to oqto-init, unless StartWith::control was given
   int landlock_abi = 0;
 
   // Network::filtered. All belong to the sandbox's network namespace, non-blocking. The process

@@ -92,11 +92,11 @@ TEST(World, DescriptorsThatWereOpenBeforeDoNotReachTheInside) {
   for (int number = 40; number <= 1000; ++number) at.leak.push_back(number);
   ASSERT_EQ(at.start(), "");
   EXPECT_EQ(at.say("ls /proc/self/fd | tr '\\n' ' '"), "0 1 2 3 ");  // 3 is the listing itself
-  // bubblewrap, which stays outside, is asked as well: it holds what init would get next time.
+  // The stage, which stays outside, is asked as well: it holds what init would get next time.
   const Ran held = run_outside(
       0, {"/bin/sh", "-c",
-          "for p in $(pgrep -x 'bwrap|oqto-nest' -U " + std::to_string(at.uid()) +
-              "); do ls -l /proc/$p/fd; done | grep -c shadow; pgrep -x 'bwrap|oqto-nest' -U " +
+          "for p in $(pgrep -x oqto-stage -U " + std::to_string(at.uid()) +
+              "); do ls -l /proc/$p/fd; done | grep -c shadow; pgrep -x oqto-stage -U " +
               std::to_string(at.uid()) + " | wc -l"});
   EXPECT_EQ(held.output, "0\n1\n");
 }

@@ -84,6 +84,9 @@ TEST(Commands, ExplainNamesTheFileAndLineThatDecided) {
   const Finished ran = tool.run({"explain", "path", "secret"});
   EXPECT_EQ(ran.status, 0) << ran.err;
   EXPECT_NE(ran.out.find(file + ":2"), std::string::npos) << ran.out;
+  for (const char* absent : {"./secret/deep", "other/../secret", "./secret/"}) {
+    EXPECT_NE(tool.run({"explain", "path", absent}).out.find(file + ":2"), std::string::npos) << absent;
+  }
   for (const Words& what : std::vector<Words>{{"path", "/etc/shadow"},
                                               {"host", "example.org:443"},
                                               {"env", "API_KEY"},

@@ -19,7 +19,6 @@
 #include "sandbox/cgroup.h"
 #include "sandbox/explain.h"
 #include "sandbox/seal.h"
-#include "sandbox_cli/child.h"
 #include "sandbox_cli/doctor.h"
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
@@ -28,8 +27,6 @@
 
 namespace oqto::sandbox_cli {
 namespace {
-
-constexpr const char* kBubblewrap = "/usr/bin/bwrap";
 
 std::string setting(const char* path) {
   const auto file = sys::open_file(path, O_RDONLY);
@@ -97,10 +94,9 @@ Finding user_namespaces() {
     const std::string own = program_directory().value_or("/usr/bin") + "/oqto-sandbox";
     finding.fix =
         "AppArmor keeps them from programs without a profile: write to "
-        "/etc/apparmor.d/oqto-sandbox the lines `abi <abi/4.0>,` `profile oqto-sandbox " +
+        "/etc/apparmor.d/oqto-sandbox the lines `abi <abi/4.0>,` and `profile oqto-sandbox " +
         own +
-        " flags=(unconfined) { userns, }` and `profile oqto-bwrap /usr/bin/bwrap "
-        "flags=(unconfined) { userns, }`, then sudo apparmor_parser -r "
+        " flags=(unconfined) { userns, }`, then sudo apparmor_parser -r "
         "/etc/apparmor.d/oqto-sandbox";
   } else if (exists("/.dockerenv") || exists("/run/.containerenv")) {
     finding.fix =
@@ -111,29 +107,6 @@ Finding user_namespaces() {
     finding.fix = "the kernel needs CONFIG_USER_NS, and nothing on this host may forbid it";
   }
   return finding;
-}
-
-Finding bubblewrap() {
-  struct stat info {};
-  if (::stat(kBubblewrap, &info) != 0) {
-    return {"bubblewrap", State::missing, "/usr/bin/bwrap is not there",
-            "sudo apt install bubblewrap"};
-  }
-  constexpr int kTimeoutMs = 5000;
-  Ran ran = run_and_read({kBubblewrap, "--version"}, {}, kTimeoutMs);
-  int major = 0, minor = 0;
-  const bool known = std::sscanf(ran.output.c_str(), "bubblewrap %d.%d", &major, &minor) == 2;
-  const bool enough = known && (major > 0 || minor >= 8);
-  if (!enough) {
-    return {"bubblewrap", State::missing, known ? ran.output : "does not say its version",
-            "version 0.8 or later is needed"};
-  }
-  while (ran.output.ends_with('\n')) ran.output.pop_back();
-  if ((info.st_mode & S_ISUID) != 0) {
-    return {"bubblewrap", State::missing, ran.output + ", set-user-id root",
-            "sudo chmod u-s /usr/bin/bwrap: it must not run with privilege"};
-  }
-  return {"bubblewrap", State::ok, ran.output, ""};
 }
 
 Finding landlock() {
@@ -237,8 +210,8 @@ Finding tracing() {
 }  // namespace
 
 std::vector<Finding> examine_host() {
-  return {kernel(),  user_namespaces(), bubblewrap(), landlock(), seccomp(), time_namespaces(),
-          cgroups(), terminals(),       keystrokes(), vsock(),    tracing()};
+  return {kernel(),  user_namespaces(), landlock(), seccomp(), time_namespaces(),
+          cgroups(), terminals(),       keystrokes(), vsock(), tracing()};
 }
 
 }  // namespace oqto::sandbox_cli

@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "base/sys.h"
+#include "sandbox/socket_owner.h"
 #include "sandbox_cli/text.h"
 
 namespace oqto::sandbox_cli {
@@ -62,6 +63,7 @@ Outcome<> Egress::start(const std::string& program, sandbox::StartedSandbox& san
     return std::unexpected("no descriptors for oqto-egress");
   }
   errors_ = Fd::adopt(ends[0]);
+  member_ = sandbox.stage;
   const Fd said = Fd::adopt(ends[1]);
   std::vector<int> sources = {pair->second.get(), sink ? sink.get() : null->get(), null->get(),
                               sandbox.dns_udp.get(), sandbox.dns_tcp.get()};
@@ -112,13 +114,14 @@ void Egress::on_ready(std::uint32_t) {
   for (;;) {
     const auto received = channel_.receive();
     if (!received && received.error().code == Errc::limit) return;
-    const auto question =
+    auto question =
         received ? received->as<ipc::ApprovalAsk>() : std::unexpected(received.error());
     if (!question) {
       loop_.unwatch(channel_.fd(), *this);
       complain("oqto-egress has ended: nothing outside can be reached any more");
       return;
     }
+    sandbox::show_asker(*question, member_);
     prompter_.ask(*question, [this, asked = *question](ipc::ApprovalChoice choice) {
       (void)channel_.send(ipc::ApprovalAnswer{asked.session, asked.kind, asked.question, choice});
     });

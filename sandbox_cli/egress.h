@@ -34,6 +34,7 @@ class Egress final : public ipc::Watcher {
   ipc::Channel channel_;
   Fd process_;
   pid_t pid_ = -1;
+  pid_t member_ = -1;  // a process in the sandbox's network
   Fd errors_;
 };
 

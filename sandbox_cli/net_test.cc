@@ -166,6 +166,7 @@ TEST_F(Net, UnknownNamesAreAskedForOnTheTerminal) {
        "getent hosts other.test || echo no; getent hosts allowed.test && echo yes"});
   const std::string question = running.read_until("(denied in");
   EXPECT_NE(question.find("reach the host other.test"), std::string::npos) << question;
+  EXPECT_NE(question.find(" getent hosts other.test (in "), std::string::npos) << question;
   running.read_until(") ");
   running.type("d\n");
   running.read_until("no");

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <filesystem>
 
 #include "sandbox/filters.h"
 #include "sandbox/policy_items.h"
@@ -77,7 +78,8 @@ Outcome<std::pair<std::string, std::uint16_t>> host_and_port(const std::string& 
 // In the form that policies have. What exists is looked up where it really is.
 Outcome<std::string> path_of(const std::string& text, const sandbox::PolicyContext& context) {
   std::string whole = text.starts_with('/') || text.starts_with('~') ? text : here({}) + '/' + text;
-  auto normal = sandbox::normal_path(real_path(whole).value_or(whole), context);
+  const std::string written = std::filesystem::path(whole).lexically_normal().string();
+  auto normal = sandbox::normal_path(real_path(whole).value_or(written), context);
   if (!normal) return std::unexpected(text + ": " + normal.error());
   return *normal;
 }

@@ -84,6 +84,18 @@ TEST(Run, PassesSignalsOnToTheProgram) {
   }
 }
 
+TEST(Run, PassesOnWhatItsWholeGroupIsTold) {
+  const Tool tool;
+  Running running = tool.start({"run", "--", "bash", "-c",
+                                "trap 'echo got; exit 3' TERM; echo ready; while :; do sleep "
+                                "0.05; done"});
+  running.read_until("ready\n");
+  ASSERT_EQ(::kill(-running.pid(), SIGTERM), 0);  // as timeout(1) does
+  const Finished ran = running.finish();
+  EXPECT_EQ(ran.out, "got\n");
+  EXPECT_EQ(ran.status, 3);
+}
+
 TEST(Run, EndsAProgramThatIgnoresTheRequestToStop) {
   const Tool tool;
   Running running = tool.start(

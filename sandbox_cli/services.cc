@@ -45,6 +45,12 @@ Outcome<> Services::open() {
   return {};
 }
 
+bool Services::must_be_first() const {
+  const sandbox::World& world = setup_.world;
+  return world.network == sandbox::World::Network::filtered || world.notify_exec ||
+         !world.policy.ask.values.empty();
+}
+
 Outcome<> Services::start(sandbox::StartedSandbox& sandbox) {
   if (sandbox.listener) TRY(start_monitor(sandbox));
   if (setup_.world.network == sandbox::World::Network::filtered) {

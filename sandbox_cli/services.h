@@ -18,6 +18,8 @@ class Services final : private sandbox::Approver {
 
   // Before anything is started: what cannot be had then is an error.
   Outcome<> open();
+  // Whether the program can do nothing before start(), or must not.
+  [[nodiscard]] bool must_be_first() const;
   // Takes the listener and the sockets out of `sandbox`.
   Outcome<> start(sandbox::StartedSandbox& sandbox);
   // For what waitpid(-1, …, __WALL) reports and is not the owner's child; after the last,

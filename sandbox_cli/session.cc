@@ -13,6 +13,7 @@
 
 #include "base/sys.h"
 #include "sandbox/explain.h"
+#include "sandbox/idle_memory.h"
 #include "sandbox_cli/services.h"
 
 namespace oqto::sandbox_cli {
@@ -63,7 +64,16 @@ Outcome<> Session::start() {
   if (!stops) return std::unexpected("no descriptor for signals");
   sandbox::StartWith with;
   with.call_off = {stops->get()};
+  with.namespaces = std::move(setup_.namespaces);
   if (leaf_) with.cgroup = leaf_.directory().get();
+  candidates_ = program_candidates(options_.program[0], setup_.world, setup_.workspace.path);
+  auto control = sys::seqpacket_pair();
+  if (!control) return std::unexpected("no descriptors for oqto-init");
+  sandbox_.control = ipc::Channel(std::move(control->first));
+  with.control = std::move(control->second);
+  // It waits there for oqto-init, so that oqto-init need not wait for it.
+  const bool at_once = !services_->must_be_first();
+  if (at_once) start_program();
   auto started = sandbox::start_sandbox(setup_.world, std::move(with));
   if (!started) {
     signalfd_siginfo info{};
@@ -72,13 +82,14 @@ Outcome<> Session::start() {
     }
     return std::unexpected(started.error().why);
   }
+  started->control = std::move(sandbox_.control);
   sandbox_ = std::move(*started);
   TRY(watch());
   TRY(services_->start(sandbox_));
   const policies::Limits& limits = setup_.policy.policy.limits;
   wall_clock_at_ = sys::monotonic_ms() + limits.wall_clock_s * kMsPerSecond;
-  candidates_ = program_candidates(options_.program[0], setup_.world, setup_.workspace.path);
-  start_program();
+  settle_at_ = sys::monotonic_ms() + sandbox::kSettleMs;
+  if (!at_once) start_program();
   return {};
 }
 
@@ -166,7 +177,8 @@ void Session::serve() {
 int Session::next_timeout() const {
   const std::uint64_t now = sys::monotonic_ms();
   std::uint64_t at = now + (terminal_.any() ? kLookMs : 60 * kLookMs);
-  for (const std::uint64_t each : {wall_clock_at_, kill_at_, prompter_.deadline()}) {
+  for (const std::uint64_t each :
+       {wall_clock_at_, kill_at_, settle_at_, prompter_.deadline()}) {
     if (each != 0) at = std::min(at, each);
   }
   const int services = services_->timeout_ms();
@@ -179,6 +191,10 @@ void Session::tick() {
   terminal_.resume();
   prompter_.tick(now);
   services_->tick();
+  if (settle_at_ != 0 && now >= settle_at_) {
+    settle_at_ = 0;
+    sandbox::release_program_pages();
+  }
   if (wall_clock_at_ != 0 && now >= wall_clock_at_) {
     wall_clock_at_ = 0;
     stop_for("wall_clock_s of " + std::to_string(setup_.policy.policy.limits.wall_clock_s) +
@@ -214,10 +230,9 @@ void Session::end(int status, std::string rule) {
 void Session::finish() {
   prompter_.close();
   terminal_.detach();
-  if (sandbox_.bubblewrap > 0) {
+  if (sandbox_.stage > 0) {
+    (void)sys::pidfd_kill(sandbox_.init_fd, SIGKILL);
     if (leaf_) (void)leaf_.kill();
-    (void)sys::pidfd_kill(sandbox_.bubblewrap_fd, SIGKILL);
-    if (!reaped_) (void)::waitpid(sandbox_.bubblewrap, nullptr, 0);
     (void)wait_for(sandbox_.init_fd, kGoneMs);
     // Until its stubs are gone the workspace is not as it was.
     (void)wait_for(sandbox_.janitor_fd, kGoneMs);
@@ -225,6 +240,8 @@ void Session::finish() {
   }
   if (services_) services_->close();
   if (tree_) {
+    // The stage has nothing left to do, but it is in the leaf.
+    if (sandbox_.stage > 0 && !reaped_) (void)::waitpid(sandbox_.stage, nullptr, 0);
     if (leaf_) (void)tree_->remove(leaf_);
     tree_->remove_tree();
   }

@@ -90,11 +90,12 @@ class Session {
   std::vector<int> early_signals_;      // before there was a program
   std::uint64_t wall_clock_at_ = 0;     // monotonic ms; 0: none
   std::uint64_t kill_at_ = 0;
+  std::uint64_t settle_at_ = 0;  // when we have begun to wait
   std::string stop_rule_;  // why we stop it
   int stop_status_ = 0;
   bool done_ = false;
-  bool reaped_ = false;  // bubblewrap
-  std::string said_;     // by bubblewrap
+  bool reaped_ = false;  // the stage
+  std::string said_;     // by the stage
   Ended ended_;
 
   Watch<&Session::on_control> control_watch_{*this};

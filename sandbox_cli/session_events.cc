@@ -141,7 +141,7 @@ void Session::reap() {
     int status = 0;
     const pid_t pid = ::waitpid(-1, &status, __WALL | WNOHANG);
     if (pid <= 0) break;
-    if (pid == sandbox_.bubblewrap && !WIFSTOPPED(status)) {
+    if (pid == sandbox_.stage && !WIFSTOPPED(status)) {
       reaped_ = true;
       on_control();  // the program's end may have been reported
       on_gone();

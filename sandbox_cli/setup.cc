@@ -177,6 +177,9 @@ Outcome<EffectivePolicy> look_up_policy(const Options& options) {
 Outcome<Setup> prepare(const Options& options) {
   Setup setup;
   setup.user = TRY(become_user(options.user));
+  // Most sandboxes have a network of their own, which takes the kernel as long as all of this. Whether
+  // it could be made is told where it is used.
+  if (auto begun = sandbox::Namespaces::begin()) setup.namespaces = std::move(*begun);
   setup.workspace = TRY(open_workspace(setup.user, options.workspace));
   setup.policy = TRY(load_policy(options, setup.user, setup.workspace));
   setup.home = TRY(open_private_home(setup.user, setup.workspace.path));

@@ -12,10 +12,11 @@ struct Setup {
   Directory home;  // the private one
   EffectivePolicy policy;
   sandbox::World world;
+  sandbox::Namespaces namespaces;  // being made beside us
   std::vector<std::string> notices;  // what the user should know, and is not wrong
 };
 
-// Nothing has been started when this fails; the only thing made is the private home.
+// Nothing is left running when this fails; the only thing made is the private home.
 Outcome<Setup> prepare(const Options& options);
 
 // One more reading of the above without making anything: for explain.

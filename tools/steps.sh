@@ -5,11 +5,11 @@ umask 022  # what is built must be readable by the uids of the parts
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$root/build
 
-runtime_packages="bubblewrap ca-certificates openssl util-linux procps git ripgrep fd-find"
+runtime_packages="ca-certificates openssl util-linux procps git ripgrep fd-find"
 build_packages="g++ cmake ninja-build ccache pkg-config libseccomp-dev libcap-dev libboost1.81-dev
   libssl-dev nlohmann-json3-dev libsqlite3-dev libtomlplusplus-dev libsodium-dev libgrpc++-dev
   libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libgtest-dev libgmock-dev python3"
-test_packages="chromium fonts-dejavu-core iproute2 libbenchmark-dev strace binutils perl curl
+test_packages="bubblewrap chromium fonts-dejavu-core iproute2 libbenchmark-dev strace binutils perl curl
   python3-venv python3-pip golang-go golang-golang-x-mod-dev"
 vm_packages="qemu-system-x86 mmdebstrap e2fsprogs busybox-static kmod cpio xz-utils"
 

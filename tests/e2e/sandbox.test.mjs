@@ -4,7 +4,7 @@ import { readdirSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { byId, Host, Mux, openBrowser, openPage, Provider, toolOutput, toolTurns, until } from "./lib.mjs";
+import { build, byId, Host, Mux, openBrowser, openPage, Provider, toolOutput, toolTurns, until } from "./lib.mjs";
 
 // Of the loopback network, so that nothing leaves this machine; the gateway is told that these may be dialled.
 const network = `127.77.${1 + (process.pid % 250)}`;  // this run's alone
@@ -111,8 +111,11 @@ test("an unknown name asks the user with what is known, and Once lets it through
   const output = await bashAsked(curl("http://once.test/"), async (card) => {
     assert.equal(await card.getAttribute("data-kind"), "host");
     assert.equal(await byId(card, "approval-what").innerText(), "once.test");
+    assert.match(await byId(card, "approval-argv").innerText(), /^curl\s+-sS/);
+    assert.equal(await byId(card, "approval-cwd").innerText(), "/workspace");
     assert.match(await byId(card, "approval-left").innerText(), /denied in \d+ s/);
     assert.match((await mux.ok("get_state", session)).state, /waiting/);
+    await page.screenshot({ path: path.join(build, "screenshots/8-question.png") });
     await byId(card, "approval-once").click();
   });
   assert.match(output, /other-answer for once\.test/);
