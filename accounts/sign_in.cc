@@ -57,7 +57,7 @@ std::optional<ipc::AuthReply> Service::refuse_early(const Call& call, const Atte
   if (admission->retry_after_s == 0) return std::nullopt;
   if (admission->note) {
     const auto recorded = recorder_.happened(
-        Event::login, Outcome::failure,
+        Event::login_throttled, Outcome::failure,
         {{FieldKey::username, attempt.username.value_or("")},
          {FieldKey::remote, call.remote},
          {FieldKey::reason, attempt.username ? "throttled" : "throttled before sign-up"}});

@@ -157,6 +157,13 @@ std::optional<VerifierKey> log_key(const Arguments& arguments) {
   return read_key(arguments.get("--vkey", kDefaultKey), KeyType::log);
 }
 
+std::optional<VerifierKey> first_epoch_key(const Arguments& arguments) {
+  const auto text = read_file(arguments.get("--vkey", kDefaultKey), kMaxKeyFile);
+  if (!text) return std::nullopt;
+  const std::string_view rest = std::string_view(*text).substr(first_line(*text).size());
+  return VerifierKey::parse(first_line(rest.substr(std::min<std::size_t>(1, rest.size()))));
+}
+
 std::optional<std::vector<VerifierKey>> witness_keys(const Arguments& arguments) {
   std::vector<VerifierKey> keys;
   for (const std::string& path : arguments.all("--witness")) {

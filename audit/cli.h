@@ -65,6 +65,11 @@ Command search_command();
 Command export_command();
 Command stats_command();
 Command keygen_command();
+Command rotate_command();
+Command shred_command();
+Command replay_command();
+Command prune_command();
+Command collect_command();
 Command witness_serve_command();
 Command witness_submit_command();
 Command completion_command();
@@ -81,6 +86,8 @@ std::vector<Option> joined(std::vector<Option> first, std::span<const Option> mo
 std::string log_dir(const Arguments& arguments);
 // The key of --vkey, nullopt after a complaint. `path` is its file, or the key itself.
 std::optional<VerifierKey> log_key(const Arguments& arguments);
+// The key of epoch 0 beside it, if its file has one.
+std::optional<VerifierKey> first_epoch_key(const Arguments& arguments);
 std::optional<VerifierKey> read_key(const std::string& path, KeyType type);
 std::optional<std::vector<VerifierKey>> witness_keys(const Arguments& arguments);
 std::optional<Query> read_query(const Arguments& arguments);

@@ -19,10 +19,16 @@ int export_entries(const Arguments& arguments) {
   if (spell == nullptr) return complain("--format is jsonl, ocsf or cef");
   const auto query = read_query(arguments);
   if (!query) return kUnusable;
+  const bool with_personal = arguments.has("--personal");
+  if (with_personal && format == "jsonl") {
+    return complain("--personal is for ocsf and cef: jsonl is the entries' own bytes");
+  }
   std::uint64_t found = 0;
   return visit_entries(
       log_dir(arguments), *query,
-      [&](std::uint64_t index, std::string_view entry) { return print(spell(index, entry) + "\n"); },
+      [&](const SeenEntry& seen) {
+        return print(spell(seen.index, with_personal ? seen.opened : seen.entry) + "\n");
+      },
       found);
 }
 
@@ -37,6 +43,9 @@ Command export_command() {
               "{\"malformed\":...}.",
           .options = joined(
               {log_option(),
+               {"--personal", "",
+                "with the personal fields whose keys the log has. What has left cannot be\n"
+                "erased with `oqto-audit shred` any more"},
                {"--format", "FORMAT",
                 "jsonl (the entries themselves, default), ocsf (OCSF 1.8 events) or cef\n"
                 "(ArcSight Common Event Format)"}},

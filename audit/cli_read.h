@@ -1,15 +1,36 @@
 // Walking through a log's entries for the commands that show them.
 #pragma once
 #include <functional>
+#include <memory>
 #include <string>
 
+#include "audit/open_entry.h"
 #include "audit/query.h"
 #include "audit/reader.h"
 
 namespace oqto::audit::cli {
 
+struct SeenEntry {
+  std::uint64_t index = 0;
+  std::string_view entry;   // as it stands in the log
+  std::string_view opened;  // with its personal fields, where the log has the key to them
+};
 // false: enough.
-using EntryVisitor = std::function<bool(std::uint64_t index, std::string_view entry)>;
+using EntryVisitor = std::function<bool(const SeenEntry& seen)>;
+
+// Opens entries with the keys in the log directory.
+class Opener {
+ public:
+  static Result<std::unique_ptr<Opener>> create(const std::string& log);
+  std::string open(std::string_view entry) { return open_entry(entry, keys_); }
+  [[nodiscard]] const Fd& log() const { return log_; }
+  KeyReader& keys() { return keys_; }
+
+ private:
+  explicit Opener(Fd log) : log_(std::move(log)), keys_(log_) {}
+  Fd log_;
+  KeyReader keys_;
+};
 
 // Visits what the query asks for, at most its limit; kOk, or kUnusable after a complaint. `found`
 // counts.

@@ -11,7 +11,7 @@ int search(const Arguments& arguments) {
   std::uint64_t found = 0;
   const int status = visit_entries(
       log_dir(arguments), *query,
-      [&](std::uint64_t, std::string_view entry) { return print(shown(entry, json)); }, found);
+      [&](const SeenEntry& seen) { return print(shown(seen.opened, json)); }, found);
   if (status != kOk) return status;
   return found > 0 ? kOk : kFindings;
 }
@@ -28,7 +28,7 @@ Command search_command() {
                         joined(filter_options(),
                                std::vector<Option>{
                                    {"--limit", "N", "stop after N entries"},
-                                   {"--json", "", "the entries themselves, one per line"}})),
+                                   {"--json", "", "the entries, opened where the log has their keys, one per line"}})),
       .run = search};
 }
 

@@ -1,11 +1,35 @@
+#include <unistd.h>
+
 #include "audit/cli.h"
 #include "audit/cli_read.h"
 #include "audit/entry_view.h"
+#include "audit/format.h"
 #include "audit/hash.h"
+#include "audit/json.h"
 #include "base/encoding.h"
 
 namespace oqto::audit::cli {
 namespace {
+
+// The content goes out as it is when nobody's terminal gets it, else escaped.
+int show_blob(const Arguments& arguments, std::string_view entry) {
+  const auto blobs = blobs_of(entry);
+  if (blobs.empty()) return complain("this entry names no blob");
+  const std::string wanted = arguments.get("--field");
+  const auto opener = Opener::create(log_dir(arguments));
+  if (!opener) return complain(reason(opener.error()));
+  for (const BlobReference& blob : blobs) {
+    if (!wanted.empty() && blob.field != wanted && blob.field != wanted + "_blob") continue;
+    const OpenedBlob opened = open_stored_blob((*opener)->log(), blob, (*opener)->keys());
+    if (opened.state != BlobState::opened) {
+      (void)complain(blob_path(blob.sha256) + " " + std::string(blob_state_text(opened.state)));
+      return kFindings;
+    }
+    if (::isatty(STDOUT_FILENO) == 0) return print(opened.content) ? kOk : kUnusable;
+    return print(printable(opened.content) + "\n") ? kOk : kUnusable;
+  }
+  return complain("this entry names no blob as " + wanted);
+}
 
 int show(const Arguments& arguments) {
   Arguments as_range;
@@ -14,12 +38,23 @@ int show(const Arguments& arguments) {
   if (!query) return kUnusable;
   const bool json = arguments.has("--json");
   std::uint64_t found = 0;
+  if (arguments.has("--blob")) {
+    std::string text;
+    const int read = visit_entries(
+        log_dir(arguments), *query,
+        [&](const SeenEntry& seen) {
+          text = seen.entry;
+          return false;
+        },
+        found);
+    if (read != kOk || !text.empty()) return read != kOk ? read : show_blob(arguments, text);
+  }
   const int status = visit_entries(
       log_dir(arguments), *query,
-      [&](std::uint64_t index, std::string_view entry) {
-        if (json) return print(entry_json(entry) + "\n");
-        return print((index == query->first ? "" : "\n") + entry_page(entry) +
-                     "leaf hash               " + to_hex(leaf_hash(entry)) + "\n");
+      [&](const SeenEntry& seen) {
+        if (json) return print(entry_json(seen.entry) + "\n");
+        return print((seen.index == query->first ? "" : "\n") + entry_page(seen.opened) +
+                     "leaf hash               " + to_hex(leaf_hash(seen.entry)) + "\n");
       },
       found);
   if (status != kOk || found > 0) return status;
@@ -38,7 +73,11 @@ Command show_command() {
           .max_operands = 1,
           .summary = "Shows one entry in full, or several, each with its leaf hash in the tree.",
           .details = "Signatures are not checked here: `oqto-audit prove INDEX` makes a proof.",
-          .options = {log_option(), {"--json", "", "the entries themselves, one per line"}},
+          .options = {log_option(), {"--blob", "",
+                       "what the first entry's blob holds, instead of the entry; escaped if it\n"
+                       "goes to a terminal"},
+                      {"--field", "NAME", "with --blob: of this field, if there are several"},
+                      {"--json", "", "the entries themselves, with what is sealed, one per line"}},
           .run = show};
 }
 

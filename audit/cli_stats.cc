@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 
 #include <algorithm>
 #include <map>
@@ -111,41 +112,76 @@ std::uint64_t growth_per_day(const Stats& stats) {
   return days == 0 ? 0 : bytes / days;
 }
 
+// What the log takes of its disk, and how long that lasts.
+struct Room {
+  std::uint64_t segments = 0, tiles = 0, blobs = 0;
+  std::uint64_t free = 0;
+  std::uint64_t per_day = 0;  // of all files, as entries grow
+  [[nodiscard]] std::uint64_t total() const { return segments + tiles + blobs; }
+  [[nodiscard]] std::string days_left() const {
+    return per_day == 0 ? "null" : std::to_string(free / per_day);
+  }
+};
+
+Room room_of(const Fd& log, const Stats& stats) {
+  Room room;
+  room.segments = bytes_beneath(log, kSegmentDir, 0);
+  room.tiles = bytes_beneath(log, kTileDir, 0);
+  room.blobs = bytes_beneath(log, kBlobDir, 0);
+  struct statfs disk {};
+  if (::fstatfs(log.get(), &disk) == 0) room.free = disk.f_bavail * static_cast<std::uint64_t>(disk.f_bsize);
+  const std::uint64_t growth = growth_per_day(stats);
+  if (stats.all.bytes > 0) {
+    room.per_day = static_cast<std::uint64_t>(static_cast<double>(growth) * static_cast<double>(room.total()) /
+                                              static_cast<double>(stats.all.bytes));
+  }
+  return room;
+}
+
+std::string size_text(const Stats& stats, const Room& room) {
+  return std::to_string(stats.all.entries) + " entries, " + std::to_string(stats.all.bytes) +
+         " B; segments " + std::to_string(room.segments) + " B, tiles " + std::to_string(room.tiles) +
+         " B, blobs " + std::to_string(room.blobs) + " B\n" + std::to_string(room.per_day) +
+         " B per day with entries (of the last 7); " + std::to_string(room.free) + " B free: full in " +
+         (room.per_day == 0 ? "unknown" : room.days_left()) + " days\n";
+}
+
 int stats(const Arguments& arguments) {
   const std::string path = log_dir(arguments);
   Stats stats;
   std::uint64_t found = 0;
   const int status = visit_entries(
       path, {},
-      [&](std::uint64_t index, std::string_view entry) {
-        stats.add(index, entry);
+      [&](const SeenEntry& seen) {
+        stats.add(seen.index, seen.entry);
         return true;
       },
       found);
   if (status != kOk) return status;
   const auto log = sys::open_dir(path.c_str());
   if (!log) return complain("the log " + path + ": " + reason(log.error()));
-  const std::uint64_t segments = bytes_beneath(*log, kSegmentDir, 0);
-  const std::uint64_t tiles = bytes_beneath(*log, kTileDir, 0);
-  const std::uint64_t growth = growth_per_day(stats);
+  const Room room = room_of(*log, stats);
   const std::string open = std::to_string(stats.open_intents.size());
+  if (arguments.has("--size")) {
+    return print(size_text(stats, room) + table("by day", stats.days)) ? kOk : kUnusable;
+  }
   if (arguments.has("--json")) {
     std::string text = R"({"entries":)" + std::to_string(stats.all.entries) +
                        R"(,"entry_bytes":)" + std::to_string(stats.all.bytes) +
-                       R"(,"segment_bytes":)" + std::to_string(segments) + R"(,"tile_bytes":)" +
-                       std::to_string(tiles) + R"(,"entry_bytes_per_day":)" +
-                       std::to_string(growth) + R"(,"intents_without_outcome":)" + open +
+                       R"(,"segment_bytes":)" + std::to_string(room.segments) + R"(,"tile_bytes":)" +
+                       std::to_string(room.tiles) + R"(,"blob_bytes":)" +
+                       std::to_string(room.blobs) + R"(,"free_bytes":)" + std::to_string(room.free) +
+                       R"(,"bytes_per_day":)" + std::to_string(room.per_day) +
+                       R"(,"days_until_full":)" + room.days_left() + R"(,"entry_bytes_per_day":)" +
+                       std::to_string(growth_per_day(stats)) + R"(,"intents_without_outcome":)" + open +
                        R"(,"malformed":)" + std::to_string(stats.malformed);
     text += json("classes", stats.classes) + json("events", stats.events) +
             json("tenants", stats.tenants) + json("days", stats.days) + "}\n";
     return print(text) ? kOk : kUnusable;
   }
-  std::string text = std::to_string(stats.all.entries) + " entries, " +
-                     std::to_string(stats.all.bytes) + " B; segments " + std::to_string(segments) +
-                     " B, tiles " + std::to_string(tiles) + " B\n";
+  std::string text = size_text(stats, room);
   if (stats.all.entries > 0) {
-    text += "from " + utc_text(stats.first_ms) + " to " + utc_text(stats.last_ms) + ", " +
-            std::to_string(growth) + " B of entries per day with entries (of the last 7)\n";
+    text += "from " + utc_text(stats.first_ms) + " to " + utc_text(stats.last_ms) + "\n";
   }
   text += open + " intents without an outcome\n";
   if (stats.malformed > 0) text += std::to_string(stats.malformed) + " malformed entries\n";
@@ -159,7 +195,9 @@ int stats(const Arguments& arguments) {
 Command stats_command() {
   return {.name = "stats",
           .summary = "Counts entries and bytes per class, event, tenant and day; size and growth.",
-          .options = {log_option(), {"--json", "", "one JSON object instead of text"}},
+          .options = {log_option(),
+                      {"--size", "", "only the size, the growth per day, and how long the disk lasts"},
+                      {"--json", "", "one JSON object instead of text"}},
           .run = stats};
 }
 

@@ -29,11 +29,14 @@ struct Follower {
   LogReader reader;
   const Query& query;
   bool json;
+  Opener& opener;
 
   EntrySink sink() {
     return [this](std::uint64_t index, std::string_view entry) -> Status {
       if (interrupted != 0) return enough();
-      if (!query.matches(index, entry) || print(shown(entry, json))) return {};
+      if (index < query.first) return {};
+      const std::string opened = opener.open(entry);
+      if (!query.matches(index, opened) || print(shown(opened, json))) return {};
       return enough();
     };
   }
@@ -52,8 +55,8 @@ struct Follower {
 };
 
 // The index from which on `count` entries fit. Without filters that is arithmetic.
-Result<std::uint64_t> start_of(LogReader& reader, const Query& query, std::uint64_t count,
-                               bool has_filters) {
+Result<std::uint64_t> start_of(LogReader& reader, Opener& opener, const Query& query,
+                               std::uint64_t count, bool has_filters) {
   if (!has_filters) {
     const std::uint64_t size = TRY(reader.count());
     return size - std::min(size, count);
@@ -62,7 +65,7 @@ Result<std::uint64_t> start_of(LogReader& reader, const Query& query, std::uint6
   std::uint64_t found = 0;
   TRY(reader.seek(query.first));
   TRY(reader.read_new([&](std::uint64_t index, std::string_view entry) -> Status {
-    if (count == 0 || !query.matches(index, entry)) return {};
+    if (count == 0 || !query.matches(index, opener.open(entry))) return {};
     if (newest.size() < count) {
       newest.push_back(index);
     } else {
@@ -86,12 +89,14 @@ int tail(const Arguments& arguments) {
       filter_options(), [&](const Option& option) { return arguments.has(option.name); });
   auto reader = LogReader::open(log);
   if (!reader) return complain("the log " + log + ": " + reason(reader.error()));
+  const auto opener = Opener::create(log);
+  if (!opener) return complain("the log " + log + ": " + reason(opener.error()));
   if (follow) stop_on_interrupt();
-  const auto start = start_of(*reader, *query, *count, has_filters);
+  const auto start = start_of(*reader, **opener, *query, *count, has_filters);
   if (!start) return reading_ended(log, *reader, std::unexpected(start.error()));
   query->first = std::max(query->first, *start);
   if (follow) reader->only_durable();
-  Follower follower{std::move(*reader), *query, arguments.has("--json")};
+  Follower follower{std::move(*reader), *query, arguments.has("--json"), **opener};
   Status status = follower.reader.seek(query->first);
   if (status) status = follow ? follower.follow() : follower.reader.read_new(follower.sink());
   return reading_ended(log, follower.reader, status);
@@ -108,7 +113,7 @@ Command tail_command() {
                              {"-n", "N", "how many entries (default 20)"},
                              {"-f", "", "go on with each entry once it is safely on the disk, until\n"
                                         "interrupted"},
-                             {"--json", "", "the entries themselves, one per line"}},
+                             {"--json", "", "the entries, opened where the log has their keys, one per line"}},
                             filter_options()),
           .run = tail};
 }

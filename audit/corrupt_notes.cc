@@ -19,12 +19,12 @@ Corruption note(std::string name, Edit edit, std::string expected) {
 
 // A note that is good by itself.
 Corruption signed_note(std::string name,
-                       std::function<std::string(Checkpoint, const SigningKey&)> make,
+                       std::function<std::string(Checkpoint, const Copy&)> make,
                        std::string expected) {
   return {Where::tree, std::move(name),
           [make](const Copy& copy) {
             edit_file(copy.log + "/checkpoint", [&](const std::string& text) {
-              return make(*read_checkpoint(text), copy.key);
+              return make(*read_checkpoint(text), copy);
             });
           },
           std::move(expected)};
@@ -139,10 +139,18 @@ std::vector<Corruption> signature_corruptions() {
       note("another key id", [](const std::string& text) { return flip_in(text, "test ", 1); },
            "not signed by this key"),
       note("the signature twice",
-           [](const std::string& text) { return text + last_line(text); },
+           [](const std::string& text) {
+             const std::size_t start = text.find("\n\n") + 2;
+             return text + text.substr(start, text.find('\n', start) + 1 - start);
+           },
            "not signed by this key exactly once"),
       note("the signature missing",
-           [](const std::string& text) { return text.substr(0, text.size() - last_line(text).size()); },
+           [](const std::string& text) {
+             const std::size_t start = text.find("\n\n") + 2;
+             return text.substr(0, start) + text.substr(text.find('\n', start) + 1);
+           },
+           "not signed by this key exactly once"),
+      note("no signature", [](const std::string& text) { return text.substr(0, text.find("\n\n") + 2); },
            "not a checkpoint note"),
       {Where::checkpoint, "signed by another key of the same name",
        [](const Copy& copy) {
@@ -167,26 +175,26 @@ std::vector<Corruption> signature_corruptions() {
 std::vector<Corruption> tree_corruptions() {
   return {
       signed_note("another tree of this size, signed by the log's key",
-                  [](Checkpoint checkpoint, const SigningKey& key) {
+                  [](Checkpoint checkpoint, const Copy& copy) {
                     checkpoint.root[31] ^= 1;
-                    return key.sign(checkpoint);
+                    return copy.sign(checkpoint);
                   },
                   "signs another tree"),
       signed_note("one entry more than there is, signed by the log's key",
-                  [](Checkpoint checkpoint, const SigningKey& key) {
+                  [](Checkpoint checkpoint, const Copy& copy) {
                     ++checkpoint.size;
-                    return key.sign(checkpoint);
+                    return copy.sign(checkpoint);
                   },
                   "lacks entry"),
       signed_note("2^62 entries, signed by the log's key",
-                  [](Checkpoint checkpoint, const SigningKey& key) {
+                  [](Checkpoint checkpoint, const Copy& copy) {
                     checkpoint.size = std::uint64_t{1} << 62;
-                    return key.sign(checkpoint);
+                    return copy.sign(checkpoint);
                   },
                   "lacks entries"),
       signed_note("the empty tree, signed by the log's key",
-                  [](const Checkpoint& checkpoint, const SigningKey& key) {
-                    return key.sign({checkpoint.origin, 0, sha256("")});
+                  [](const Checkpoint& checkpoint, const Copy& copy) {
+                    return copy.sign({checkpoint.origin, 0, sha256("")});
                   },
                   "no batch of the segments ends there"),
       {Where::tree, "the whole log as it was before",

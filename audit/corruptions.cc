@@ -67,12 +67,12 @@ std::vector<Corruption> byte_corruptions() {
                     [=](const std::string& text) { return flipped(text, note_of_first(text) + 150); },
                     "checkpoint of"),
       segment_bytes("a flipped bit behind a batch's checkpoint",
-                    [=](const std::string& text) { return flipped(text, note_of_first(text) + 470); },
+                    [=](const std::string& text) { return flipped(text, note_of_first(text) + kNoteFrame - 40); },
                     "checkpoint of"),
       segment_bytes("a segment cut in the middle",
                     [](const std::string& text) { return text.substr(0, text.size() / 2); }),
       segment_bytes("a segment cut before its last checkpoint",
-                    [](const std::string& text) { return text.substr(0, text.size() - 512); }),
+                    [](const std::string& text) { return text.substr(0, text.size() - kNoteFrame); }),
       segment_bytes("zeros at a segment's end",
                     [](const std::string& text) { return text + std::string(600, '\0'); }),
       segment_bytes("garbage at a segment's end",
@@ -94,7 +94,7 @@ std::vector<Corruption> batch_corruptions() {
       batches("an entry forged",
               [](Batches& all, const Copy&) {
                 std::string& entry = all[1].entries[0];
-                entry = replaced(entry, "/work", "/home");
+                entry = replaced(entry, "\"outcome\":\"", "\"outcome\":\"x");
               },
               "was altered"),
       batches("an entry dropped",
@@ -138,9 +138,9 @@ std::vector<Corruption> batch_corruptions() {
               [](Batches& all, const Copy& copy) {
                 auto checkpoint = *read_checkpoint(all[1].note);
                 checkpoint.root[0] ^= 1;
-                all[1].note = copy.key.sign(checkpoint);
+                all[1].note = copy.sign(checkpoint);
               },
-              "does not have the root"),
+              "key of its epoch"),
       batches("two batches joined into one",
               [](Batches& all, const Copy&) {
                 for (const std::string& entry : all[2].entries) all[1].entries.push_back(entry);

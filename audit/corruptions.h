@@ -15,8 +15,12 @@ struct Copy {
   std::string since;     // a file: an older checkpoint
   std::string cosigned;  // a file: the checkpoint with a witness's line
   const SigningKey& key;      // the log's own, for what only its thief can do
-  const SigningKey& witness;  // likewise
-  std::string other_log;      // a directory: a fork of the log, by the same key
+  const SigningKey& epoch_key;  // that of the last epoch
+  const SigningKey& thief;      // one that the log never had
+  const SigningKey& witness;    // a witness's
+  bool is_alone = false;        // nobody remembers a checkpoint, no witness has seen one
+  std::string other_log;        // a directory: a fork of the log, by the same key
+  [[nodiscard]] std::string sign(const Checkpoint& checkpoint) const;  // with both of the log
 };
 
 // Which file is corrupt decides who looks at it.
@@ -26,6 +30,7 @@ enum class Where {
   hashes,      // ours, Go, Python: hash tiles
   checkpoint,  // ours, Go, Python, openssl: the note by itself
   tree,        // ours, Go, Python: a good note of another tree
+  epochs,      // ours, Go, Python: seals, and who signed what when
   cosigned,    // ours, Go, openssl
 };
 
@@ -37,6 +42,8 @@ struct Corruption {
 };
 std::vector<Corruption> file_corruptions();  // segments, bundles, tiles
 std::vector<Corruption> note_corruptions();  // checkpoints and cosignatures
+std::vector<Corruption> epoch_corruptions();
+void rewrite_unchanged(const Copy& copy);  // what the epoch corruptions do beside their change
 
 // --- tools ---
 

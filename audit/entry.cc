@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <utility>
 
+#include "audit/entry_class.h"
 #include "audit/hash.h"
 #include "audit/json.h"
 #include "base/encoding.h"
@@ -11,71 +13,11 @@
 namespace oqto::audit {
 namespace {
 
-using ipc::Event;
 using ipc::FieldKey;
-
-// OCSF: class, activity. A category is the class divided by 1000.
-struct OcsfClass {
-  std::uint32_t class_uid;
-  std::uint32_t activity_id;
-};
-
-OcsfClass ocsf_class(Event event) {
-  constexpr std::uint32_t kProcess = 1007, kAccountChange = 3001, kAuthentication = 3002,
-                          kAuthorize = 3003, kEntity = 3004, kNetwork = 4001, kApi = 6003,
-                          kFinding = 2004;
-  switch (event) {
-    case Event::process_start:
-      return {kProcess, 1};
-    case Event::process_stop:
-      return {kProcess, 2};
-    case Event::login:
-      return {kAuthentication, 1};
-    case Event::logout:
-      return {kAuthentication, 2};
-    case Event::setup:
-      return {kAccountChange, 1};
-    case Event::invite_create:
-      return {kEntity, 1};
-    case Event::invite_revoke:
-      return {kEntity, 4};
-    case Event::account_create:
-      return {kAccountChange, 1};
-    case Event::account_change:
-      return {kAccountChange, 99};
-    case Event::connection:
-      return {kNetwork, 1};
-    case Event::command:
-      return {kApi, 99};
-    case Event::workspace_create:
-      return {kEntity, 1};
-    case Event::session_start:
-      return {kAuthorize, 1};
-    case Event::session_stop:
-      return {kAuthorize, 99};
-    case Event::exec:
-      return {kProcess, 1};
-    case Event::model_call:
-      return {kApi, 99};
-    case Event::violation:
-      return {kFinding, 1};
-    case Event::admin:
-      return {kApi, 99};
-    case Event::denial:
-      return {kFinding, 1};
-    case Event::approval:
-      return {kAuthorize, 99};
-    case Event::network:
-      return {kNetwork, 1};
-    case Event::kEnd:
-      break;
-  }
-  return {0, 0};
-}
 
 std::uint32_t severity(const ipc::AuditAppend& record) {
   constexpr std::uint32_t kInformational = 1, kLow = 2, kHigh = 4;
-  if (record.event == Event::violation) return kHigh;
+  if (record.event == ipc::Event::violation) return kHigh;
   return record.outcome == ipc::Outcome::failure ? kLow : kInformational;
 }
 
@@ -131,30 +73,87 @@ void append_value(std::string& out, std::string_view value, std::size_t room) {
   cut.end();
 }
 
+bool is_blob(FieldKey key) {
+  return key == FieldKey::args_blob || key == FieldKey::policy_blob ||
+         key == FieldKey::content_blob || key == FieldKey::recording_blob;
+}
+
+// What auditd knows of it; a name that stands in the record alone says nothing.
+void append_blob(std::string& out, std::string_view name, const std::vector<StoredBlob>& blobs) {
+  const auto found = std::ranges::find(blobs, name, &StoredBlob::sha256);
+  if (found == blobs.end()) return append_json(out, name);
+  Object blob(out);
+  blob.text("sha256", found->sha256);
+  blob.number("bytes", found->bytes);
+  blob.text("commitment", found->commitment);
+  blob.number("tenant", found->tenant);
+  blob.text("day", found->day);
+  blob.end();
+}
+
+enum class Part : std::uint8_t { all, open, personal };
+
 // Fields by key, in the order in which the keys first appear. Several of one key become an array.
-void append_fields(std::string& out, const std::vector<ipc::AuditField>& list, std::size_t room) {
-  Object fields(out);
+void append_fields(Object& fields, const std::vector<ipc::AuditField>& list, const Private& hidden,
+                   Part part, bool by_tenant, std::size_t room) {
   std::array<bool, static_cast<std::size_t>(FieldKey::kEnd)> done{};
   for (const ipc::AuditField& leader : list) {
+    if (part != Part::all && is_personal(leader.key, by_tenant) != (part == Part::personal)) continue;
     if (std::exchange(done[static_cast<std::size_t>(leader.key)], true)) continue;
     const auto same = [&](const ipc::AuditField& field) { return field.key == leader.key; };
     const bool array = is_list(leader.key) || std::ranges::count_if(list, same) > 1;
     const auto append_each = [&](std::string_view name, auto append) {
-      fields.key(name) += array ? "[" : "";
+      std::string& out = fields.key(name);
+      out += array ? "[" : "";
       for (const ipc::AuditField& field : list) {
         if (!same(field)) continue;
-        append(field.value);
+        append(out, field.value);
         if (array) out += ',';
       }
       if (array) out.back() = ']';
     };
-    append_each(field_name(leader.key),
-                [&](std::string_view value) { append_value(out, value, room); });
+    append_each(field_name(leader.key), [&](std::string& out, std::string_view value) {
+      if (is_blob(leader.key)) return append_blob(out, value, hidden.blobs);
+      append_value(out, value, room);
+    });
     if (leader.key != FieldKey::policy) continue;
-    append_each("policy_sha256",
-                [&](std::string_view value) { append_json(out, to_hex(sha256(value))); });
+    append_each("policy_sha256", [&](std::string& out, std::string_view value) {
+      append_json(out, to_hex(sha256(value)));
+    });
   }
-  fields.end();
+}
+
+// {"tenant":7,"day":"2026-01-31","c":base64,"h":base64}: see sealed.h.
+void append_sealed(std::string& out, std::string_view plaintext, const Sealing& sealing,
+                   std::uint64_t index) {
+  const SealedFor what{sealing.tenant, sealing.day, index};
+  Object sealed(out);
+  sealed.number("tenant", sealing.tenant);
+  sealed.text("day", sealing.day);
+  sealed.text("c", to_base64(as_bytes(seal_text(sealing.key, what, plaintext))));
+  sealed.text("h", to_base64(sha256(plaintext)));
+  sealed.end();
+}
+
+void append_all_fields(Object& entry, std::uint64_t index, const Actor& actor,
+                       const ipc::AuditAppend& record, const Private& hidden, std::size_t room) {
+  const bool by_tenant = actor.account != 0;
+  const bool has_personal =
+      hidden.sealing && std::ranges::any_of(record.list, [&](const ipc::AuditField& field) {
+        return is_personal(field.key, by_tenant);
+      });
+  {
+    Object fields(entry.key("fields"));
+    append_fields(fields, record.list, hidden, has_personal ? Part::open : Part::all, by_tenant, room);
+    fields.end();
+  }
+  if (!has_personal) return;
+  std::string plaintext;
+  Object personal(plaintext);
+  personal.text("salt", to_hex(as_bytes(random_salt())));
+  append_fields(personal, record.list, hidden, Part::personal, by_tenant, room);
+  personal.end();
+  append_sealed(entry.key("sealed"), plaintext, *hidden.sealing, index);
 }
 
 void append_actor(std::string& out, const Actor& actor) {
@@ -169,7 +168,8 @@ void append_actor(std::string& out, const Actor& actor) {
 }
 
 std::string encode_with_room(std::uint64_t index, std::uint64_t time_ms, const Actor& actor,
-                             const ipc::AuditAppend& record, std::size_t room) {
+                             const ipc::AuditAppend& record, const Private& hidden,
+                             std::size_t room) {
   const OcsfClass ocsf = ocsf_class(record.event);
   std::string out;
   Object entry(out);
@@ -189,7 +189,7 @@ std::string encode_with_room(std::uint64_t index, std::uint64_t time_ms, const A
     entry.number("intent", record.intent);
   }
   append_actor(entry.key("actor"), actor);
-  append_fields(entry.key("fields"), record.list, room);
+  append_all_fields(entry, index, actor, record, hidden, room);
   if (room < kMaxEntry) entry.key("truncated") += "true";
   entry.end();
   return out;
@@ -213,14 +213,46 @@ std::size_t fitting_room(const ipc::AuditAppend& record) {
 
 }  // namespace
 
+bool is_personal(FieldKey key, bool by_tenant) {
+  switch (key) {
+    case FieldKey::args:
+    case FieldKey::argv:
+    case FieldKey::argv_after:
+    case FieldKey::cwd:
+    case FieldKey::exe:
+    case FieldKey::path:
+    case FieldKey::target:
+    case FieldKey::host:
+    case FieldKey::address:
+    case FieldKey::remote:
+    case FieldKey::query:
+      return true;
+    case FieldKey::reason:  // what our own parts say is no tenant's text
+      return by_tenant;
+    default:
+      return false;
+  }
+}
+
+std::uint32_t tenant_of(const Actor& actor, const ipc::AuditAppend& record) {
+  if (actor.account != 0) return actor.account;
+  if (actor.process == ipc::Process::relay) return 0;  // whom it speaks of is not for it to say
+  const auto field = std::ranges::find(record.list, FieldKey::account, &ipc::AuditField::key);
+  if (field == record.list.end()) return 0;
+  std::uint32_t account = 0;
+  const char* end = field->value.data() + field->value.size();
+  const auto [at, error] = std::from_chars(field->value.data(), end, account);
+  return error == std::errc{} && at == end ? account : 0;
+}
+
 std::string encode_entry(std::uint64_t index, std::uint64_t time_ms, const Actor& actor,
-                         const ipc::AuditAppend& record) {
-  std::string entry = encode_with_room(index, time_ms, actor, record, kMaxEntry);
+                         const ipc::AuditAppend& record, const Private& hidden) {
+  std::string entry = encode_with_room(index, time_ms, actor, record, hidden, kMaxEntry);
   if (entry.size() <= kMaxEntry) return entry;
   // Ends: with no room at all, kMaxAuditFields cut values and the rest together stay below
   // kMaxEntry.
   for (std::size_t room = std::min(fitting_room(record), kMaxEntry / 2);; room /= 2) {
-    entry = encode_with_room(index, time_ms, actor, record, room);
+    entry = encode_with_room(index, time_ms, actor, record, hidden, room);
     if (entry.size() <= kMaxEntry) return entry;
     CHECK(room > 0);
   }

@@ -2,8 +2,11 @@
 // names.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
+#include "audit/sealed.h"
 #include "ipc/audit.h"
 
 namespace oqto::audit {
@@ -20,9 +23,33 @@ struct Actor {
   std::uint32_t uid = 0;
 };
 
+// Fields that say something about a person or a tenant's work: sealed, if the entry is a tenant's.
+// `by_tenant`: a tenant's own process wrote the record.
+bool is_personal(ipc::FieldKey key, bool by_tenant);
+
+// Whose entry it is: that of the source or, from a process of ours, of the field `account`. 0: nobody's.
+std::uint32_t tenant_of(const Actor& actor, const ipc::AuditAppend& record);
+
+struct Sealing {
+  std::uint32_t tenant = 0;
+  std::string day;
+  DayKey key{};
+};
+struct StoredBlob {
+  std::string sha256;  // hex, of the stored bytes: its name
+  std::uint64_t bytes = 0;
+  std::string commitment;  // hex
+  std::uint32_t tenant = 0;
+  std::string day;
+};
+struct Private {
+  std::optional<Sealing> sealing = {};   // none: the entry has nobody to protect
+  std::vector<StoredBlob> blobs = {};    // those that the record's fields name
+};
+
 // Never longer than kMaxEntry. What does not fit is cut to {"cut":text,"bytes":n,"sha256":hex},
 // with `truncated` in the entry, so that the full value can still be recognised.
 std::string encode_entry(std::uint64_t index, std::uint64_t time_ms, const Actor& actor,
-                         const ipc::AuditAppend& record);
+                         const ipc::AuditAppend& record, const Private& hidden = {});
 
 }  // namespace oqto::audit

@@ -78,6 +78,9 @@ std::string entry_line(std::string_view entry) {
   for (const JsonMember& field : *fields) {
     line += "  " + std::string(field.key) + "=" + shorten(plain(field.value));
   }
+  // What open_entry() could not open, or what it was not asked to.
+  const std::string_view sealed = value_of(*members, "sealed");
+  if (!sealed.empty()) line += "  " + json_text(sealed).value_or("(sealed)");
   return line;
 }
 

@@ -126,6 +126,21 @@ void add_of_class(Object& event, const ReadEntry& entry, std::uint64_t class_uid
       event.raw("privileges", "[" + privilege + "]");
       return;
     }
+    case 3005: {
+      std::string privilege;
+      append_json(privilege, entry.text("fields.role"));
+      event.object("user", user_of(entry)).raw("privileges", "[" + privilege + "]");
+      return;
+    }
+    case 5019:
+      event.object("device", device);
+      return;
+    case 6002: {
+      Object app;
+      app.text("name", "oqto-audit").text("vendor_name", "Oqto");
+      event.object("app", app);
+      return;
+    }
     case 3004: {
       Object entity;
       entity.text("type", entry.text("event")).text("uid", entry.text("fields.workspace"));

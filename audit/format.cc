@@ -230,4 +230,9 @@ std::optional<TileName> parse_tile_path(std::string_view path) {
   return tile;
 }
 
+std::string blob_path(std::string_view sha256_hex) {
+  return std::string(kBlobDir) + "/" + std::string(sha256_hex.substr(0, 2)) + "/" +
+         std::string(sha256_hex);
+}
+
 }  // namespace oqto::audit

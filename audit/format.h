@@ -3,6 +3,8 @@
 //   segment/<first index, 20 digits>   the truth: batches, each durable before it was acknowledged
 //   tile/entries/<N>, tile/<L>/<N>     derived: C2SP tlog-tiles, with partial ones as <N>.p/<W>
 //   checkpoint                         derived: the newest published C2SP checkpoint
+//   blob/<2 hex>/<64 hex>              payloads that entries name by the SHA-256 of these bytes
+//   keys/<tenant>/<day>                what personal fields and blobs are sealed with
 //   tmp/                               unfinished derived files, without meaning
 //
 // A segment is a sequence of batches. A batch is an entries frame and a note frame:
@@ -16,6 +18,8 @@
 // that its room is written together with the entries and cannot be lacking once the signer has
 // signed. 0xff never occurs in an entry or a note: no content can be mistaken for a frame.
 #pragma once
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -24,15 +28,21 @@
 
 namespace oqto::audit {
 
-constexpr std::size_t kNoteFrame = 512;
+constexpr std::size_t kNoteFrame = 768;  // two signatures under names of any allowed length
 constexpr std::size_t kMaxNote = kNoteFrame - 16 - 32;
 constexpr std::size_t kMaxBody = 16 << 20;
 constexpr std::uint64_t kMaxSegment = 64 << 20;  // then a new one begins
 constexpr std::size_t kTileWidth = 256;
 
+// The directory's group may read all of it: that is what the auditor reads it by.
+constexpr mode_t kSharedDir = 0750;
+constexpr mode_t kSharedFile = 0640;
+
 constexpr const char* kSegmentDir = "segment";
 constexpr const char* kTileDir = "tile";
 constexpr const char* kTmpDir = "tmp";
+constexpr const char* kBlobDir = "blob";
+constexpr const char* kKeysDir = "keys";
 constexpr const char* kCheckpointFile = "checkpoint";
 
 // --- segments ---
@@ -98,5 +108,9 @@ struct TileName {
   std::size_t width = 0;
 };
 std::optional<TileName> parse_tile_path(std::string_view path);
+
+// --- blobs ---
+
+std::string blob_path(std::string_view sha256_hex);  // `blob/ab/abcd…`
 
 }  // namespace oqto::audit

@@ -71,7 +71,8 @@ class Independent : public testing::Test {
     copy_directory(log_->older_dir(), dir + "/older");
     write_file(dir + "/since", read_file(log_->older_dir() + "/checkpoint"));
     write_file(dir + "/cosigned", read_file(base_->path() + "/cosigned"));
-    return {dir + "/log", dir + "/since", dir + "/cosigned", key_, witness_, fork_->log_dir()};
+    return {dir + "/log", dir + "/since", dir + "/cosigned", key_,
+            epoch_key_, thief_, witness_, false, fork_->log_dir()};
   }
 
   static std::vector<Verifier> verifiers() {
@@ -80,23 +81,26 @@ class Independent : public testing::Test {
     return {
         {"oqto-audit",
          {Where::segment, Where::entries, Where::hashes, Where::checkpoint, Where::tree,
-          Where::cosigned},
+          Where::epochs, Where::cosigned},
          [=](const Copy& copy) {
-           return oqto_audit("verify --log " + copy.log + " --vkey " + vkey + " --known " +
-                             copy.since + " --cosigned " + copy.cosigned + " --witness " + witness);
+           return oqto_audit("verify --log " + copy.log + " --vkey " + vkey +
+                             (copy.is_alone ? "" : " --known " + copy.since + " --cosigned " +
+                                                       copy.cosigned + " --witness " + witness));
          }},
         {"Go",
          {Where::segment, Where::entries, Where::hashes, Where::checkpoint, Where::tree,
-          Where::cosigned},
+          Where::epochs, Where::cosigned},
          [=](const Copy& copy) {
-           return std::string(OQTO_GO_DIR) + "/verify -since " + copy.since + " -cosigned " +
-                  copy.cosigned + " -witness " + witness + " " + copy.log + " " + vkey;
+           return std::string(OQTO_GO_DIR) + "/verify " +
+                  (copy.is_alone ? "" : "-since " + copy.since + " -cosigned " + copy.cosigned +
+                                            " -witness " + witness + " ") +
+                  copy.log + " " + vkey;
          }},
         {"Python",
-         {Where::entries, Where::hashes, Where::checkpoint, Where::tree},
+         {Where::entries, Where::hashes, Where::checkpoint, Where::tree, Where::epochs},
          [=](const Copy& copy) {
-           return std::string("python3 " OQTO_INDEPENDENT ".py ") + copy.log + " " + vkey + " " +
-                  copy.since;
+           return std::string("python3 " OQTO_INDEPENDENT ".py ") + copy.log + " " + vkey +
+                  (copy.is_alone ? "" : " " + copy.since);
          }},
         {"openssl, checkpoint",
          {Where::checkpoint},
@@ -114,11 +118,13 @@ class Independent : public testing::Test {
   void all_notice(Where where) {
     auto corruptions = file_corruptions();
     for (auto& more : note_corruptions()) corruptions.push_back(std::move(more));
+    for (auto& more : epoch_corruptions()) corruptions.push_back(std::move(more));
     std::size_t tried = 0;
     for (const Corruption& corruption : corruptions) {
       if (corruption.where != where) continue;
       ++tried;
-      const Copy copy = fresh();
+      Copy copy = fresh();
+      copy.is_alone = where == Where::epochs;
       corruption.apply(copy);
       for (const Verifier& verifier : verifiers()) {
         if (std::ranges::find(verifier.looks_at, where) == verifier.looks_at.end()) continue;
@@ -139,6 +145,8 @@ class Independent : public testing::Test {
   static std::unique_ptr<TempDir> base_;
   TempDir dir_;
   SigningKey key_ = log_->key();
+  SigningKey epoch_key_ = log_->epoch_key();
+  SigningKey thief_ = SigningKey::generate("thief");
   SigningKey witness_ =
       *SigningKey::parse(first_line(read_file(base_->path() + "/witness.key")), KeyType::witness);
 };
@@ -173,6 +181,7 @@ TEST_F(Independent, AllAcceptWhatIsNoDefect) {
          ASSERT_EQ(batches[0].note_size / kTileWidth, log_->size() / kTileWidth);
          write_file(copy.log + "/checkpoint", batches[0].note);
        }},
+      {"every file written again", rewrite_unchanged},
       {"zeros of an unfinished batch at the end",
        [](const Copy& copy) {
          const auto names = files_beneath(copy.log + "/segment");
@@ -213,6 +222,9 @@ TEST_F(Independent, AllNoticeWhatWasDoneToTheCheckpoint) {
 }
 TEST_F(Independent, AllNoticeAGoodCheckpointOfAnotherTree) {
   all_notice(Where::tree);
+}
+TEST_F(Independent, AttackAllNoticeAPastThatWasRewrittenWithTodaysKeys) {
+  all_notice(Where::epochs);
 }
 TEST_F(Independent, AllNoticeWhatWasDoneToCosignatures) {
   all_notice(Where::cosigned);

@@ -4,6 +4,10 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include <charconv>
+#include <ranges>
+
+#include "audit/epoch.h"
 #include "audit/note.h"
 #include "base/sys.h"
 
@@ -15,7 +19,7 @@ Result<Log> Log::open(const std::string& path, Options options) {
     return fail_errno("the log directory is in use by another oqto-auditd");
   }
   for (const char* name : {kSegmentDir, kTileDir, kTmpDir}) {
-    if (::mkdirat(dir.get(), name, 0700) != 0 && errno != EEXIST) {
+    if (::mkdirat(dir.get(), name, kSharedDir) != 0 && errno != EEXIST) {
       return fail_errno("mkdirat in the log directory");
     }
   }
@@ -26,7 +30,7 @@ Result<Log> Log::open(const std::string& path, Options options) {
 
 // --- the signer ---
 
-Result<ipc::Received> Log::ask(const ipc::SignRequest& request) {
+Result<ipc::Received> Log::ask_any(const auto& request) {
   if (!signer_) return fail(Errc::unavailable, "there is no signer");
   for (auto stale = signer_.receive(); stale; stale = signer_.receive()) {
   }  // answers that came after we had stopped waiting
@@ -35,24 +39,60 @@ Result<ipc::Received> Log::ask(const ipc::SignRequest& request) {
                        : Result<ipc::Received>(std::unexpected(status.error()));
   if (answer) return answer;
   if (answer.error().code == Errc::unavailable) signer_ = ipc::Channel();
-  return fail(Errc::unavailable, "the signer does not answer");
+  return fail(Errc::unavailable, "the audit signer does not answer");
 }
 
-// Size 0 is never signed: the refusal says what the signer remembers.
-Result<Log::Remembered> Log::ask_remembered() {
-  const auto answer = TRY(ask({}));
-  const auto refused = TRY(answer.as<ipc::SignRefused>());
-  return Remembered{refused.size, refused.root};
+Result<Log::Remembered> Log::ask_status(ipc::SealWhen when) {
+  const auto answer = TRY(ask_any(ipc::SignerQuery{when}));
+  auto status = TRY(answer.template as<ipc::SignerStatus>());
+  epoch_ends_ms_ = sys::boottime_ms() + status.epoch_ms_left;
+  return Remembered{status.size, status.root, std::move(status.seal.value)};
+}
+
+// The newest seal is in the log if the log is larger than what it seals.
+Status Log::take_seal(const Remembered& remembered) {
+  const auto seal = read_seal(remembered.seal);
+  if (!seal) return fail(Errc::denied, "the signer has no seal");
+  epoch_ = seal->epoch;
+  pending_seal_.reset();
+  if (seal->size == tree_.size()) pending_seal_ = remembered.seal;
+  return {};
+}
+
+Status Log::request_seal(ipc::SealWhen when) {
+  if (!attached_) return fail(Errc::unavailable, "the audit signer is not available");
+  auto remembered = ask_status(when);
+  if (!remembered) {
+    attached_ = false;
+    return std::unexpected(remembered.error());
+  }
+  return take_seal(*remembered);
+}
+
+bool Log::is_seal_due() const {
+  return attached_ && !pending_seal_ && sys::boottime_ms() >= epoch_ends_ms_;
+}
+
+int Log::ms_to_seal() const {
+  constexpr std::uint64_t kMost = 3'600'000;
+  if (!attached_ || pending_seal_) return -1;
+  const std::uint64_t now = sys::boottime_ms();
+  return now >= epoch_ends_ms_ ? 0 : static_cast<int>(std::min(kMost, epoch_ends_ms_ - now));
 }
 
 Result<std::string> Log::sign(const Tree& old, std::span<const Hash> leaves, const Tree& now) {
   ipc::SignRequest request;
+  request.epoch = epoch_;
   request.old_size = old.size();
   request.size = now.size();
   request.root = now.root();
   for (const Hash& hash : old.prove_prefix(leaves)) request.proof.value += as_text(hash);
-  const auto answer = TRY(ask(request));
+  const auto answer = TRY(ask_any(request));
   if (answer.tag == ipc::Tag::sign_refused) {
+    const auto refused = TRY(answer.template as<ipc::SignRefused>());
+    if (refused.why.view() == ipc::kEpochOver) {
+      return fail(Errc::unavailable, "the epoch ended before this was signed");
+    }
     return fail(Errc::denied,
                 "the signer refuses: this log is not a continuation of what it signed");
   }
@@ -62,6 +102,7 @@ Result<std::string> Log::sign(const Tree& old, std::span<const Hash> leaves, con
       checkpoint.note.value.size() > kMaxNote) {
     return fail(Errc::denied, "the signer answered with another checkpoint than was asked for");
   }
+  epoch_ends_ms_ = sys::boottime_ms() + checkpoint.epoch_ms_left;
   return std::move(checkpoint.note.value);
 }
 
@@ -73,8 +114,10 @@ Status Log::attach(ipc::Channel signer) {
 }
 
 Status Log::reattach() {
-  const Remembered remembered = TRY(ask_remembered());
-  if (attached_ && remembered.size == tree_.size() && remembered.root == tree_.root()) return {};
+  const Remembered remembered = TRY(ask_status(ipc::SealWhen::no));
+  if (attached_ && remembered.size == tree_.size() && remembered.root == tree_.root()) {
+    return take_seal(remembered);
+  }
   attached_ = false;
   TRY(recover(remembered));
   attached_ = true;
@@ -92,6 +135,10 @@ Status Log::recover(const Remembered& remembered) {
     recovered_.where = kSegmentDir;
     return std::unexpected(firsts.error());
   }
+  if (!firsts->empty() && firsts->front() > 0) {
+    recovered_.where = std::string(kSegmentDir) + "/" + segment_name(firsts->front());
+    TRY(begin_pruned(firsts->front(), scan));
+  }
   for (const std::uint64_t first : *firsts) {
     recovered_.where = std::string(kSegmentDir) + "/" + segment_name(first);
     if (first != tree_.size()) return fail(Errc::denied, "segments are missing before this one");
@@ -100,6 +147,7 @@ Status Log::recover(const Remembered& remembered) {
   if (firsts->empty()) segment_ = TRY(SegmentFile::create(segments_, 0));
   recovered_.where = std::to_string(tree_.size()) + " entries; the signer remembers " +
                      std::to_string(remembered.size);
+  TRY(take_seal(remembered));
   TRY(agree(scan));
   recovered_.entries = tree_.size();
   return {};
@@ -143,9 +191,26 @@ Status Log::scan_tail(const Batch& tail, std::string_view data, std::uint64_t of
     scan.lacks_note = true;
     length = offset + tail.length + kNoteFrame;  // opening to this length makes the note's room
   } else {
-    recovered_.dropped_bytes = data.size() - offset;
+    const std::size_t end = data.find_last_not_of('\0');
+    if (end != data.npos && end >= offset) recovered_.dropped_bytes = end + 1 - offset;
   }
   return {};
+}
+
+// What the first entry after a start has to know of the last one before it.
+void Log::look_at_end(const Batch& batch) {
+  constexpr std::string_view kTime = "\"time\":";
+  const std::string_view last = batch.entries.back();
+  if (const std::size_t at = last.find(kTime); at != last.npos) {
+    const std::string_view text = last.substr(at + kTime.size());
+    (void)std::from_chars(text.data(), text.data() + text.size(), recovered_.last_time_ms);
+  }
+  for (const std::string_view entry : batch.entries | std::views::reverse) {
+    if (is_seal_entry(entry)) continue;
+    recovered_.was_stopped = entry.find(R"("event":"process.stop")") != entry.npos &&
+                             entry.find(R"("actor":{"process":"auditd")") != entry.npos;
+    return;
+  }
 }
 
 Status Log::apply(const Batch& batch, Scan& scan) {
@@ -157,6 +222,7 @@ Status Log::apply(const Batch& batch, Scan& scan) {
     tree_.append(leaf);
     tiles_.append(entry, leaf);
   }
+  look_at_end(batch);
   if (batch.state != BatchState::complete) return {};
   const auto checkpoint = read_checkpoint(batch.note);
   if (!checkpoint || checkpoint->size != tree_.size() || checkpoint->root != tree_.root()) {
@@ -205,15 +271,21 @@ Status Log::make_room() {
     full_ = false;
   }
   if (segment_.length() < options_.segment_bytes) return {};
+  TRY(segment_.finish());  // before the next one exists: only the newest may have room behind its end
   auto next = SegmentFile::create(segments_, tree_.size());
-  if (!next) return std::unexpected(next.error());
-  segment_ = std::move(*next);
-  return {};
+  if (next) segment_ = std::move(*next);
+  if (!next) full_ = true;
+  return next ? Status() : std::unexpected(next.error());
 }
 
-Status Log::commit(std::span<const std::string> entries) {
+Status Log::close() {
+  return segment_.finish();
+}
+
+Status Log::commit(std::span<const std::string> entries, Room room) {
   if (!attached_) return fail(Errc::unavailable, "the audit signer is not available");
-  TRY(make_room());
+  CHECK(!entries.empty() && (!pending_seal_ || is_seal_entry(entries[0])));
+  if (room == Room::usual) TRY(make_room());
   std::string body;
   std::vector<Hash> leaves;
   Tree next = tree_;
@@ -223,7 +295,7 @@ Status Log::commit(std::span<const std::string> entries) {
   }
   CHECK(body.size() <= kMaxBody);
   if (const auto written = segment_.append(
-          encode_batch(tree_.size(), static_cast<std::uint32_t>(entries.size()), body));
+          encode_batch(tree_.size(), static_cast<std::uint32_t>(entries.size()), body), room);
       !written) {
     full_ = true;
     return written;
@@ -238,6 +310,7 @@ Status Log::commit(std::span<const std::string> entries) {
   TRY(segment_.sync());
   tree_ = std::move(next);
   note_ = std::move(*note);
+  pending_seal_.reset();
   for (std::size_t i = 0; i < entries.size(); ++i) tiles_.append(entries[i], leaves[i]);
   return {};
 }

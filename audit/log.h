@@ -2,6 +2,7 @@
 // agree to every step, and the files derived from it all.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -33,20 +34,33 @@ class Log {
   // Entries of the next batch are encoded with the indices from next_index() on.
   [[nodiscard]] std::uint64_t next_index() const { return tree_.size(); }
 
+  // A seal that has to be the first of the next entries that are committed (audit/epoch.h).
+  [[nodiscard]] const std::optional<std::string>& pending_seal() const { return pending_seal_; }
+  [[nodiscard]] bool is_seal_due() const;
+  [[nodiscard]] int ms_to_seal() const;  // -1: nothing to wait for
+  // Asks the signer to end the epoch, if it thinks so too. Errors as attach().
+  Status request_seal(ipc::SealWhen when);
+
   // Durable and signed when it returns. Errc::limit (no room) and Errc::unavailable (no signer):
   // not recorded, and nothing is until that has changed. Anything else: the process must end.
-  Status commit(std::span<const std::string> entries);
+  // Room::reserve: what is kept for the record that there is no room.
+  using Room = SegmentFile::Room;
+  Status commit(std::span<const std::string> entries, Room room = Room::usual);
+  Status close();  // nothing is committed after it
 
   // The derived files; failures lose nothing and are tried again.
   Status write_full_tiles() { return tiles_.write_full(dir_, kFilesPerTurn); }
   Status publish();
   [[nodiscard]] bool is_published() const { return published_ == tree_.size(); }
 
+  [[nodiscard]] const Fd& dir() const { return dir_; }
   [[nodiscard]] bool is_attached() const { return attached_; }
   [[nodiscard]] bool has_signer() const { return static_cast<bool>(signer_); }
   struct Recovered {
     std::uint64_t entries = 0;
     std::uint64_t dropped_bytes = 0;
+    std::uint64_t last_time_ms = 0;  // of the last entry
+    bool was_stopped = false;        // auditd's own last word was that it stops
     std::string where;  // of a failure: file and byte
   };
   [[nodiscard]] const Recovered& recovered() const { return recovered_; }
@@ -55,6 +69,7 @@ class Log {
   struct Remembered {
     std::uint64_t size = 0;
     Hash root{};
+    std::string seal;  // the newest one
   };
   // What a scan of the segments finds behind the size that the signer remembers.
   struct Scan {
@@ -68,14 +83,17 @@ class Log {
 
   Log(Fd dir, Fd segments, Options options)
       : dir_(std::move(dir)), segments_(std::move(segments)), options_(options) {}
-  Result<ipc::Received> ask(const ipc::SignRequest& request);
-  Result<Remembered> ask_remembered();
+  Result<ipc::Received> ask_any(const auto& request);
+  Result<Remembered> ask_status(ipc::SealWhen when);
+  Status take_seal(const Remembered& remembered);
   Result<std::string> sign(const Tree& old, std::span<const Hash> leaves, const Tree& now);
   Status recover(const Remembered& remembered);
+  Status begin_pruned(std::uint64_t first, Scan& scan);  // log_pruned.cc
   Status scan_segment(std::uint64_t first, bool last, Scan& scan);
   Status scan_tail(const Batch& tail, std::string_view data, std::uint64_t offset, Scan& scan,
                    std::uint64_t& length);
   Status apply(const Batch& batch, Scan& scan);
+  void look_at_end(const Batch& batch);
   Status agree(const Scan& scan);
   Status make_room();
 
@@ -90,6 +108,9 @@ class Log {
   Tree tree_;
   Tiles tiles_;
   std::string note_;
+  std::uint64_t epoch_ = 0;
+  std::optional<std::string> pending_seal_;
+  std::uint64_t epoch_ends_ms_ = 0;  // CLOCK_BOOTTIME
   std::uint64_t published_ = ~std::uint64_t{0};
   Recovered recovered_;
 };

@@ -38,6 +38,11 @@ std::string key_text(const VerifierKey& verifier, std::span<const std::uint8_t> 
          to_base64(as_bytes(typed_key(verifier.type, key)));
 }
 
+bool is_own_key_name(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxKeyName &&
+         std::ranges::all_of(name, [](char c) { return c > ' ' && c < 0x7f && c != '+'; });
+}
+
 struct KeyParts {
   std::string_view name;
   std::string_view id;
@@ -52,7 +57,7 @@ std::optional<KeyParts> split_key(std::string_view text) {
   parts.name = text.substr(0, first);
   parts.id = text.substr(first + 1, 8);
   const auto bytes = from_base64(text.substr(first + 10));
-  if (!is_valid_origin(parts.name) || !bytes || bytes->size() != 33) return std::nullopt;
+  if (!is_own_key_name(parts.name) || !bytes || bytes->size() != 33) return std::nullopt;
   parts.type = static_cast<KeyType>(bytes->front());
   if (parts.type != KeyType::log && parts.type != KeyType::witness) return std::nullopt;
   std::copy(bytes->begin() + 1, bytes->end(), parts.key.begin());
@@ -61,11 +66,6 @@ std::optional<KeyParts> split_key(std::string_view text) {
 
 bool may_serve_as(KeyType stated, KeyType wanted) {
   return stated == wanted || (stated == KeyType::log && wanted == KeyType::witness);
-}
-
-std::string body_of(const Checkpoint& checkpoint) {
-  return checkpoint.origin + "\n" + std::to_string(checkpoint.size) + "\n" +
-         to_base64(checkpoint.root) + "\n";
 }
 
 // The note's text up to and including the newline before the empty line.
@@ -127,15 +127,19 @@ std::optional<Checkpoint> read_body(std::string_view body) {
   const auto hash = from_base64(*root);
   if (!hash || hash->size() != checkpoint.root.size()) return std::nullopt;
   std::ranges::copy(*hash, checkpoint.root.begin());
-  if (body_of(checkpoint) != body) return std::nullopt;  // no leading zero, no further line
+  if (checkpoint_body(checkpoint) != body) return std::nullopt;  // no leading zero, no further line
   return checkpoint;
 }
 
 }  // namespace
 
 bool is_valid_origin(std::string_view name) {
-  return !name.empty() && name.size() <= kMaxOrigin &&
-         std::ranges::all_of(name, [](char c) { return c > ' ' && c < 0x7f && c != '+'; });
+  return name.size() <= kMaxOrigin && is_own_key_name(name);
+}
+
+std::string checkpoint_body(const Checkpoint& checkpoint) {
+  return checkpoint.origin + "\n" + std::to_string(checkpoint.size) + "\n" +
+         to_base64(checkpoint.root) + "\n";
 }
 
 std::string_view first_line(std::string_view text) {
@@ -172,7 +176,7 @@ SigningKey SigningKey::from_seed(std::string_view name, const std::array<std::ui
 }
 
 SigningKey SigningKey::generate(std::string_view name, KeyType type) {
-  CHECK(is_valid_origin(name));
+  CHECK(is_own_key_name(name));
   std::array<std::uint8_t, 32> seed;
   ::randombytes_buf(seed.data(), seed.size());
   SigningKey key = from_seed(name, seed, type);
@@ -196,6 +200,13 @@ SigningKey::SigningKey(SigningKey&& other) noexcept
   ::sodium_memzero(other.secret_.data(), other.secret_.size());
 }
 
+SigningKey& SigningKey::operator=(SigningKey&& other) noexcept {
+  verifier_ = std::move(other.verifier_);
+  secret_ = other.secret_;  // over the one that was there
+  ::sodium_memzero(other.secret_.data(), other.secret_.size());
+  return *this;
+}
+
 SigningKey::~SigningKey() {
   ::sodium_memzero(secret_.data(), secret_.size());
 }
@@ -213,8 +224,12 @@ std::array<std::uint8_t, 64> SigningKey::signature_over(std::string_view message
 }
 
 std::string SigningKey::sign(const Checkpoint& checkpoint) const {
-  const std::string body = body_of(checkpoint);
-  return body + "\n" + signature_line(verifier_, as_text(signature_over(body)));
+  const std::string body = checkpoint_body(checkpoint);
+  return body + "\n" + sign_line(body);
+}
+
+std::string SigningKey::sign_line(std::string_view body) const {
+  return signature_line(verifier_, as_text(signature_over(body)));
 }
 
 std::string SigningKey::cosign(std::string_view body, std::uint64_t time) const {
@@ -263,21 +278,26 @@ std::optional<Checkpoint> read_checkpoint(std::string_view note) {
   return body ? read_body(*body) : std::nullopt;
 }
 
+Status verify_signature(const Note& note, const VerifierKey& key) {
+  int valid = 0;
+  for (const NoteSignature& signature : note.signatures) {
+    if (!signature.is_by(key)) continue;
+    if (!is_signed(note.body, signature.bytes, key)) {
+      return fail(Errc::denied, "the signature does not verify");
+    }
+    ++valid;
+  }
+  if (valid != 1) return fail(Errc::denied, "not signed by this key exactly once");
+  return {};
+}
+
 Result<Checkpoint> verify_checkpoint(std::string_view text, const VerifierKey& key) {
   auto checkpoint = read_checkpoint(text);
   if (!checkpoint) return fail(Errc::bad_message, "not a checkpoint note");
   if (checkpoint->origin != key.name) return fail(Errc::denied, "another log's checkpoint");
   const auto note = read_note(text);
   if (!note) return fail(Errc::bad_message, "a malformed signature line");
-  int valid = 0;
-  for (const NoteSignature& signature : note->signatures) {
-    if (!signature.is_by(key)) continue;
-    if (!is_signed(note->body, signature.bytes, key)) {
-      return fail(Errc::denied, "the signature does not verify");
-    }
-    ++valid;
-  }
-  if (valid != 1) return fail(Errc::denied, "not signed by this key exactly once");
+  TRY(verify_signature(*note, key));
   return *checkpoint;
 }
 

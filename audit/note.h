@@ -15,6 +15,7 @@
 namespace oqto::audit {
 
 constexpr std::size_t kMaxOrigin = 100;
+constexpr std::size_t kMaxKeyName = kMaxOrigin + 40;  // an epoch's key: the origin and its number
 constexpr std::size_t kMaxSignatures = 16;
 
 // The byte before the key in its text and in its hash (C2SP signed-note).
@@ -46,11 +47,13 @@ class SigningKey {
   static SigningKey generate(std::string_view name, KeyType type = KeyType::log);
   static std::optional<SigningKey> parse(std::string_view text, KeyType type = KeyType::log);
   SigningKey(SigningKey&& other) noexcept;
-  SigningKey& operator=(SigningKey&&) = delete;
+  SigningKey& operator=(SigningKey&& other) noexcept;
   ~SigningKey();
   [[nodiscard]] std::string text() const;
   [[nodiscard]] const VerifierKey& verifier() const { return verifier_; }
   [[nodiscard]] std::string sign(const Checkpoint& checkpoint) const;  // the whole note
+  // The signature line, with its newline, over a body that ends with a newline.
+  [[nodiscard]] std::string sign_line(std::string_view body) const;
 
   // As a witness: the signature line, with its newline, that says that this body (up to and with
   // the newline before the empty line) was the log's largest at `time`, in Unix seconds.
@@ -66,6 +69,7 @@ class SigningKey {
 };
 
 bool is_valid_origin(std::string_view name);  // 1..kMaxOrigin printable ASCII, no space, no '+'
+std::string checkpoint_body(const Checkpoint& checkpoint);
 
 // A note taken apart. Views into its text.
 struct NoteSignature {
@@ -81,6 +85,9 @@ struct Note {
 };
 std::optional<Note> read_note(std::string_view note);
 std::optional<NoteSignature> read_signature_line(std::string_view line);  // with its newline
+
+// Demands the key's signature, exactly once. Lines of other keys are allowed.
+Status verify_signature(const Note& note, const VerifierKey& key);
 
 // The body of a note, unverified: for its reader who only wants to know what it claims.
 std::optional<Checkpoint> read_checkpoint(std::string_view note);

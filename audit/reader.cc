@@ -63,7 +63,8 @@ Result<bool> LogReader::read_segment_part(const EntrySink& sink) {
     if (batch.state == BatchState::damaged || batch.first != next_) {
       return fail(Errc::bad_message, "a damaged batch");
     }
-    const bool is_last = rest.size() == batch.length;
+    // Zeros behind it are room, not a batch.
+    const bool is_last = rest.size() == batch.length || rest[batch.length] == '\0';
     if (only_durable_ && is_last && !is_durable(batch.first + batch.entries.size())) return is_new;
     for (const std::string_view entry : batch.entries) TRY(sink(next_++, entry));
     rest.remove_prefix(batch.length);

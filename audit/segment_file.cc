@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,32 +31,91 @@ Status truncate_to(const Fd& fd, std::uint64_t length) {
   return {};
 }
 
+Result<bool> is_zero_from(const Fd& fd, std::uint64_t offset) {
+  std::vector<char> bytes(64 * 1024);
+  for (;;) {
+    const ssize_t n = ::pread(fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (n < 0) return fail_errno("the log cannot be read");
+    if (n == 0) return true;
+    if (std::any_of(bytes.begin(), bytes.begin() + n, [](char c) { return c != 0; })) return false;
+    offset += static_cast<std::uint64_t>(n);
+  }
+}
+
 }  // namespace
 
 Result<SegmentFile> SegmentFile::create(const Fd& dir, std::uint64_t first_index) {
-  auto file =
-      sys::open_beneath(dir, segment_name(first_index).c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
+  const std::string name = segment_name(first_index);
+  auto file = sys::open_beneath(dir, name.c_str(), O_RDWR | O_CREAT | O_EXCL, kSharedFile);
   if (!file)
     return std::unexpected(Error{Errc::limit, "a new segment cannot be made", file.error().sys});
+  SegmentFile segment(std::move(*file), 0);
+  if (const auto room = segment.make_room(0); !room) {
+    (void)::unlinkat(dir.get(), name.c_str(), 0);
+    return std::unexpected(room.error());
+  }
+  TRY(segment.sync());
   if (::fsync(dir.get()) != 0) return fail_errno("fsync of the segment directory");
-  return SegmentFile(std::move(*file), 0);
+  return segment;
 }
 
 Result<SegmentFile> SegmentFile::open(const Fd& dir, std::uint64_t first_index,
                                       std::uint64_t length) {
   SegmentFile segment(TRY(sys::open_beneath(dir, segment_name(first_index).c_str(), O_RDWR)),
                       length);
-  TRY(truncate_to(segment.fd_, length));
+  struct stat facts {};
+  if (::fstat(segment.fd_.get(), &facts) != 0) return fail_errno("fstat of the log");
+  segment.given_ = static_cast<std::uint64_t>(facts.st_size);
+  if (segment.given_ < length || !TRY(is_zero_from(segment.fd_, length))) TRY(segment.take_back());
+  (void)segment.make_room(0);  // if there is none, the first record finds that out
   TRY(segment.sync());
   return segment;
 }
 
-Status SegmentFile::append(std::string_view bytes) {
+// Where the file system cannot give blocks ahead, writing zeros does the same.
+Status SegmentFile::extend(std::uint64_t to) {
+  if (to <= given_) return {};
+  const auto from = static_cast<off_t>(given_);
+  Status extended;
+  if (::fallocate(fd_.get(), 0, from, static_cast<off_t>(to) - from) != 0) {
+    extended = errno == EOPNOTSUPP ? pwrite_all(fd_, given_, std::string(to - given_, '\0'))
+                                   : Status(fail_errno("no room"));
+  }
+  if (!extended) {
+    (void)truncate_to(fd_, given_);
+    return std::unexpected(
+        Error{Errc::limit, "the audit log is full: its file system has no room", extended.error().sys});
+  }
+  given_ = to;
+  return {};
+}
+
+Status SegmentFile::make_room(std::uint64_t bytes) {
+  const std::uint64_t need = length_ + bytes + kReserve;
+  if (need <= given_ || extend(need + kAhead)) return {};
+  return extend(need);
+}
+
+// Zeros again behind the end, whatever was written there.
+Status SegmentFile::take_back() {
+  TRY(truncate_to(fd_, length_));
+  given_ = length_;
+  (void)make_room(0);
+  return {};
+}
+
+Status SegmentFile::append(std::string_view bytes, Room room) {
+  if (room == Room::usual) {
+    TRY(make_room(bytes.size()));
+  } else {
+    (void)extend(length_ + bytes.size());
+  }
   if (const auto written = pwrite_all(fd_, length_, bytes); !written) {
-    TRY(truncate_to(fd_, length_));
+    TRY(take_back());
     return std::unexpected(Error{Errc::limit, written.error().what, written.error().sys});
   }
   length_ += bytes.size();
+  given_ = std::max(given_, length_);
   return {};
 }
 
@@ -70,9 +130,13 @@ Status SegmentFile::sync() {
 }
 
 bool SegmentFile::probe() {
-  const std::string zeros(kProbe, '\0');
-  const bool room = pwrite_all(fd_, length_, zeros).has_value();
-  return truncate_to(fd_, length_).has_value() && room;
+  return make_room(kAhead).has_value();
+}
+
+Status SegmentFile::finish() {
+  TRY(truncate_to(fd_, length_));
+  given_ = length_;
+  return sync();
 }
 
 Result<std::vector<std::string>> list_directory(const Fd& dir) {

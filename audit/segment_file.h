@@ -1,4 +1,7 @@
-// The write side of the newest segment. append() is all or nothing.
+// The write side of the newest segment. append() is all or nothing. The file is longer than what was
+// written: zeros behind the end stand for blocks that the file system has given already. That makes
+// a write cheaper than one to a growing file, and kReserve of it is kept for the one record that says
+// that there is no room any more.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -15,25 +18,32 @@ class SegmentFile {
   SegmentFile() = default;
   // Makes the file, and its name durable. Errc::limit: there is no room for it now.
   static Result<SegmentFile> create(const Fd& dir, std::uint64_t first_index);
-  // Cuts the file to `length`, which drops what a crash left unfinished behind it.
+  // Drops what a crash left unfinished behind `length`.
   static Result<SegmentFile> open(const Fd& dir, std::uint64_t first_index, std::uint64_t length);
 
+  enum class Room : std::uint8_t { usual, reserve };
   // Errc::limit: nothing was kept (no space, a short write, an I/O error). Errc::io: what was
   // written could not be taken back either.
-  Status append(std::string_view bytes);
+  Status append(std::string_view bytes, Room room = Room::usual);
   // Over bytes that append() has written.
   Status overwrite(std::uint64_t offset, std::string_view bytes);
   Status sync();  // fdatasync. After an error nothing about this file may be believed.
-  // Whether there is room again: writes kProbe bytes behind the end and takes them back.
-  bool probe();
+  bool probe();   // whether there is room again
+  Status finish();  // gives back what is behind the end, durably
 
   [[nodiscard]] std::uint64_t length() const { return length_; }
 
  private:
-  static constexpr std::size_t kProbe = 1 << 20;
-  SegmentFile(Fd fd, std::uint64_t length) : fd_(std::move(fd)), length_(length) {}
+  static constexpr std::uint64_t kReserve = 64 * 1024;
+  static constexpr std::uint64_t kAhead = 1 << 20;
+  SegmentFile(Fd fd, std::uint64_t length) : fd_(std::move(fd)), length_(length), given_(length) {}
+  Status extend(std::uint64_t to);
+  Status make_room(std::uint64_t bytes);
+  Status take_back();
+
   Fd fd_;
   std::uint64_t length_ = 0;
+  std::uint64_t given_ = 0;  // the file's size
 };
 
 // First indices of the segments in `dir`, ascending. Errc::invalid: a file of another name.

@@ -3,8 +3,6 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include <algorithm>
-
 #include "base/log.h"
 #include "base/sys.h"
 
@@ -30,28 +28,16 @@ class Server::SignalPort : public ipc::Watcher {
   Server& server_;
 };
 
-class Server::Source : public ipc::Watcher {
- public:
-  Source(Server& server, std::uint64_t number, Actor who, ipc::Channel from)
-      : actor(std::move(who)), channel(std::move(from)), id(number), server_(server) {}
-  void on_ready(std::uint32_t /*events*/) override { server_.drain(*this); }
-
-  const Actor actor;
-  ipc::Channel channel;
-  const std::uint64_t id;
-  bool is_dropped = false;
-
- private:
-  Server& server_;
-};
-
-Server::Server(const sandbox::Sealed&, ipc::Loop loop, ipc::Channel guard, Fd signals, Log log)
+Server::Server(const sandbox::Sealed&, ipc::Loop loop, ipc::Channel guard, Fd signals, Log log,
+               std::string boot_id, BlobStore::Options blobs)
     : loop_(std::move(loop)),
       guard_(std::move(guard)),
       signals_(std::move(signals)),
       log_(std::move(log)),
+      blob_options_(blobs),
       guard_port_(std::make_unique<GuardPort>(*this)),
-      signal_port_(std::make_unique<SignalPort>(*this)) {
+      signal_port_(std::make_unique<SignalPort>(*this)),
+      boot_id_(std::move(boot_id)) {
   self_.process = ipc::Process::auditd;
   self_.pid = static_cast<std::uint32_t>(::getpid());
   self_.uid = ::geteuid();
@@ -66,6 +52,8 @@ Status Server::serve(ipc::Channel signer) {
 }
 
 Status Server::start(ipc::Channel signer) {
+  vault_ = TRY(Vault::open(log_.dir(), loop_, blob_options_,
+                           [this](const BlobStore::Done& done) { answer_blob(done); }));
   TRY(loop_.watch(guard_.fd(), *guard_port_));
   TRY(loop_.watch(signals_, *signal_port_));
   TRY(connect_signer(std::move(signer)));
@@ -79,6 +67,8 @@ Status Server::turn() {
   if (log_.has_signer() && !log_.is_attached()) retry_signer();
   TRY(failure_);
   TRY(commit());
+  if (log_.is_seal_due()) TRY(request_seal(ipc::SealWhen::if_due));
+  shares_.clear();
   for (const std::uint64_t id : std::exchange(dropped_, {})) sources_.erase(id);
   keep_derived();
   return {};
@@ -93,11 +83,18 @@ Status Server::finish() {
     TRY(failure_);
     if (batch_.empty()) break;
     TRY(commit());
+    shares_.clear();
   }
   add_own(ipc::Event::process_stop, {});
   TRY(commit());
-  if (log_.is_attached()) TRY(log_.publish());
-  return {};
+  // Nothing that is in the log now can be rewritten with a key that is left on this machine.
+  TRY(request_seal(ipc::SealWhen::now));
+  if (!log_.is_attached()) return {};
+  if (const auto published = log_.publish(); !published) {
+    log::warn("the tiles cannot be written now; the log itself is complete",
+              {{"cause", published.error().what}});
+  }
+  return log_.close();
 }
 
 // --- the signer ---
@@ -116,15 +113,7 @@ Status Server::connect_signer(ipc::Channel signer) {
     return status;
   }
   if (std::exchange(was_attached_, true)) return {};
-  const Log::Recovered& found = log_.recovered();
-  log::info("audit log open", {{"entries", found.entries}, {"dropped_bytes", found.dropped_bytes}});
-  std::string reason = found.entries == 0 ? "log created" : "log opened";
-  if (found.dropped_bytes > 0) {
-    reason += "; an unfinished batch of " + std::to_string(found.dropped_bytes) +
-              " bytes, never acknowledged, was dropped";
-  }
-  add_own(ipc::Event::process_start,
-          {{ipc::FieldKey::process, "auditd"}, {ipc::FieldKey::reason, reason}});
+  greet();
   return {};
 }
 
@@ -155,6 +144,10 @@ void Server::on_guard_message(ipc::Received message) {
       return;
     }
   }
+  if (const auto wanted = message.as<ipc::AuditManage>()) {
+    if (auto status = manage(*wanted); !status) failure_ = status;
+    return;
+  }
   failure_ = fail(Errc::bad_message, "the guard sent what auditd does not take");
 }
 
@@ -178,31 +171,62 @@ void Server::add_source(const ipc::AuditSource& facts, Fd fd) {
 }
 
 void Server::drain(Source& source) {
-  std::size_t bytes = 0;
-  for (int i = 0; i < kRecordsPerTurn && bytes < kBytesPerTurn; ++i) {
-    const auto message = source.channel.receive();
+  Share own;
+  while (own.records < kRecordsPerTurn && own.bytes < kBytesPerTurn && has_share(source)) {
+    auto message = source.channel.receive();
     if (!message && message.error().code == Errc::limit) return;
     if (!message && message.error().code == Errc::unavailable) return drop(source, "");
     if (!message) return drop(source, message.error().what);
+    const std::size_t bytes = message->bytes.size();
+    ++own.records;
+    own.bytes += bytes;
+    Share& all = shares_[source.actor.account];
+    ++all.records;
+    all.bytes += bytes;
+    if (message->tag == Tag::audit_blob) {
+      const bool ok = vault_->take_blob(source.id, source.actor, std::move(*message), sys::now_ms());
+      if (!ok) return drop(source, "not an audit blob");
+      continue;
+    }
     if (!take_record(source, *message)) return;
-    bytes += batch_.back().size();
   }
 }
 
+// Our own processes are one of their kind each; a tenant's are as many as it likes.
+bool Server::has_share(Source& source) {
+  if (source.actor.account == 0) return true;
+  const Share& share = shares_[source.actor.account];
+  return share.records < kTenantRecordsPerTurn && share.bytes < kTenantBytesPerTurn;
+}
+
 bool Server::take_record(Source& source, const ipc::Received& message) {
-  const auto record = message.as<ipc::AuditAppend>();
+  auto record = message.as<ipc::AuditAppend>();
   if (!record) {
     drop(source, "not an audit record");
     return false;
   }
-  const std::uint64_t index = log_.next_index() + batch_.size();
+  if (is_of_auditd(record->event)) {
+    drop(source, "a record that only auditd makes");
+    return false;
+  }
+  // Whoever knows its index was told that it is durable.
   if (record->phase == ipc::Phase::outcome && record->intent != ipc::kNoIndex &&
-      record->intent >= index) {
+      record->intent >= log_.next_index()) {
     drop(source, "the outcome of an intent that is not in the log");
     return false;
   }
-  batch_.push_back(encode_entry(index, sys::now_ms(), source.actor, *record));
-  waiting_.push_back({source.id, record->request});
+  const std::uint64_t now = sys::now_ms();
+  auto hidden = vault_->hide(source.id, source.actor, *record, now);
+  if (!hidden && hidden.error().code == Errc::denied) {
+    drop(source, hidden.error().what);
+    return false;
+  }
+  if (!hidden) {  // no key, no record: what it holds would stay for ever
+    (void)source.channel.send(ipc::AuditRefused{record->request, hidden.error().what});
+    return true;
+  }
+  const std::uint64_t request = record->request;
+  batch_.push_back({source.id, request, &source.actor, now, std::move(*record), std::move(*hidden)});
   return true;
 }
 
@@ -211,7 +235,9 @@ void Server::drop(Source& source, std::string_view why) {
   if (std::exchange(source.is_dropped, true)) return;
   loop_.unwatch(source.channel.fd(), source);
   dropped_.push_back(source.id);
+  vault_->forget(source.id);
   if (why.empty()) return;
+  const std::uint64_t unread = count_unread(source);
   const std::string_view process = ipc::process_name(source.actor.process);
   log::error("an audit source broke the protocol and is cut off",
              {{"process", process}, {"pid", source.actor.pid}, {"why", why}});
@@ -220,59 +246,30 @@ void Server::drop(Source& source, std::string_view why) {
                                   {ipc::FieldKey::uid, std::to_string(source.actor.uid)},
                                   {ipc::FieldKey::account, std::to_string(source.actor.account)},
                                   {ipc::FieldKey::reason, std::string(why)}});
+  if (unread == 0) return;
+  ipc::AuditAppend gap = own_record(ipc::Event::log_gap);
+  gap.list = {{ipc::FieldKey::process, std::string(process)},
+              {ipc::FieldKey::account, std::to_string(source.actor.account)},
+              {ipc::FieldKey::count, std::to_string(unread)},
+              {ipc::FieldKey::reason, "sent by a source that was cut off, and not read"}};
+  add_own(std::move(gap));
 }
 
-void Server::add_own(ipc::Event event, std::initializer_list<ipc::AuditField> fields) {
-  if (own_.size() >= kMaxOwn) return;  // only while the log refuses everybody
-  ipc::AuditAppend record;
-  record.event = event;
-  record.phase = ipc::Phase::event;
-  record.outcome = ipc::Outcome::success;
-  record.list = fields;
-  own_.push_back(std::move(record));
+// What it had sent behind that for which it is cut off.
+std::uint64_t Server::count_unread(Source& source) {
+  std::uint64_t count = 0;
+  while (count < kMaxUnread && source.channel.receive()) ++count;
+  return count;
 }
 
-// --- committing ---
-
-Status Server::commit() {
-  const std::size_t from_others = batch_.size();
-  const std::uint64_t first = log_.next_index();
-  for (const ipc::AuditAppend& record : own_) {
-    batch_.push_back(encode_entry(first + batch_.size(), sys::now_ms(), self_, record));
-  }
-  if (batch_.empty()) return {};
-  const Status status = log_.commit(batch_);
-  if (!status && status.error().code != Errc::limit && status.error().code != Errc::unavailable) {
-    return status;  // nobody is answered: what is on the disk is not known
-  }
-  if (refusing_ != !status) {
-    refusing_ = !status;
-    if (status) log::info("audit records are accepted again");
-    if (!status) log::error("audit records are refused", status.error());
-  }
-  if (status) {
-    own_.clear();
-    committed_at_ms_ = sys::monotonic_ms();
-  }
-  batch_.resize(from_others);
-  answer(first, status);
-  batch_.clear();
-  waiting_.clear();
-  return {};
-}
-
-void Server::answer(std::uint64_t first, const Status& status) {
-  for (const Waiting& waiting : waiting_) {
-    const std::uint64_t index = first++;
-    const auto found = sources_.find(waiting.source);
-    if (found == sources_.end() || found->second->is_dropped) continue;
-    Source& source = *found->second;
-    const auto sent =
-        status ? source.channel.send(ipc::AuditAppended{waiting.request, index})
-               : source.channel.send(ipc::AuditRefused{waiting.request, status.error().what});
-    if (sent) continue;
-    drop(source, sent.error().code == Errc::limit ? "it does not read its answers" : "");
-  }
+void Server::answer_blob(const BlobStore::Done& done) {
+  const auto found = sources_.find(done.source);
+  if (found == sources_.end() || found->second->is_dropped) return;
+  const auto sent =
+      done.blob ? found->second->channel.send(
+                      ipc::AuditBlobStored{done.request, done.name, done.blob->bytes})
+                : found->second->channel.send(ipc::AuditRefused{done.request, done.blob.error().what});
+  if (!sent) drop(*found->second, sent.error().code == Errc::limit ? "it does not read its answers" : "");
 }
 
 void Server::keep_derived() {
@@ -294,8 +291,8 @@ void Server::keep_derived() {
 
 int Server::timeout_ms() const {
   if (log_.has_signer() && !log_.is_attached()) return static_cast<int>(kRetryMs);
-  if (!own_.empty()) return static_cast<int>(kRetryMs);
-  return log_.is_published() ? -1 : static_cast<int>(kIdleMs);
+  if (!own_.empty() || !gaps_.empty()) return static_cast<int>(kRetryMs);
+  return log_.is_published() ? log_.ms_to_seal() : static_cast<int>(kIdleMs);
 }
 
 }  // namespace oqto::audit

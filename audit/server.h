@@ -4,31 +4,42 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "audit/entry.h"
 #include "audit/log.h"
+#include "audit/vault.h"
 #include "ipc/loop.h"
 #include "sandbox/seal.h"
 
 namespace oqto::audit {
 
+// Events that no source may report: what they say is auditd's own to know.
+bool is_of_auditd(ipc::Event event);
+
 class Server {
  public:
   // Takes the guard's channel, the stop signal and a log. serve() returns when the guard is gone
   // or SIGTERM came, with everything received until then committed and published.
-  Server(const sandbox::Sealed&, ipc::Loop loop, ipc::Channel guard, Fd signals, Log log);
+  Server(const sandbox::Sealed&, ipc::Loop loop, ipc::Channel guard, Fd signals, Log log,
+         std::string boot_id, BlobStore::Options blobs = {});
   ~Server();
   Status serve(ipc::Channel signer);
 
  private:
-  // Together they bound a batch far below kMaxBody, and no source can fill it alone: each one that
-  // is ready gets its share of every turn.
-  static constexpr int kRecordsPerTurn = 16;
-  static constexpr std::size_t kBytesPerTurn = 128 * 1024;
+  // No source can fill a batch alone, and no tenant with many of them: each one that is ready gets
+  // its share of every turn, and what is beyond waits in the sender's socket.
+  static constexpr std::uint32_t kRecordsPerTurn = 16;
+  static constexpr std::size_t kBytesPerTurn = 64 * 1024;
+  static constexpr std::uint32_t kTenantRecordsPerTurn = 64;
+  static constexpr std::size_t kTenantBytesPerTurn = 96 * 1024;
   static constexpr std::size_t kMaxSources = 4096;
   static constexpr std::size_t kMaxOwn = 16;
+  static constexpr std::uint64_t kMaxUnread = 10'000;
+  static constexpr std::size_t kMaxGaps = 64;  // sources that a gap names; the others are joined
+  static constexpr std::uint64_t kMaxClockStepMs = 2000;
   static constexpr std::uint64_t kIdleMs = 200;  // then the derived files are brought up to date
   static constexpr std::uint64_t kPublishEveryMs =
       2000;  // … or after this time, if it never is idle
@@ -37,9 +48,22 @@ class Server {
   class GuardPort;
   class SignalPort;
   class Source;
-  struct Waiting {
-    std::uint64_t source = 0;
+  // A record on its way into the log. Its index is known when it is written, not before.
+  struct Pending {
+    std::uint64_t source = 0;  // 0: auditd itself
     std::uint64_t request = 0;
+    const Actor* actor = nullptr;  // lives as long as the source: to the end of the turn
+    std::uint64_t time_ms = 0;
+    ipc::AuditAppend record;
+    Private hidden;
+  };
+  struct Share {  // of a turn
+    std::uint32_t records = 0;
+    std::size_t bytes = 0;
+  };
+  struct Gap {  // records of one source that were refused since the log last took any
+    Actor actor;
+    std::uint64_t count = 0;
   };
 
   Status start(ipc::Channel signer);
@@ -52,10 +76,29 @@ class Server {
   void add_source(const ipc::AuditSource& facts, Fd fd);
   void drain(Source& source);
   bool take_record(Source& source, const ipc::Received& message);
+  void answer_blob(const BlobStore::Done& done);
+  // server_manage.cc
+  Status manage(const ipc::AuditManage& wanted);
+  Result<std::uint64_t> commit_own(ipc::AuditAppend record);
+  Result<std::uint64_t> erase_key(std::uint32_t account, std::uint32_t day);
+  Result<std::uint64_t> permit_prune(std::uint64_t index);
   void drop(Source& source, std::string_view why);
+  std::uint64_t count_unread(Source& source);
+  bool has_share(Source& source);
+  // server_commit.cc
   void add_own(ipc::Event event, std::initializer_list<ipc::AuditField> fields);
+  void add_own(ipc::AuditAppend record);
+  [[nodiscard]] ipc::AuditAppend own_record(ipc::Event event) const;
+  void greet();
+  void watch_clock();
+  Status request_seal(ipc::SealWhen when);
   Status commit();
-  void answer(std::uint64_t first, const Status& status);
+  Status commit_some(std::span<const Pending> records);
+  void take_result(std::span<const Pending> records, const Status& status);
+  void append_gaps(std::vector<Pending>& batch) const;
+  void record_full(const Error& why);
+  void note_refusal(std::span<const Pending> records);
+  void answer(std::span<const Pending> records, std::uint64_t first, const Status& status);
   void keep_derived();
   [[nodiscard]] int timeout_ms() const;
 
@@ -63,22 +106,47 @@ class Server {
   ipc::Channel guard_;
   Fd signals_;
   Log log_;
+  const BlobStore::Options blob_options_;
+  std::unique_ptr<Vault> vault_;
   Actor self_;
   std::unique_ptr<GuardPort> guard_port_;
   std::unique_ptr<SignalPort> signal_port_;
   std::map<std::uint64_t, std::unique_ptr<Source>> sources_;
   std::vector<std::uint64_t> dropped_;
   std::uint64_t next_source_ = 1;
-  std::vector<std::string> batch_;
-  std::vector<Waiting> waiting_;  // one per entry of batch_
-  std::vector<ipc::AuditAppend> own_;
+  std::vector<Pending> batch_;
+  std::map<std::uint32_t, Share> shares_;  // by account, in this turn
+  std::vector<Pending> own_;
+  std::map<std::uint64_t, Gap> gaps_;  // by source; 0: all that are beyond kMaxGaps
+  std::string gap_reason_;
+  std::uint64_t gap_since_ms_ = 0;
+  std::uint64_t gap_tried_ms_ = 0;
+  const std::string boot_id_;
+  std::int64_t clock_offset_ms_ = 0;  // of the wall clock against CLOCK_BOOTTIME
+  bool has_clock_ = false;
   std::uint64_t committed_at_ms_ = 0;
   std::uint64_t published_at_ms_ = 0;
   std::uint64_t attached_at_ms_ = 0;
   bool was_attached_ = false;
   bool refusing_ = false;
+  bool was_full_ = false;
   bool stopping_ = false;
   Status failure_;
+};
+
+class Server::Source : public ipc::Watcher {
+ public:
+  Source(Server& server, std::uint64_t number, Actor who, ipc::Channel from)
+      : actor(std::move(who)), channel(std::move(from)), id(number), server_(server) {}
+  void on_ready(std::uint32_t /*events*/) override { server_.drain(*this); }
+
+  const Actor actor;
+  ipc::Channel channel;
+  const std::uint64_t id;
+  bool is_dropped = false;
+
+ private:
+  Server& server_;
 };
 
 }  // namespace oqto::audit

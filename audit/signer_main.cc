@@ -9,8 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cstdio>
 
+#include "audit/signer_epoch.h"
 #include "audit/signer_state.h"
 #include "audit/tree.h"
 #include "base/log.h"
@@ -23,17 +26,32 @@ namespace oqto::audit {
 namespace {
 
 constexpr const char* kUsage =
-    "usage: oqto-audit-signer --key-dir PATH --origin NAME\n"
+    "usage: oqto-audit-signer --key-dir PATH --origin NAME [--epoch-seconds N]\n"
     "Signs the audit log's checkpoints. Started by oqto-guard: descriptor 3 is its channel to the\n"
     "guard, descriptor 5 the channel to oqto-auditd.\n"
     "  --key-dir PATH   a directory of this process's user alone (0700); the key is made in it at\n"
     "                   the first start, its public half is log.vkey\n"
-    "  --origin NAME    the log's name: printable ASCII without space and '+', at most 100\n";
+    "  --origin NAME    the log's name: printable ASCII without space and '+', at most 100\n"
+    "  --epoch-seconds N\n"
+    "                   how long a key signs beside the log's before it is erased (default 600; may\n"
+    "                   have a fraction)\n";
 
 struct Arguments {
   std::string key_dir;
   std::string origin;
+  std::uint64_t epoch_ms = 600'000;
 };
+
+// nullopt: not a number of seconds between a millisecond and a day.
+std::optional<std::uint64_t> read_seconds(std::string_view text) {
+  double seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (error != std::errc{} || end != text.data() + text.size() || !(seconds >= 0.001) ||
+      seconds > 86'400) {
+    return std::nullopt;
+  }
+  return static_cast<std::uint64_t>(seconds * 1000);
+}
 
 [[noreturn]] void usage(std::FILE* out, int status) {
   (void)std::fputs(kUsage, out);
@@ -50,6 +68,8 @@ Arguments read_arguments(int argc, char** argv) {
       arguments.key_dir = argv[++i];
     } else if (flag == "--origin") {
       arguments.origin = argv[++i];
+    } else if (const auto ms = flag == "--epoch-seconds" ? read_seconds(argv[++i]) : std::nullopt) {
+      arguments.epoch_ms = *ms;
     } else {
       usage(stderr, 2);
     }
@@ -77,13 +97,19 @@ Result<Fd> open_key_dir(const std::string& path) {
 class Signer {
  public:
   Signer(const sandbox::Sealed&, ipc::Loop loop, ipc::Channel guard, ipc::Channel auditd,
-         Fd signals, SigningKey key, SignerState state)
+         Fd signals, SigningKey key, SignerState state, SignerEpoch epoch, std::uint64_t epoch_ms)
       : loop_(std::move(loop)),
         guard_(std::move(guard)),
         auditd_(std::move(auditd)),
         signals_(std::move(signals)),
         key_(std::move(key)),
-        state_(std::move(state)) {}
+        state_(std::move(state)),
+        epoch_(std::move(epoch)),
+        epoch_ms_(epoch_ms) {
+    // What was written with a key that an earlier process used is sealed at the first occasion:
+    // ending processes does not prolong an epoch.
+    ends_at_ms_ = sys::boottime_ms() + (holds_entries() ? 0 : epoch_ms_);
+  }
 
   Status serve() {
     TRY(loop_.watch(guard_.fd(), guard_port_));
@@ -92,15 +118,20 @@ class Signer {
     TRY(guard_.send(ipc::Ready{}));
     while (!stopping_) {
       asked_ = false;
-      TRY(loop_.run_once(state_.is_settled() ? -1 : static_cast<int>(SignerState::kSettleMs)));
+      TRY(loop_.run_once(timeout_ms()));
       TRY(failure_);
       // Nothing was asked for kSettleMs: the log has synced what was signed last.
-      if (!asked_) TRY(state_.settle());
+      if (!asked_ && sys::monotonic_ms() - asked_at_ms_ >= SignerState::kSettleMs) {
+        TRY(state_.settle());
+        if (is_over(kSealGraceMs) && has_seal_in_log()) TRY(end_epoch());
+      }
     }
     return state_.settle();
   }
 
  private:
+  static constexpr std::uint64_t kSealGraceMs = 2000;  // auditd asks in time, or it is not asked
+
   struct Port : ipc::Watcher {
     using Handler = void (Signer::*)();
     Port(Signer& owner, Handler handler) : signer_(owner), handler_(handler) {}
@@ -138,28 +169,69 @@ class Signer {
 
   void on_auditd() {
     asked_ = true;
+    asked_at_ms_ = sys::monotonic_ms();
     const auto message = auditd_.receive();
     if (!message && message.error().code == Errc::limit) return;
-    const auto request = message ? message->as<ipc::SignRequest>()
-                                 : Result<ipc::SignRequest>(std::unexpected(message.error()));
-    if (!request) {
-      if (request.error().code != Errc::unavailable) {
-        log::error("auditd broke the protocol and is cut off", request.error());
-      }
-      return hang_up();
+    const Status taken = message ? take(*message) : Status(std::unexpected(message.error()));
+    if (taken) return;
+    if (taken.error().code == Errc::bad_message) {
+      log::error("auditd broke the protocol and is cut off", taken.error());
+    } else if (taken.error().code != Errc::unavailable) {
+      failure_ = taken;
     }
-    if (const char* why = objection(*request)) return refuse(*request, why);
-    const SignedTree tree{request->size, request->root};
-    if (tree != state_.last()) {
-      if (const auto kept = state_.remember(tree); !kept) {
-        failure_ = kept;  // unsigned: a signature that would be forgotten must not exist
-        return;
-      }
+    hang_up();
+  }
+
+  // Errc::bad_message and Errc::unavailable concern auditd alone.
+  Status take(const ipc::Received& message) {
+    if (message.tag == ipc::Tag::signer_query) {
+      const auto query = TRY(message.as<ipc::SignerQuery>());
+      // Whoever asks for a seal says by it that what was signed last is synced.
+      const bool wanted = query.seal == ipc::SealWhen::now
+                              ? holds_entries()
+                              : query.seal == ipc::SealWhen::if_due && is_over(0) && has_seal_in_log();
+      if (wanted) TRY(end_epoch());
+      const SignedTree& last = state_.last();
+      return auditd_.send(ipc::SignerStatus{last.size, last.root, ms_left(), {epoch_.seal_note()}});
     }
+    const auto request = TRY(message.as<ipc::SignRequest>());
+    // Who asks for more has synced what it has. An epoch that is not sealed in time ends all the same.
+    if (request.size > state_.last().size && request.old_size == state_.last().size &&
+        is_over(kSealGraceMs) && has_seal_in_log()) {
+      TRY(end_epoch());
+    }
+    if (const char* why = objection(request)) return refuse(request, why);
+    const SignedTree tree{request.size, request.root};
+    // Unless it is kept: a signature that would be forgotten must not exist.
+    if (tree != state_.last()) TRY(state_.remember(tree));
     ipc::SignedCheckpoint answer;
     answer.size = tree.size;
-    answer.note.value = key_.sign({key_.verifier().name, tree.size, tree.root});
-    if (!auditd_.send(answer)) hang_up();
+    answer.epoch_ms_left = ms_left();
+    answer.note.value = epoch_.sign(key_, tree.size, tree.root);
+    return auditd_.send(answer);
+  }
+
+  Status end_epoch() {
+    TRY(state_.settle());
+    TRY(epoch_.end(key_, state_.last().size, state_.last().root));
+    ends_at_ms_ = sys::boottime_ms() + epoch_ms_;
+    return {};
+  }
+
+  [[nodiscard]] bool is_over(std::uint64_t grace_ms) const {
+    return sys::boottime_ms() >= ends_at_ms_ + grace_ms;
+  }
+  [[nodiscard]] bool has_seal_in_log() const { return state_.last().size > epoch_.seal().size; }
+  [[nodiscard]] bool holds_entries() const { return state_.last().size > epoch_.seal().size + 1; }
+  [[nodiscard]] std::uint32_t ms_left() const {
+    const std::uint64_t now = sys::boottime_ms();
+    return now >= ends_at_ms_ ? 0 : static_cast<std::uint32_t>(ends_at_ms_ - now);
+  }
+  [[nodiscard]] int timeout_ms() const {
+    if (!state_.is_settled()) return static_cast<int>(SignerState::kSettleMs);
+    if (!has_seal_in_log()) return -1;
+    const std::uint64_t most = std::max<std::uint64_t>(ms_left() + kSealGraceMs, SignerState::kSettleMs);
+    return static_cast<int>(most);
   }
 
   // Why this tree is not signed, nullptr if it is.
@@ -170,6 +242,7 @@ class Signer {
     if (request.size == last.size) {
       return request.root == last.root ? nullptr : "another tree of this size was signed";
     }
+    if (request.epoch != epoch_.seal().epoch) return ipc::kEpochOver.data();
     if (request.old_size != last.size) return "the proof does not start at what was signed";
     const std::string& bytes = request.proof.value;
     if (bytes.size() % sizeof(Hash) != 0) return "malformed proof";
@@ -181,12 +254,12 @@ class Signer {
                : "not a continuation of what was signed";
   }
 
-  void refuse(const ipc::SignRequest& request, const char* why) {
+  Status refuse(const ipc::SignRequest& request, const char* why) {
     if (request.size != 0) {
       log::error("refused to sign",
                  {{"why", why}, {"size", request.size}, {"signed_size", state_.last().size}});
     }
-    if (!auditd_.send(ipc::SignRefused{state_.last().size, state_.last().root, why})) hang_up();
+    return auditd_.send(ipc::SignRefused{state_.last().size, state_.last().root, why});
   }
 
   ipc::Loop loop_;
@@ -195,6 +268,10 @@ class Signer {
   Fd signals_;
   SigningKey key_;
   SignerState state_;
+  SignerEpoch epoch_;
+  const std::uint64_t epoch_ms_;
+  std::uint64_t ends_at_ms_ = 0;  // CLOCK_BOOTTIME: the epoch's length is nobody's clock to set
+  std::uint64_t asked_at_ms_ = 0;
   Port guard_port_{*this, &Signer::on_guard};
   Port auditd_port_{*this, &Signer::on_auditd};
   Port signal_port_{*this, &Signer::on_signal};
@@ -220,12 +297,18 @@ Status run(int argc, char** argv) {
   if (::sodium_init() < 0) return fail(Errc::io, "libsodium cannot start");
   const Fd dir = TRY(open_key_dir(arguments.key_dir));
   SignerState state = TRY(SignerState::open(dir, key_exists(dir)));
+  if (const auto sealed_key = SignerEpoch::sealed_log_key(dir)) {
+    TRY(finish_rotation(dir, *sealed_key));
+  }
   SigningKey key = TRY(open_key(dir, arguments.origin));
+  SignerEpoch epoch = TRY(SignerEpoch::open(dir, key, state.last().size == 0));
+  TRY(publish_keys(dir, key.verifier(), epoch.first_key()));
+  TRY(state.reach({epoch.seal().size, epoch.seal().root}));
   // --- sealed: no file but the open state, no program, no socket ---
   const auto sealed =
       TRY(sandbox::seal({.sets = {"io", "memory", "clock", "exit"}, .also = {"fdatasync"}}));
   Signer signer(sealed, std::move(loop), std::move(guard), std::move(auditd), std::move(signals),
-                std::move(key), std::move(state));
+                std::move(key), std::move(state), std::move(epoch), arguments.epoch_ms);
   return signer.serve();
 }
 

@@ -15,6 +15,7 @@ namespace {
 
 constexpr const char* kStateFile = "state";
 constexpr const char* kKeyFile = "log.key";
+constexpr const char* kNextKeyFile = "log.key.next";
 constexpr const char* kVerifierFile = "log.vkey";
 constexpr std::uint64_t kSettledAt = 0;
 constexpr std::uint64_t kLatestAt = 4096;  // a block of its own: one write never touches both
@@ -45,12 +46,6 @@ std::optional<Slot> read_slot(const Fd& file, std::uint64_t offset) {
   return slot;
 }
 
-std::string read_boot_id() {
-  const auto file = sys::open_file("/proc/sys/kernel/random/boot_id", O_RDONLY);
-  auto text = file ? sys::read_all(*file, 64) : Result<std::string>("");
-  return text ? text->substr(0, 36) : std::string();
-}
-
 Status write_new_file(const Fd& dir, const char* name, std::string_view content, mode_t mode) {
   const std::string aside = std::string(name) + ".new";
   const Fd file =
@@ -76,7 +71,7 @@ Result<SignerState> SignerState::open(const Fd& dir, bool has_key) {
                                  file.error().sys});
   }
   SignerState state(std::move(*file));
-  state.boot_id_ = read_boot_id();
+  state.boot_id_ = sys::boot_id();
   const auto settled = read_slot(state.file_, kSettledAt);
   if (!settled && has_key) return fail(Errc::invalid, "the signer's file `state` is damaged");
   if (settled && settled->size > 0 && !has_key) {
@@ -127,9 +122,28 @@ Status SignerState::settle() {
   return write_settled(latest_);
 }
 
+Status SignerState::reach(const SignedTree& tree) {
+  if (tree.size <= latest_.size) return {};
+  latest_ = tree;
+  return settle();
+}
+
 bool key_exists(const Fd& dir) {
   return ::faccessat(dir.get(), kKeyFile, F_OK, 0) == 0;
 }
+
+namespace {
+
+std::optional<SigningKey> read_key(const Fd& dir, const char* name) {
+  const auto file = sys::open_beneath(dir, name, O_RDONLY);
+  auto text = file ? sys::read_all(*file, kMaxKeyText) : Result<std::string>("");
+  if (!text) return std::nullopt;
+  auto key = SigningKey::parse(first_line(*text));
+  ::sodium_memzero(text->data(), text->size());
+  return key;
+}
+
+}  // namespace
 
 Result<SigningKey> open_key(const Fd& dir, const std::string& origin) {
   if (!key_exists(dir)) {
@@ -138,16 +152,47 @@ Result<SigningKey> open_key(const Fd& dir, const std::string& origin) {
     ::sodium_memzero(text.data(), text.size());
     TRY(written);
   }
-  const Fd file = TRY(sys::open_beneath(dir, kKeyFile, O_RDONLY));
-  std::string text = TRY(sys::read_all(file, kMaxKeyText));
-  auto key = SigningKey::parse(std::string_view(text).substr(0, text.find('\n')));
-  ::sodium_memzero(text.data(), text.size());
+  auto key = read_key(dir, kKeyFile);
   if (!key) return fail(Errc::invalid, "log.key in the key directory is not a signing key");
-  if (key->verifier().name != origin) {
+  if (!origin.empty() && key->verifier().name != origin) {
     return fail(Errc::invalid, "log.key in the key directory belongs to another --origin");
   }
-  TRY(write_new_file(dir, kVerifierFile, key->verifier().text() + "\n", 0644));
   return std::move(*key);
+}
+
+Status write_next_key(const Fd& dir, const SigningKey& key, uid_t owner, gid_t group) {
+  std::string text = key.text() + "\n";
+  const Status written = write_new_file(dir, kNextKeyFile, text, 0600);
+  ::sodium_memzero(text.data(), text.size());
+  TRY(written);
+  if (::fchownat(dir.get(), kNextKeyFile, owner, group, AT_SYMLINK_NOFOLLOW) != 0) {
+    return fail_errno("the new key cannot be given to the signer's user");
+  }
+  return {};
+}
+
+Status promote_next_key(const Fd& dir) {
+  {
+    const Fd old = TRY(sys::open_beneath(dir, kKeyFile, O_WRONLY));
+    TRY(sys::write_all(old, std::string(kMaxKeyText, '\0')));
+    if (::fsync(old.get()) != 0) return fail_errno("the old key cannot be erased");
+  }
+  if (::renameat(dir.get(), kNextKeyFile, dir.get(), kKeyFile) != 0 || ::fsync(dir.get()) != 0) {
+    return fail_errno("the new key cannot take the place of the old one");
+  }
+  return {};
+}
+
+Status finish_rotation(const Fd& dir, const VerifierKey& sealed) {
+  const auto next = read_key(dir, kNextKeyFile);
+  if (::faccessat(dir.get(), kNextKeyFile, F_OK, 0) != 0) return {};
+  if (next && next->verifier() == sealed) return promote_next_key(dir);
+  if (::unlinkat(dir.get(), kNextKeyFile, 0) != 0) return fail_errno("log.key.next");
+  return {};
+}
+
+Status publish_keys(const Fd& dir, const VerifierKey& log_key, const std::string& first_epoch_key) {
+  return write_new_file(dir, kVerifierFile, log_key.text() + "\n" + first_epoch_key + "\n", 0644);
 }
 
 }  // namespace oqto::audit

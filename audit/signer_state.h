@@ -1,5 +1,7 @@
 // What the signer never forgets: its key, and the size and root that it signed last.
 #pragma once
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string>
 
@@ -27,6 +29,8 @@ class SignerState {
 
   [[nodiscard]] const SignedTree& last() const { return latest_; }
   Status remember(const SignedTree& tree);  // before it is signed
+  // A seal that was made durable counts as signed, whatever a power cut left here.
+  Status reach(const SignedTree& tree);
   Status settle();                          // fdatasync, if there is something to settle
   [[nodiscard]] bool is_settled() const { return settled_ == latest_; }
 
@@ -42,9 +46,19 @@ class SignerState {
   std::uint64_t settled_at_ms_ = 0;
 };
 
-// Reads `log.key` in `dir`, or makes it. Writes `log.vkey` beside it. Errc::invalid: the key
-// belongs to another origin.
+// Reads `log.key` in `dir`, or makes it. Errc::invalid: the key belongs to another origin than the one
+// that is given; empty: any.
 Result<SigningKey> open_key(const Fd& dir, const std::string& origin);
+// Writes `log.vkey`, what an auditor is given: the log's public key and, on the second line, that of
+// epoch 0. With the first alone a thief of the log's key could begin a history of his own.
+Status publish_keys(const Fd& dir, const VerifierKey& log_key, const std::string& first_epoch_key);
 bool key_exists(const Fd& dir);
+
+// A rotation of the log's key: the next one is written as `log.key.next`, then a seal is made durable
+// that names it (signer_epoch.h), and then it takes the place of the old one, which is overwritten.
+Status write_next_key(const Fd& dir, const SigningKey& key, uid_t owner, gid_t group);
+Status promote_next_key(const Fd& dir);
+// What a crash in the middle of it left: `sealed` is the log's key as the newest seal names it.
+Status finish_rotation(const Fd& dir, const VerifierKey& sealed);
 
 }  // namespace oqto::audit

@@ -1,8 +1,9 @@
 // The real oqto-audit-signer, with this test as its guard and as a compromised auditd.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-#include "audit/note.h"
+#include "audit/epoch.h"
 #include "audit/test_host.h"
 #include "audit/tree.h"
 #include "base/sys.h"
@@ -148,6 +149,52 @@ TEST_F(Signer, TheKeyIsItsUsersAlone) {
           " --origin audit.example/test --key-dir " + host_.key_dir());
   EXPECT_EQ(output.status, 1);
   EXPECT_NE(output.out.find("0700"), output.out.npos) << output.out;
+}
+
+// auditd is to ask for the seal. If it does not, the epoch ends all the same.
+TEST_F(Signer, AttackAnEpochThatNobodySealsEndsAllTheSame) {
+  host_.signer_arguments = {"--epoch-seconds", "0.001"};
+  restart();
+  ASSERT_TRUE(grow(0, 3));
+  ASSERT_TRUE(grow(3, 4));
+  ::usleep(2'500'000);  // the signer's grace
+  EXPECT_FALSE(grow(4, 10));
+  ASSERT_TRUE(channel_.send(ipc::SignerQuery{ipc::SealWhen::no}));
+  const auto answer = channel_.wait(5000);
+  ASSERT_TRUE(answer);
+  const auto status = answer->as<ipc::SignerStatus>();
+  ASSERT_TRUE(status);
+  const auto seal = read_seal(status->seal.value);
+  ASSERT_TRUE(seal);
+  EXPECT_EQ(seal->epoch, 1U);
+  EXPECT_EQ(seal->size, 4U);
+  EXPECT_EQ(seal->root, root_of(std::span(leaves_).first(4)));
+  auto next = request(leaves_, 4, 10);
+  next.epoch = 1;
+  EXPECT_TRUE(ask(next));
+}
+
+TEST_F(Signer, AttackASealIsNotRepeatedBeforeTheLogHoldsIt) {
+  ASSERT_TRUE(grow(0, 3));
+  const auto seal_now = [&] {
+    EXPECT_TRUE(channel_.send(ipc::SignerQuery{ipc::SealWhen::now}));
+    return channel_.wait(5000)->as<ipc::SignerStatus>()->seal.value;
+  };
+  const std::string first = seal_now();
+  EXPECT_EQ(read_seal(first)->epoch, 1U);
+  EXPECT_EQ(seal_now(), first);
+  restart();
+  EXPECT_EQ(seal_now(), first);
+}
+
+TEST_F(Signer, ACheckpointIsSignedByTheKeyOfItsEpoch) {
+  const auto note = grow(0, 3);
+  ASSERT_TRUE(note);
+  ASSERT_TRUE(channel_.send(ipc::SignerQuery{ipc::SealWhen::no}));
+  const auto seal = read_seal(channel_.wait(5000)->as<ipc::SignerStatus>()->seal.value);
+  ASSERT_TRUE(seal);
+  EXPECT_TRUE(verify_in_epoch(*note, {0, 0, seal->log_key, seal->epoch_key}));
+  EXPECT_EQ(seal->epoch_key.name, "audit.example/test/epoch/0");
 }
 
 TEST_F(Signer, AttackAMalformedRequestEndsTheChannelNotTheSigner) {

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "audit/format.h"
 #include "audit/reader.h"
 #include "base/sys.h"
 
@@ -129,9 +130,9 @@ bool TestHost::start() {
 
 void TestHost::start_signer() {
   if (!signer_peer_) signer_peer_ = std::move(sys::seqpacket_pair()->first);
-  signer =
-      start_program("oqto-audit-signer", {"--key-dir", key_dir(), "--origin", "audit.example/test"},
-                    signer_peer_, {});
+  std::vector<std::string> arguments = {"--key-dir", key_dir(), "--origin", "audit.example/test"};
+  arguments.insert(arguments.end(), signer_arguments.begin(), signer_arguments.end());
+  signer = start_program("oqto-audit-signer", arguments, signer_peer_, signer_environment);
   signer_peer_.reset();
   CHECK(is_ready(signer));
 }
@@ -147,6 +148,11 @@ bool TestHost::start_auditd() {
   auditd = start_program("oqto-auditd", arguments, auditd_peer_, auditd_environment);
   auditd_peer_.reset();
   return is_ready(auditd);
+}
+
+bool TestHost::start_auditd_with(Fd signer_channel) {
+  auditd_peer_ = std::move(signer_channel);
+  return start_auditd();
 }
 
 void TestHost::rewire_signer() {
@@ -200,6 +206,22 @@ std::vector<std::string> entries_of(const TestHost& host) {
     return Status();
   }));
   return entries;
+}
+
+std::string batches_of(const std::string& segment) {
+  std::size_t length = 0;
+  for (;;) {
+    const Batch batch = read_batch(std::string_view(segment).substr(length));
+    if (batch.state != BatchState::complete) break;
+    length += batch.length;
+  }
+  return segment.substr(0, length);
+}
+
+std::size_t count_events(const std::vector<std::string>& entries, std::string_view event) {
+  const std::string mark = "\"event\":\"" + std::string(event) + "\"";
+  return static_cast<std::size_t>(std::ranges::count_if(
+      entries, [&](const std::string& entry) { return contains(entry, mark); }));
 }
 
 bool contains(const std::string& text, std::string_view part) {

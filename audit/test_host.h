@@ -49,6 +49,7 @@ class TestHost {
   // Both, wired to each other; waits until auditd is ready, false if it ended instead.
   bool start();
   bool start_auditd();
+  bool start_auditd_with(Fd signer_channel);  // somebody else plays the signer
   void start_signer();
   // A new signer, as the guard replaces one that died: auditd gets its channel with Wire.
   void rewire_signer();
@@ -71,7 +72,9 @@ class TestHost {
   Child auditd;
   Child signer;
   std::vector<std::string> auditd_arguments;
+  std::vector<std::string> signer_arguments;
   std::map<std::string, std::string> auditd_environment;
+  std::map<std::string, std::string> signer_environment;
 
  private:
   TempDir dir_;
@@ -80,6 +83,9 @@ class TestHost {
 };
 
 std::vector<std::string> entries_of(const TestHost& host);  // committed, as the segments have them
+std::string batches_of(const std::string& segment);  // without the room behind them
+// How many of the entries tell of this event.
+std::size_t count_events(const std::vector<std::string>& entries, std::string_view event);
 bool contains(const std::string& text, std::string_view part);
 ipc::AuditAppend record(ipc::Event event, ipc::Phase phase = ipc::Phase::event);
 std::string program(const char* name);  // path of a built binary

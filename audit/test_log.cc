@@ -106,10 +106,12 @@ std::unique_ptr<TestLog> TestLog::write(const std::string& segment_bytes, int mo
     } else {
       CHECK(client.post(append));
     }
-    if (i != more / 2) continue;
-    log->host_.stop();  // publishes everything
-    copy_in_order(log->dir(), log->older_dir());
-    copy_directory(log->host_.key_dir(), log->older_.path() + "/key");
+    if (i != more / 2 && i != more * 3 / 4) continue;
+    log->host_.stop();  // publishes everything, and ends the epoch
+    if (i == more / 2) {
+      copy_in_order(log->dir(), log->older_dir());
+      copy_directory(log->host_.key_dir(), log->older_.path() + "/key");
+    }
     CHECK(log->host_.start());
     client = log->host_.client();
   }
@@ -129,6 +131,15 @@ VerifierKey TestLog::vkey() const {
 
 SigningKey TestLog::key() const {
   return *SigningKey::parse(first_line(read_file(host_.key_dir() + "/log.key")));
+}
+
+// The signer's file has two places, of which one is empty; the key stands behind the epoch's number.
+SigningKey TestLog::epoch_key() const {
+  constexpr std::size_t kPlace = 8192;
+  const std::string file = read_file(host_.key_dir() + "/epoch");
+  const std::size_t at = file.find("PRIVATE+KEY+") < kPlace ? 0 : kPlace;
+  const std::size_t length = static_cast<unsigned char>(file[at + 8]);
+  return *SigningKey::parse(file.substr(at + 12, length));
 }
 
 std::uint64_t TestLog::size() const {

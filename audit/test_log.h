@@ -19,6 +19,7 @@ class TestLog {
   [[nodiscard]] std::string vkey_file() const { return host_.key_dir() + "/log.vkey"; }
   [[nodiscard]] VerifierKey vkey() const;
   [[nodiscard]] SigningKey key() const;
+  [[nodiscard]] SigningKey epoch_key() const;  // of the last epoch
   [[nodiscard]] std::uint64_t size() const;  // of the published checkpoint
   [[nodiscard]] std::string older_dir() const { return older_.path() + "/log"; }  // half as large
   // The log and its key as they were then: what somebody has who copied the whole host.

@@ -19,7 +19,7 @@ constexpr const char* kTmpFile = "tmp/new";
 
 Status make_parents(const Fd& dir, const std::string& path) {
   for (std::size_t slash = path.find('/'); slash != path.npos; slash = path.find('/', slash + 1)) {
-    if (::mkdirat(dir.get(), path.substr(0, slash).c_str(), 0700) != 0 && errno != EEXIST) {
+    if (::mkdirat(dir.get(), path.substr(0, slash).c_str(), kSharedDir) != 0 && errno != EEXIST) {
       return fail_errno("mkdirat in the log directory");
     }
   }
@@ -37,7 +37,7 @@ bool holds(const Fd& dir, const std::string& path, std::string_view content) {
 Status put_file(const Fd& dir, const std::string& path, std::string_view content) {
   if (holds(dir, path, content)) return {};
   {
-    const Fd file = TRY(sys::open_beneath(dir, kTmpFile, O_WRONLY | O_CREAT | O_TRUNC, 0600));
+    const Fd file = TRY(sys::open_beneath(dir, kTmpFile, O_WRONLY | O_CREAT | O_TRUNC, kSharedFile));
     TRY(sys::write_all(file, content));
     if (::fdatasync(file.get()) != 0) return fail_errno("fdatasync of a derived file");
   }

@@ -19,6 +19,9 @@ class Tiles {
  public:
   void append(std::string_view entry, const Hash& leaf);
 
+  // Of an entry in a bundle that was pruned: its bundle is not made again.
+  void append_hash_only(const Hash& leaf) { append_hash(0, leaf); }
+
   // Writes tiles that became full, at most `max_files` of them.
   Status write_full(const Fd& log_dir, std::size_t max_files);
   // Writes what is left, the partial tiles, and `note` as the checkpoint.

@@ -20,21 +20,44 @@ constexpr std::size_t kMaxNoteFile = 64 * 1024;
 constexpr unsigned kMaxThreads = 16;
 constexpr const char* kCosigned = "the cosigned checkpoint";
 
-std::string check_checkpoint_file(Verification& v) {
+std::optional<std::string> read_checkpoint_file(Verification& v) {
   auto note = read_log_file(v.dir, kCheckpointFile, kMaxNoteFile);
   if (!note) {
     v.find(kCheckpointFile, "is missing or cannot be read");
-    return {};
+    return std::nullopt;
   }
   ++v.report.files;
-  const auto checkpoint = verify_checkpoint(*note, v.key);
-  if (!checkpoint) {
-    v.find(kCheckpointFile, checkpoint.error().what);
-    return {};
-  }
-  v.report.checkpoint = *checkpoint;
-  v.notes[checkpoint->size];
+  v.claimed = read_checkpoint(*note);
+  if (v.claimed) v.notes[v.claimed->size];
   return std::move(*note);
+}
+
+// By the keys that the seals name; what is beyond the last entry may be of a later epoch.
+void check_checkpoint_file(Verification& v, const std::string& note) {
+  const EpochKeys* keys = v.claimed ? v.chain.of_size(v.claimed->size) : nullptr;
+  const bool is_ours = keys == nullptr || v.chain.has_log_key(v.key);
+  const bool by_log_alone = keys == nullptr || v.misses_seals || v.claimed->size > v.tree.size();
+  const auto checkpoint = !is_ours       ? verify_checkpoint(note, v.key)
+                          : by_log_alone ? verify_checkpoint(note, keys == nullptr ? v.key : keys->log)
+                                         : verify_in_epoch(note, *keys);
+  if (checkpoint) {
+    v.report.checkpoint = *checkpoint;
+  } else {
+    v.find(kCheckpointFile, checkpoint.error().what);
+  }
+}
+
+// Any key that the log had may have signed what an auditor kept.
+bool is_by_log(const Verification& v, const std::string& text) {
+  if (verify_checkpoint(text, v.key)) return true;
+  const auto is_signer = [&](const EpochKeys& keys) {
+    return keys.log != v.key && verify_checkpoint(text, keys.log).has_value();
+  };
+  std::vector<EpochKeys> distinct;
+  for (const EpochKeys& keys : v.chain.links()) {
+    if (distinct.empty() || distinct.back().log != keys.log) distinct.push_back(keys);
+  }
+  return v.chain.has_log_key(v.key) && std::ranges::any_of(distinct, is_signer);
 }
 
 // It is a copy of the note that ends a batch. Witnesses may have signed below.
@@ -74,15 +97,16 @@ void check_root(Verification& v, const std::string& where, const Checkpoint& che
                     ", that of the segments " + short_hex(root));
   const auto other = v.notes.find(checkpoint.size);
   if (other == v.notes.end() || other->second.empty()) return;
-  const auto contradiction = verify_checkpoint(other->second, v.key);
-  if (contradiction && contradiction->root != checkpoint.root) {
+  const auto contradiction = read_checkpoint(other->second);
+  if (contradiction && is_by_log(v, other->second) && contradiction->root != checkpoint.root) {
     v.report.evidence = {note, other->second};
   }
 }
 
 Status check_directory(Verification& v) {
   for (const std::string& name : TRY(list_directory(v.dir))) {
-    if (name == kSegmentDir || name == kTileDir || name == kTmpDir || name == kCheckpointFile)
+    if (name == kSegmentDir || name == kTileDir || name == kTmpDir || name == kCheckpointFile ||
+        name == kBlobDir || name == kKeysDir)
       continue;
     v.find(printable(name), "does not belong to the log");
   }
@@ -105,9 +129,10 @@ Result<std::vector<Kept>> kept_notes(const VerifyOptions& options, const Verifie
   std::vector<Kept> kept;
   for (const auto* note : {&options.known, &options.since, &options.cosigned}) {
     if (!*note) continue;
-    const auto checkpoint = verify_checkpoint(**note, key);
-    if (!checkpoint && note == &options.cosigned) continue;  // a finding, not a wrong usage
-    if (!checkpoint) return std::unexpected(checkpoint.error());
+    const auto checkpoint = read_checkpoint(**note);
+    const bool is_ours = checkpoint && checkpoint->origin == key.name;
+    if (!is_ours && note == &options.cosigned) continue;  // a finding, not a wrong usage
+    if (!is_ours) return fail(Errc::bad_message, "what was kept is not a checkpoint of this log");
     kept.push_back({note == &options.cosigned ? kCosigned : "the checkpoint you kept", **note,
                     *checkpoint});
   }
@@ -119,7 +144,8 @@ void check_witnesses(Verification& v, const VerifyOptions& options) {
     if (!options.witnesses.empty()) v.find(kCosigned, "is missing: no witness has signed");
     return;
   }
-  const auto checkpoint = verify_checkpoint(*options.cosigned, v.key);
+  auto checkpoint = verify_checkpoint(*options.cosigned, v.key);
+  if (!checkpoint && is_by_log(v, *options.cosigned)) checkpoint = *read_checkpoint(*options.cosigned);
   if (!checkpoint) v.find(kCosigned, checkpoint.error().what);
   for (const VerifierKey& witness : options.witnesses) {
     const auto time = verify_cosignature(*options.cosigned, witness);
@@ -138,21 +164,32 @@ void check_witnesses(Verification& v, const VerifyOptions& options) {
 
 Result<Report> verify_once(const Fd& dir, const VerifierKey& key, const VerifyOptions& options) {
   Verification v{.dir = dir, .key = key};
+  v.first_epoch = options.first_epoch;
   v.threads = options.threads != 0 ? options.threads : std::thread::hardware_concurrency();
   v.threads = std::clamp(v.threads, 1U, kMaxThreads);
   const auto kept = TRY(kept_notes(options, key));
   for (const Kept& old : kept) v.notes[old.checkpoint.size];
   if (options.since) v.from = read_checkpoint(*options.since)->size;
   TRY(check_directory(v));
-  const std::string note = check_checkpoint_file(v);
+  const auto note = read_checkpoint_file(v);
   TRY(verify_segments(v));
+  if (note) check_checkpoint_file(v, *note);
+  verify_reach(v);
   v.report.entries = v.tree.size();
   v.report.not_read = v.from;
   const std::uint64_t defects = v.report.defects;
-  if (v.report.checkpoint) check_root(v, kCheckpointFile, *v.report.checkpoint, note);
-  if (v.report.checkpoint && v.report.defects == defects) check_is_of_batch(v, note);
+  if (v.report.checkpoint) check_root(v, kCheckpointFile, *v.report.checkpoint, *note);
+  if (v.report.checkpoint && v.report.defects == defects) check_is_of_batch(v, *note);
   verify_tiles(v);
-  for (const Kept& old : kept) check_root(v, old.where, old.checkpoint, old.note);
+  verify_pruned(v);
+  verify_blobs(v);
+  for (const Kept& old : kept) {
+    if (is_by_log(v, old.note)) {
+      check_root(v, old.where, old.checkpoint, old.note);
+    } else if (old.where != kCosigned) {
+      return fail(Errc::denied, "the checkpoint that was kept is not signed by this log");
+    }
+  }
   check_witnesses(v, options);
   return std::move(v.report);
 }

@@ -16,7 +16,13 @@ bool is_json_with_seq(std::string_view entry, std::uint64_t index) {
 
 }  // namespace
 
-ExaminedBatch examine_batch(std::string_view rest, const VerifierKey& key) {
+Result<Checkpoint> verify_note(std::string_view note, const Signers& signers) {
+  const auto claimed = read_checkpoint(note);
+  const EpochKeys* keys = claimed ? signers.chain.of_size(claimed->size) : nullptr;
+  return keys != nullptr ? verify_in_epoch(note, *keys) : verify_checkpoint(note, signers.key);
+}
+
+ExaminedBatch examine_batch(std::string_view rest, const Signers& signers) {
   ExaminedBatch examined;
   examined.batch = read_batch(rest);
   const Batch& batch = examined.batch;
@@ -26,16 +32,17 @@ ExaminedBatch examine_batch(std::string_view rest, const VerifierKey& key) {
   for (const std::string_view entry : batch.entries) {
     examined.leaves.push_back(leaf_hash(entry));
     if (!is_json_with_seq(entry, index)) examined.no_json.push_back(index);
+    if (is_seal_entry(entry)) examined.seals.push_back(index);
     ++index;
   }
   if (batch.state == BatchState::complete) {
-    examined.signed_tree = verify_checkpoint(batch.note, key);
+    examined.signed_tree = verify_note(batch.note, signers);
   }
   return examined;
 }
 
-SegmentExaminer::SegmentExaminer(std::string_view data, const VerifierKey& key, unsigned threads)
-    : data_(data), key_(key) {
+SegmentExaminer::SegmentExaminer(std::string_view data, const Signers& signers, unsigned threads)
+    : data_(data), signers_(signers) {
   std::vector<std::size_t> offsets;
   for (std::size_t at = 0; at < data.size();) {
     const std::size_t length = claimed_length(data.substr(at));
@@ -64,7 +71,7 @@ bool SegmentExaminer::work() {
   if (first >= places_.size()) return false;
   const std::size_t end = std::min(first + kAtOnce, places_.size());
   for (std::size_t i = first; i < end; ++i) {
-    places_[i].examined = examine_batch(data_.substr(places_[i].offset), key_);
+    places_[i].examined = examine_batch(data_.substr(places_[i].offset), signers_);
     places_[i].done = true;
     places_[i].done.notify_one();
   }
@@ -74,7 +81,7 @@ bool SegmentExaminer::work() {
 ExaminedBatch SegmentExaminer::take(std::size_t offset) {
   while (next_place_ < places_.size() && places_[next_place_].offset < offset) ++next_place_;
   if (next_place_ == places_.size() || places_[next_place_].offset != offset) {
-    return examine_batch(data_.substr(offset), key_);
+    return examine_batch(data_.substr(offset), signers_);
   }
   Place& place = places_[next_place_++];
   while (!place.done) {

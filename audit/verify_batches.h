@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "audit/epoch.h"
 #include "audit/format.h"
 #include "audit/hash.h"
 #include "audit/note.h"
@@ -17,14 +18,24 @@ struct ExaminedBatch {
   Batch batch;
   std::vector<Hash> leaves;            // one per entry
   std::vector<std::uint64_t> no_json;  // entries that are no canonical JSON with its index as seq
+  std::vector<std::uint64_t> seals;    // entries that say that they are seals
   Result<Checkpoint> signed_tree = fail(Errc::not_found, "");  // of a complete batch
 };
-ExaminedBatch examine_batch(std::string_view rest, const VerifierKey& key);
 
-// Examines the batches of a segment ahead of who takes them. `data` and `key` must outlive it.
+// Whose signatures are demanded: those of the epoch, or of the log's key alone where no epoch is known.
+struct Signers {
+  const VerifierKey& key;
+  const KeyChain& chain;
+};
+Result<Checkpoint> verify_note(std::string_view note, const Signers& signers);
+
+ExaminedBatch examine_batch(std::string_view rest, const Signers& signers);
+
+// Examines the batches of a segment ahead of who takes them. `data` and what `signers` refers to must
+// outlive it.
 class SegmentExaminer {
  public:
-  SegmentExaminer(std::string_view data, const VerifierKey& key, unsigned threads);
+  SegmentExaminer(std::string_view data, const Signers& signers, unsigned threads);
   ~SegmentExaminer();
   SegmentExaminer(const SegmentExaminer&) = delete;
   SegmentExaminer& operator=(const SegmentExaminer&) = delete;
@@ -42,7 +53,7 @@ class SegmentExaminer {
   bool work();  // one turn; false: nothing is left to begin
 
   std::string_view data_;
-  const VerifierKey& key_;
+  const Signers signers_;
   std::vector<Place> places_;  // one behind the other, by what they say of their length
   std::size_t next_place_ = 0;
   std::atomic<std::size_t> next_work_ = 0;

@@ -10,6 +10,7 @@
 #include <cstdlib>
 
 #include "audit/entry.h"
+#include "audit/epoch.h"
 #include "audit/format.h"
 #include "audit/prove.h"
 #include "audit/test_host.h"
@@ -57,17 +58,26 @@ class Writer {
   }
 
  private:
+  std::string first_seal() {
+    const Seal seal{0, 0, sha256(""), 0, epoch_.verifier(), key_.verifier()};
+    const std::string body = seal_body(seal);
+    return encode_entry(0, 1'790'000'000'000, {ipc::Process::auditd, 0, "", {}, 1, 1},
+                        record(ipc::Event::epoch_seal)
+                            .add(ipc::FieldKey::note, body + "\n" + key_.sign_line(body)));
+  }
+
   void append_batch(std::uint32_t count) {
     const std::uint64_t first = tree_.size();
     std::string body;
     for (std::uint64_t i = first; i < first + count; ++i) {
-      const std::string text = entry(i);
+      const std::string text = i == 0 ? first_seal() : entry(i);
       const Hash leaf = leaf_hash(text);
       append_entry(body, text);
       tree_.append(leaf);
       tiles_.append(text, leaf);
     }
-    note_ = key_.sign({key_.verifier().name, tree_.size(), tree_.root()});
+    const Checkpoint checkpoint{key_.verifier().name, tree_.size(), tree_.root()};
+    note_ = key_.sign(checkpoint) + epoch_.sign_line(checkpoint_body(checkpoint));
     std::string frame = encode_batch(first, count, body);
     frame.replace(frame.size() - kNoteFrame, kNoteFrame, encode_note_frame(tree_.size(), note_));
     segment_ += frame;
@@ -82,6 +92,7 @@ class Writer {
 
   std::string dir_;
   const SigningKey& key_;
+  SigningKey epoch_ = SigningKey::generate(epoch_key_name(key_.verifier().name, 0));
   Tree tree_;
   Tiles tiles_;
   std::string segment_;

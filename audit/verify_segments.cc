@@ -5,6 +5,7 @@
 #include "audit/json.h"
 #include "audit/segment_file.h"
 #include "audit/verify_batches.h"
+#include "audit/verify_bundles.h"
 #include "audit/verify_state.h"
 #include "base/encoding.h"
 #include "base/sys.h"
@@ -16,51 +17,6 @@ std::string at_byte(std::size_t offset) {
   return " at byte " + std::to_string(offset);
 }
 
-// Entry bundles hold the bytes that the segments hold: comparing them costs less than hashing them
-// again. What is not equal here is looked at more closely with the other tiles.
-class BundleCheck {
- public:
-  explicit BundleCheck(Verification& verification) : v_(verification) {}
-
-  void add(std::uint64_t index, std::string_view entry) {
-    if (index % kTileWidth == 0) begin(index);
-    if (index != next_) return;
-    if (!take(entry)) {
-      next_ = kNone;
-      return;
-    }
-    if (++next_ % kTileWidth == 0 && rest_.empty()) v_.bundles.insert(index / kTileWidth);
-  }
-
- private:
-  static constexpr std::uint64_t kNone = ~std::uint64_t{0};
-
-  void begin(std::uint64_t index) {
-    auto file = read_log_file(v_.dir, tile_path(kEntriesLevel, index / kTileWidth, kTileWidth),
-                              kMaxTileBytes);
-    next_ = file ? index : kNone;
-    bundle_ = file ? std::move(*file) : std::string();
-    rest_ = bundle_;
-  }
-
-  // One entry with its length before it, as append_entry() spells them.
-  bool take(std::string_view entry) {
-    if (rest_.size() < 2 + entry.size() ||
-        static_cast<unsigned char>(rest_[0]) != entry.size() >> 8 ||
-        static_cast<unsigned char>(rest_[1]) != (entry.size() & 0xff) ||
-        rest_.substr(2, entry.size()) != entry) {
-      return false;
-    }
-    rest_.remove_prefix(2 + entry.size());
-    return true;
-  }
-
-  Verification& v_;
-  std::string bundle_;
-  std::string_view rest_;
-  std::uint64_t next_ = kNone;  // the entry that stands at rest_
-};
-
 // A batch as far as it can be read.
 struct Part {
   std::uint64_t first = 0;
@@ -68,6 +24,7 @@ struct Part {
   std::vector<std::string_view> entries = {};
   std::vector<Hash> leaves = {};
   std::vector<std::uint64_t> no_json = {};
+  std::vector<std::uint64_t> seals = {};
   std::string_view note = {};
   std::optional<Result<Checkpoint>> signed_tree = {};  // none: the note is lost
   std::string damage = {};                             // where, if the frame is damaged
@@ -78,6 +35,7 @@ struct Part {
 void replace_from_tiles(Verification& v, std::uint64_t end) {
   const std::uint64_t from = v.tree.size();
   if (end <= from) return;
+  v.misses_seals = true;
   const auto hashes = TileStore(v.dir, end).leaves(from, end);
   if (hashes.empty()) v.is_complete = false;
   v.append(hashes);
@@ -91,10 +49,13 @@ class SegmentCheck {
         bundles_(bundles),
         name_(std::string(kSegmentDir) + "/" + segment_name(first)),
         is_last_(is_last),
-        data_(std::move(data)) {}
+        data_(std::move(data)) {
+    if (v_.chain.last() != nullptr) claimed_.add(*v_.chain.last());
+    claimed_.add_claims(data_);
+  }
 
   void run() {
-    SegmentExaminer examiner(data_, v_.key, v_.threads);
+    SegmentExaminer examiner(data_, {v_.key, claimed_}, v_.threads);
     while (offset_ < data_.size()) {
       ExaminedBatch examined = examiner.take(offset_);
       if (examined.batch.state == BatchState::complete) {
@@ -102,6 +63,7 @@ class SegmentCheck {
         take(complete_part(std::move(examined)));
         offset_ += length;
       } else if (is_tail(examined.batch)) {
+        if (data_.find_first_not_of('\0', offset_) == data_.npos) return;  // room for the next ones
         v_.report.remarks.push_back(name_ + ": " + std::to_string(data_.size() - offset_) +
                                     " bytes of an unfinished batch at the end: signed by nobody, "
                                     "acknowledged to nobody");
@@ -128,6 +90,7 @@ class SegmentCheck {
             .entries = std::move(batch.entries),
             .leaves = std::move(examined.leaves),
             .no_json = std::move(examined.no_json),
+            .seals = std::move(examined.seals),
             .note = batch.note,
             .signed_tree = std::move(examined.signed_tree)};
   }
@@ -143,7 +106,7 @@ class SegmentCheck {
       // Both frames are whole and do not fit together: what was signed decides.
       part.end = note->size;
       part.note = note->note;
-      part.signed_tree = verify_checkpoint(note->note, v_.key);
+      part.signed_tree = verify_note(note->note, {v_.key, claimed_});
     } else {
       v_.find(name_,
               "the checkpoint of " + entry_range(part.first, part.end) +
@@ -166,7 +129,7 @@ class SegmentCheck {
       Part part{.first = first, .end = note.size, .note = note.note, .damage = where};
       part.entries = salvage_entries(data.substr(offset_, note_at - offset_)).entries;
       for (const std::string_view entry : part.entries) part.leaves.push_back(leaf_hash(entry));
-      part.signed_tree = verify_checkpoint(note.note, v_.key);
+      part.signed_tree = verify_note(note.note, {v_.key, claimed_});
       take(std::move(part));
       offset_ = note_at + kNoteFrame;
     } else if (next_at != data_.npos) {
@@ -180,7 +143,7 @@ class SegmentCheck {
               where + " is damaged, and nothing behind it can be read: from " +
                   entry_range(first, first + 1) + " on",
               first);
-      if (is_last_ && v_.report.checkpoint) replace_from_tiles(v_, v_.report.checkpoint->size);
+      if (is_last_ && v_.claimed) replace_from_tiles(v_, v_.claimed->size);
       offset_ = data_.size();
     }
   }
@@ -198,8 +161,17 @@ class SegmentCheck {
                   " was signed, but is no canonical JSON with its index as seq",
               index);
     }
+    if (part.first == 0 && (part.seals.empty() || part.seals.front() != 0)) {
+      v_.find(name_, "entry 0 is not the seal of epoch 0", 0);
+    }
+    for (const std::uint64_t index : part.seals) {
+      verify_seal_entry(v_, name_, index, part.entries[index - part.first]);
+    }
     std::uint64_t index = part.first;
-    for (const std::string_view entry : part.entries) bundles_.add(index++, entry);
+    for (const std::string_view entry : part.entries) {
+      v_.blobs.add(index, entry);
+      bundles_.add(index++, entry);
+    }
     const auto wanted = v_.notes.find(part.end);
     if (wanted != v_.notes.end()) wanted->second = part.note;
   }
@@ -228,7 +200,17 @@ class SegmentCheck {
 
   std::optional<Hash> check_note(const Part& part) {
     if (!part.signed_tree) return std::nullopt;
-    const Result<Checkpoint>& checkpoint = *part.signed_tree;
+    Result<Checkpoint> checkpoint = *part.signed_tree;
+    const EpochKeys* keys = claimed_.of_size(part.end);
+    if (!checkpoint && v_.misses_seals && (keys == nullptr || keys->index < v_.tree.size())) {
+      // The seal that named its epoch's key is among what is missing.
+      checkpoint = verify_checkpoint(part.note, keys != nullptr ? keys->log : v_.key);
+    }
+    // One run of notes that lack the key of their epoch is one defect.
+    const EpochKeys* of_epoch = keys != nullptr && !checkpoint &&
+                                        verify_checkpoint(part.note, keys->log) ? keys : nullptr;
+    if (of_epoch != nullptr && std::exchange(lacks_epoch_key_, true)) return std::nullopt;
+    if (of_epoch == nullptr) lacks_epoch_key_ = false;
     if (!checkpoint || checkpoint->size != part.end) {
       v_.find(name_,
               "the checkpoint of " + entry_range(part.first, part.end) + ": " +
@@ -312,8 +294,10 @@ class SegmentCheck {
   const std::string name_;
   const bool is_last_;
   const std::string data_;
+  KeyChain claimed_;  // the last known epoch, and what the seals in this segment say
   std::size_t offset_ = 0;
   bool misplaced_ = false;
+  bool lacks_epoch_key_ = false;
 };
 
 // A segment is named after its first entry, and begins where the one before it ends.
@@ -332,7 +316,12 @@ void check_place(Verification& v, const std::string& name, std::uint64_t named,
     return v.find(name, "begins where other segments have entries: expected one of entry " +
                             std::to_string(expected));
   }
-  v.find(name, entry_range(expected, named) + " before it are missing", expected);
+  if (expected == 0 && v.report.batches == 0) {
+    v.pruned = named;
+    v.misses_seals = true;
+  } else {
+    v.find(name, entry_range(expected, named) + " before it are missing", expected);
+  }
   replace_from_tiles(v, named);
 }
 
@@ -361,7 +350,13 @@ Status verify_segments(Verification& v) {
   // With `since`: from the segment on that holds the first entry behind it.
   const auto after = std::ranges::upper_bound(firsts, v.from);
   v.from = after == firsts.begin() ? 0 : *std::prev(after);
-  if (v.from > 0) replace_from_tiles(v, v.from);
+  if (v.from > firsts.front() && !find_keys_before(v, firsts)) v.from = 0;
+  const bool has_keys = v.chain.last() != nullptr;
+  if (v.from > 0) {
+    v.pruned = firsts.front();
+    replace_from_tiles(v, v.from);
+    v.misses_seals = !has_keys;
+  }
   BundleCheck bundles(v);
   for (const std::uint64_t first : firsts) {
     if (first < v.from) continue;
@@ -375,6 +370,10 @@ Status verify_segments(Verification& v) {
     check_place(v, name, first, *data);
     SegmentCheck(v, bundles, first, first == firsts.back(), std::move(*data)).run();
   }
+  return {};
+}
+
+void verify_reach(Verification& v) {
   const std::uint64_t size = v.tree.size();
   if (v.report.checkpoint && v.report.checkpoint->size > size) {
     v.find(kSegmentDir,
@@ -383,7 +382,6 @@ Status verify_segments(Verification& v) {
            size);
     replace_from_tiles(v, v.report.checkpoint->size);
   }
-  return {};
 }
 
 }  // namespace oqto::audit

@@ -6,9 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "audit/epoch.h"
 #include "audit/log_tree.h"
 #include "audit/tile_store.h"
 #include "audit/verify.h"
+#include "audit/verify_blobs.h"
 
 namespace oqto::audit {
 
@@ -16,12 +18,19 @@ struct Verification {
   const Fd& dir;
   const VerifierKey& key;
   unsigned threads = 1;
+  std::optional<VerifierKey> first_epoch = {};
   Report report = {};
   LogTree tree = {};            // over all signed entries, as far as they can be established
+  KeyChain chain = {};          // as the seals that were read say
+  bool misses_seals = false;    // entries before this were not read: seals among them are unknown
+  std::optional<Checkpoint> claimed = {};  // by the file `checkpoint`, before its signatures are known
   bool is_complete = true;      // no leaf is uncertain: roots and tiles can be compared
   std::uint64_t from = 0;       // entries before it are not read
   std::map<std::uint64_t, std::string> notes = {};  // of sizes that are wanted as evidence
   std::set<std::uint64_t> bundles = {};  // full ones that equal the segments, byte by byte
+
+  std::uint64_t pruned = 0;  // where the first segment begins; what is before it is known by its hashes
+  BlobNotes blobs = {};
 
   void find(std::string where, std::string what, std::optional<std::uint64_t> entry = {}) {
     ++report.defects;
@@ -34,6 +43,14 @@ struct Verification {
 };
 
 Status verify_segments(Verification& verification);
+// After it: whether the segments hold what the checkpoint signs.
+void verify_reach(Verification& verification);
+// verify_seals.cc: an entry that says that it is a seal, once the tree before it is established.
+void verify_seal_entry(Verification& verification, const std::string& where, std::uint64_t index,
+                       std::string_view entry);
+// With `since`: the keys of the epoch that the first entry to be read is in, from a seal that the
+// signed tree holds. False: they are not to be had.
+bool find_keys_before(Verification& verification, const std::vector<std::uint64_t>& segments);
 void verify_tiles(Verification& verification);
 
 std::string entry_range(std::uint64_t first, std::uint64_t end);  // "entry 7", "entries 7..9"

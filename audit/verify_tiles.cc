@@ -39,7 +39,8 @@ class TileCheck {
 
   void demand_level(int level, std::uint64_t size) {
     const std::uint64_t full = size / kTileWidth;
-    for (std::uint64_t index = 0; index < full; ++index) {
+    const std::uint64_t from = level == kEntriesLevel ? v_.pruned / kTileWidth : 0;
+    for (std::uint64_t index = from; index < full; ++index) {
       if (is_present(level, index, kTileWidth)) continue;
       std::uint64_t last = index;
       while (last + 1 < full && !is_present(level, last + 1, kTileWidth)) ++last;

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/sys.h"
+#include "cli/audit.h"
 #include "cli/host.h"
 #include "cli/json.h"
 #include "cli/table.h"
@@ -264,6 +265,11 @@ int run(const Options& options) {
   if (options.command == "accounts") done = accounts(options);
   if (options.command == "sessions") done = kill_session(options);
   if (options.command == "tenants") done = kill_tenant(options);
+  if (options.command == "audit") {
+    const auto said = audit(options);
+    if (said) print(*said);
+    if (!said) done = std::unexpected(said.error());
+  }
   if (options.command == "completion") print(bash_completion());
   return done ? 0 : fail_with(done.error());
 }

@@ -95,11 +95,11 @@ Outcome<HostStatus> Host::status() {
   return std::unexpected("the host sent too many rows");
 }
 
-Outcome<> Host::read_end() {
+Outcome<std::uint64_t> Host::read_end() {
   const auto received = TRY(receive());
   const auto end = TRY(as(received.as<ipc::CtlEnd>()));
   if (end.ok != 1) return std::unexpected(end.why.str());
-  return {};
+  return end.index;
 }
 
 Outcome<> Host::kill_session(const Uuid& session) {
@@ -107,13 +107,32 @@ Outcome<> Host::kill_session(const Uuid& session) {
   request.verb = ipc::CtlVerb::kill_session;
   request.session = session;
   TRY(send(request));
-  return read_end();
+  TRY(read_end());
+  return {};
 }
 
 Outcome<> Host::kill_tenant(std::uint32_t account) {
   ipc::CtlRequest request;
   request.verb = ipc::CtlVerb::kill_tenant;
   request.account = account;
+  TRY(send(request));
+  TRY(read_end());
+  return {};
+}
+
+Outcome<std::uint64_t> Host::audit_erase(std::uint32_t account, std::uint32_t day) {
+  ipc::CtlRequest request;
+  request.verb = ipc::CtlVerb::audit_erase;
+  request.account = account;
+  request.day = day;
+  TRY(send(request));
+  return read_end();
+}
+
+Outcome<std::uint64_t> Host::audit_prune(std::uint64_t index) {
+  ipc::CtlRequest request;
+  request.verb = ipc::CtlVerb::audit_prune;
+  request.index = index;
   TRY(send(request));
   return read_end();
 }
@@ -145,7 +164,7 @@ std::vector<std::string> not_ready(const HostStatus& status) {
   using ipc::Process;
   std::vector<std::string> names;
   for (const Process needed : {Process::relay, Process::accounts, Process::auditd,
-                               Process::audit_signer, Process::gateway}) {
+                               Process::audit_signer, Process::gateway, Process::auditor}) {
     const bool runs = std::any_of(status.processes.begin(), status.processes.end(),
                                   [&](const auto& row) { return row.process == needed; });
     if (!runs) names.emplace_back(ipc::process_name(needed));

@@ -29,6 +29,9 @@ class Host {
   Outcome<HostStatus> status();
   Outcome<> kill_session(const Uuid& session);
   Outcome<> kill_tenant(std::uint32_t account);
+  // auditd does it and says the index that AuditManaged names.
+  Outcome<std::uint64_t> audit_erase(std::uint32_t account, std::uint32_t day);
+  Outcome<std::uint64_t> audit_prune(std::uint64_t index);
   // The JSON of the answer; the error is what accounts says.
   Outcome<std::string> accounts(ipc::AdminVerb verb, std::string body);
 
@@ -37,7 +40,7 @@ class Host {
       : guard_(std::move(guard)), state_(std::move(state)) {}
   Outcome<> send(const ipc::CtlRequest& request);
   Outcome<ipc::Received> receive();
-  Outcome<> read_end();
+  Outcome<std::uint64_t> read_end();
   [[nodiscard]] std::string lost() const;
 
   ipc::Channel guard_;

@@ -25,6 +25,12 @@ constexpr auto kCommands = std::to_array<Command>({
     {"tenants", "kill ACCOUNT", "end all processes of one tenant",
      "ACCOUNT is a number or a user name. The runner starts again at the next request.", "--json",
      "kill"},
+    {"audit", "[size | erase ACCOUNT DAY | prune INDEX]",
+     "the log's size and growth; erase a tenant's day in it; permit to prune it",
+     "erase destroys the key of ACCOUNT's personal fields and blobs of DAY (UTC, 2026-01-31), for ever;\n"
+     "the log records it, and every proof stays valid. prune has the log say that whole segments before\n"
+     "INDEX may go: `oqto-audit prune` then moves them to an archive.",
+     "--json", "size erase prune"},
     {"completion", "bash", "print a completion script for the shell",
      "Use it with: source <(oqtoctl completion bash)", "", "bash"},
 });
@@ -114,6 +120,11 @@ std::string check_words(const Options& options) {
   }
   if (options.command == "sessions" || options.command == "tenants") {
     return count == 2 && verb == "kill" ? "" : options.command + " takes: kill and what" + see;
+  }
+  if (options.command == "audit") {
+    const bool size = count == 0 || (count == 1 && verb == "size");
+    const bool act = (count == 3 && verb == "erase") || (count == 2 && verb == "prune");
+    return size || act ? "" : "audit takes: size, erase ACCOUNT DAY, prune INDEX" + see;
   }
   if (options.command == "completion") {
     return count == 1 && verb == "bash" ? "" : "completion takes the name of a shell: bash";

@@ -117,7 +117,7 @@ ipc::CtlProcess process(ipc::Process which, ipc::Health health = ipc::Health::re
 
 void send_core(ipc::Channel& channel, ipc::Health gateway = ipc::Health::ready) {
   for (const auto which : {ipc::Process::guard, ipc::Process::auditd, ipc::Process::audit_signer,
-                           ipc::Process::accounts, ipc::Process::relay}) {
+                           ipc::Process::accounts, ipc::Process::relay, ipc::Process::auditor}) {
     ASSERT_TRUE(channel.send(process(which)));
   }
   ASSERT_TRUE(channel.send(process(ipc::Process::gateway, gateway)));
@@ -347,6 +347,17 @@ TEST(Kill, NamesTheSessionAndTheTenant) {
   EXPECT_EQ(oqtoctl({"sessions", "kill", "../x", "--state", guard.state()}).status, 1);
 }
 
+TEST(AuditLog, NamesTheTenantTheDayAndTheEntry) {
+  FakeGuard guard;
+  guard.listen([](ipc::Channel& channel, const ipc::CtlRequest& request) {
+    const bool erase = request.verb == ipc::CtlVerb::audit_erase && request.day == 20484;
+    (void)channel.send(erase ? ipc::CtlEnd{.ok = 1, .why = "", .index = 4711} : ipc::CtlEnd{.ok = 0, .why = "no", .index = 0});
+  });
+  const auto erase = [&](const char* day) { return oqtoctl({"audit", "erase", "7", day, "--json", "--state", guard.state()}); };
+  EXPECT_EQ(erase("2026-01-31").out, "{\"entry\":4711}\n");
+  for (const char* day : {"2026-02-30", "2026-1-31", "../x", "2026-01-30"}) EXPECT_EQ(erase(day).status, 1) << day;
+}
+
 TEST(Usage, WrongOnesExitTwoWithOneLine) {
   for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{
            {}, {"frobnicate"}, {"status", "--frobnicate"}, {"status", "now"}, {"status", "--wait"},
@@ -364,7 +375,7 @@ TEST(Usage, WrongOnesExitTwoWithOneLine) {
 TEST(Usage, EveryCommandHasHelp) {
   EXPECT_EQ(oqtoctl({"--help"}).status, 0);
   for (const char* command : {"status", "setup-link", "invite", "accounts", "sessions", "tenants",
-                              "completion"}) {
+                              "audit", "completion"}) {
     const Ran ran = oqtoctl({command, "--help"});
     EXPECT_EQ(ran.status, 0);
     EXPECT_TRUE(ran.out.starts_with(std::string("usage: oqtoctl ") + command)) << ran.out;

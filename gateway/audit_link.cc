@@ -8,9 +8,23 @@
 
 namespace oqto::gateway {
 
-AuditLink::AuditLink(asio::io_context& io, ipc::Channel channel)
-    : io_(io), channel_(std::move(channel)) {
+AuditLink::AuditLink(asio::io_context& io, ipc::Channel channel, std::vector<std::string> secrets)
+    : io_(io), secrets_(std::move(secrets)), channel_(std::move(channel)) {
   listen();
+}
+
+// A log that cannot be altered is the wrong place for a key that a provider's answer repeats.
+void AuditLink::redact(ipc::AuditAppend& record) const {
+  constexpr std::string_view kInstead = "[redacted]";
+  for (ipc::AuditField& field : record.list) {
+    for (const std::string& secret : secrets_) {
+      if (secret.empty()) continue;
+      for (std::size_t at = field.value.find(secret); at != std::string::npos;
+           at = field.value.find(secret, at + kInstead.size())) {
+        field.value.replace(at, secret.size(), kInstead);
+      }
+    }
+  }
 }
 
 void AuditLink::listen() {
@@ -81,6 +95,7 @@ void AuditLink::replace(ipc::Channel channel) {
 }
 
 asio::awaitable<Result<std::uint64_t>> AuditLink::intent(ipc::AuditAppend record) {
+  redact(record);
   const std::uint64_t request = record.request = next_request_++;
   if (!channel_ || !channel_.send(record)) {
     co_return fail(Errc::unavailable, "the audit log cannot be reached");
@@ -95,6 +110,7 @@ asio::awaitable<Result<std::uint64_t>> AuditLink::intent(ipc::AuditAppend record
 }
 
 void AuditLink::outcome(ipc::AuditAppend record) {
+  redact(record);
   record.request = next_request_++;
   if (outcomes_.size() >= kMaxKeptOutcomes) {
     log::error("too many outcomes wait for the audit log: the oldest is given up");

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "egress/readable.h"
@@ -23,7 +25,8 @@ using egress::Readable;
 
 class AuditLink {
  public:
-  AuditLink(asio::io_context& io, ipc::Channel channel);
+  // `secrets` never leave in a record, wherever they turn up in it.
+  AuditLink(asio::io_context& io, ipc::Channel channel, std::vector<std::string> secrets = {});
   AuditLink(const AuditLink&) = delete;
   AuditLink& operator=(const AuditLink&) = delete;
 
@@ -48,7 +51,10 @@ class AuditLink {
   void lost();
   void listen();
 
+  void redact(ipc::AuditAppend& record) const;
+
   asio::io_context& io_;
+  const std::vector<std::string> secrets_;
   ipc::Channel channel_;
   std::shared_ptr<Readable> readable_;  // of the present channel
   std::uint64_t next_request_ = 1;

@@ -56,6 +56,7 @@ struct Config {
   std::string default_provider;
   std::string default_model;
   egress::Settings egress;  // of the sessions' filtered networks
+  std::string text_sha256;  // hex, of the file; set by who read it
 
   [[nodiscard]] const Provider* provider(std::string_view name) const;
 };

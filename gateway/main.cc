@@ -1,14 +1,17 @@
 // oqto-gateway: the only process with outbound network and the only one with provider keys. Started
 // by the guard with descriptors 3 (guard), 4 (auditd) and 6 (the operator's configuration).
+#include <openssl/sha.h>
 #include <signal.h>
 #include <sys/socket.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <array>
 #include <cstdio>
 #include <string_view>
 
+#include "base/encoding.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "gateway/gateway.h"
@@ -45,7 +48,26 @@ Result<Config> read_config(const Options& options) {
     log::error("the configuration is refused", {{"error", config.error()}});
     return fail(Errc::invalid, "the configuration is refused: see the line above");
   }
+  std::array<std::uint8_t, SHA256_DIGEST_LENGTH> digest{};
+  (void)::SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
+  config->text_sha256 = to_hex(digest);
   return *std::move(config);
+}
+
+// Which configuration is in force: its hash, since the file holds keys.
+void record_config(AuditLink& audit, const Config& config) {
+  ipc::AuditAppend loaded;
+  loaded.event = ipc::Event::config_load;
+  loaded.phase = ipc::Phase::event;
+  loaded.outcome = ipc::Outcome::success;
+  loaded.add(ipc::FieldKey::rule, "gateway.toml").add(ipc::FieldKey::sha256, config.text_sha256);
+  audit.outcome(std::move(loaded));
+}
+
+std::vector<std::string> secrets_of(const Config& config) {
+  std::vector<std::string> secrets;
+  for (const Provider& provider : config.providers) secrets.push_back(provider.key);
+  return secrets;
 }
 
 Status run(const Options& options) {
@@ -74,7 +96,8 @@ Status run(const Options& options) {
 
   // --- serving ---
   asio::io_context io(1);
-  AuditLink audit_link(io, std::move(audit));
+  AuditLink audit_link(io, std::move(audit), secrets_of(config));
+  record_config(audit_link, config);
   egress::Shared egress(io, config.egress, {descriptors, descriptors / 4});
   Shared shared{config, audit_link, *upstream, *demo, egress};
   Gateway gateway(sealed, io, std::move(guard), shared);

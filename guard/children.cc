@@ -55,7 +55,7 @@ std::vector<Child*> Guard::all_children() {
 
 Status Guard::start_core() {
   using enum ipc::Process;
-  for (const ipc::Process process : {audit_signer, auditd, accounts, gateway, relay}) {
+  for (const ipc::Process process : {audit_signer, auditd, accounts, gateway, auditor, relay}) {
     core_.push_back(std::make_unique<Child>(*this, process, 0));
   }
   for (const auto& child : core_) TRY(start_core_child(*child));
@@ -110,6 +110,12 @@ Status Guard::start_core_child(Child& child) {
                                  .fds = {nullptr, &own_.gateway_config},
                                  .netns = &own_.host_netns,
                                  .max_files = 65536});  // two for each connection of a session
+    case auditor:
+      return start_child(child, {.program = own_.programs.auditor,
+                                 .name = "oqto-auditor",
+                                 .args = {"--state-dir", state + "/auditor", "--log-dir", state + "/audit/log"},
+                                 .uid = own_.uids.auditor(),
+                                 .group = own_.uids.auditd()});
     default:
       return fail(Errc::invalid, "not a core process");
   }

@@ -59,11 +59,8 @@ void Guard::drop(std::uint64_t id) {
   if (found == connections_.end()) return;
   Connection& connection = *found->second;
   if (connection.state == Connection::State::open) {
-    if (const auto tenant = tenants_.find(connection.account); tenant != tenants_.end()) {
-      if (tenant->second.runner->channel) {
-        (void)tenant->second.runner->channel.send(ipc::Disconnect{id});
-      }
-    }
+    Child* const server = server_of(connection);
+    if (server != nullptr && server->channel) (void)server->channel.send(ipc::Disconnect{id});
     ipc::AuditAppend closed;
     closed.event = ipc::Event::connection;
     closed.phase = ipc::Phase::outcome;
@@ -97,10 +94,6 @@ Status Guard::on_token_owner(Child&, ipc::Received& received) {
   connection.login = owner.login;
   connection.role = owner.role;
   connection.username = owner.username.view();
-  if (owner.role == ipc::Role::auditor) {  // auditors read the log; they command nothing
-    refuse(connection, ipc::Refusal::forbidden);
-    return {};
-  }
   connection.state = Connection::State::recording;
   ipc::AuditAppend opening;
   opening.event = ipc::Event::connection;
@@ -145,16 +138,23 @@ Result<Tenant*> Guard::tenant_of(const Connection& connection) {
   return &tenant;
 }
 
-void Guard::hand_over(Connection& connection) {
+// Auditors read the log and command nothing: no tenant is theirs.
+Child* Guard::server_of(const Connection& connection) {
+  if (connection.role == ipc::Role::auditor) return core(ipc::Process::auditor);
   const auto tenant = tenant_of(connection);
+  return tenant ? (*tenant)->runner.get() : nullptr;
+}
+
+void Guard::hand_over(Connection& connection) {
+  Child* const server = server_of(connection);
   auto ends = sys::stream_pair();
-  if (!tenant || !ends || !(*tenant)->runner->channel) {
+  if (server == nullptr || !ends || !server->channel) {
     refuse(connection, ipc::Refusal::unavailable);
     return;
   }
   ipc::Connection handed{connection.id, connection.account, connection.role,
                          std::string_view(connection.username)};
-  if (!(*tenant)->runner->channel.send(handed, ends->first) ||
+  if (!server->channel.send(handed, ends->first) ||
       !connection.channel.send(ipc::ChannelOpened{}, ends->second)) {
     drop(connection.id);
     return;

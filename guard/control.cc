@@ -53,6 +53,9 @@ Status Guard::answer_operator(Operator& peer, const ipc::CtlRequest& request) {
     }
     return peer.channel.send(ipc::CtlAccounts{}, ends.second);
   }
+  if (request.verb == ipc::CtlVerb::audit_erase || request.verb == ipc::CtlVerb::audit_prune) {
+    return manage_audit(peer, request);
+  }
   ipc::AuditAppend killed;
   killed.event = ipc::Event::admin;
   killed.phase = ipc::Phase::event;
@@ -76,6 +79,27 @@ Status Guard::answer_operator(Operator& peer, const ipc::CtlRequest& request) {
     if (child->pid >= 0) (void)sys::pidfd_kill(child->pidfd, SIGKILL);  // restarted when it is reaped
   }
   return peer.channel.send(ipc::CtlEnd{1, ""});
+}
+
+// auditd records it and does it.
+Status Guard::manage_audit(Operator& peer, const ipc::CtlRequest& request) {
+  const auto verb = request.verb == ipc::CtlVerb::audit_erase ? ipc::AuditVerb::erase : ipc::AuditVerb::prune;
+  const ipc::AuditManage wanted{next_record_++, verb, request.account, request.day, request.index};
+  Child& auditd = *core(ipc::Process::auditd);
+  if (auditd.health != ipc::Health::ready || !auditd.channel.send(wanted)) {
+    return peer.channel.send(ipc::CtlEnd{0, "auditd is not running; see `oqtoctl status`"});
+  }
+  peer.awaits = wanted.request;
+  return {};
+}
+
+Status Guard::on_audit_managed(Child&, ipc::Received& received) {
+  const auto done = TRY(received.as<ipc::AuditManaged>());
+  for (const auto& peer : operators_) {
+    if (peer->closed || peer->awaits != done.request) continue;
+    (void)peer->channel.send(ipc::CtlEnd{done.ok, done.why.view(), done.index});
+  }
+  return {};
 }
 
 Status Guard::send_status(Operator& peer) {

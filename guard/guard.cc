@@ -20,7 +20,7 @@ constexpr std::uint64_t kStageTimeoutMs = 6000;
 
 // The order in which things end, so that what depends on another ends before it, and the log ends
 // last. A stage begins when nothing of the ones before is left.
-constexpr std::array kStopOrder{ipc::Process::relay,   ipc::Process::runner, ipc::Process::session,
+constexpr std::array kStopOrder{ipc::Process::relay,   ipc::Process::auditor, ipc::Process::runner, ipc::Process::session,
                                 ipc::Process::operator_tool, ipc::Process::hstry,
                                 ipc::Process::gateway, ipc::Process::accounts,
                                 ipc::Process::auditd,  ipc::Process::audit_signer};
@@ -30,11 +30,20 @@ constexpr std::array kStopOrder{ipc::Process::relay,   ipc::Process::runner, ipc
 Guard::Guard(Resources resources, ipc::Loop loop) : own_(std::move(resources)), loop_(std::move(loop)) {}
 
 Status Guard::start() {
-  // What outlives its parent (bubblewrap below a killed launcher, a dead relay's connections) comes
+  // What outlives its parent (a sandbox's stage below a killed launcher, a dead relay's connections) comes
   // to us to be reaped, so that nothing of a session is left when we say that it has ended.
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return fail_errno("prctl(CHILD_SUBREAPER)");
   TRY(loop_.watch(own_.signals, signal_watch_));
   TRY(loop_.watch(own_.operator_socket, operator_watch_));
+  for (const sandbox::Policy& policy : own_.host_policies) {
+    ipc::AuditAppend loaded;
+    loaded.event = ipc::Event::policy_load;
+    loaded.phase = ipc::Phase::event;
+    loaded.outcome = ipc::Outcome::success;
+    loaded.add(ipc::FieldKey::profile, sandbox::profile_name(policy.profile))
+        .add(ipc::FieldKey::policy, sandbox::canonical_text(policy));
+    record(std::move(loaded));
+  }
   return start_core();
 }
 
@@ -51,6 +60,7 @@ Status Guard::dispatch(Child& child, ipc::Received& received) {
   using ipc::Health;
   static constexpr std::array kRules{
       Rule{relay, ipc::Tag::connection_opened, Health::ready, &Guard::on_connection_opened},
+      Rule{auditd, ipc::Tag::audit_managed, Health::ready, &Guard::on_audit_managed},
       Rule{accounts, ipc::Tag::token_owner, Health::ready, &Guard::on_token_owner},
       Rule{accounts, ipc::Tag::token_unknown, Health::ready, &Guard::on_token_unknown},
       Rule{accounts, ipc::Tag::login_revoked, Health::ready, &Guard::on_login_revoked},

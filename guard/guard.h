@@ -34,11 +34,12 @@ constexpr std::size_t kMaxSessionsPerTenant = 16;
 constexpr std::size_t kMaxWorkspacesPerTenant = 256;
 constexpr std::size_t kMaxOperators = 8;
 constexpr std::size_t kMaxAuditBacklog = 256;
+constexpr std::uint64_t kRecordTimeoutMs = 5000;
 constexpr std::size_t kMaxGateListeners = 512;  // of one session
 
 // Opened once, at the start: what is executed cannot be exchanged later.
 struct Programs {
-  Fd relay, accounts, auditd, signer, gateway, runner, hstry, launch, policy;
+  Fd relay, accounts, auditd, signer, gateway, runner, hstry, launch, policy, auditor;
 };
 
 // A process that we started.
@@ -127,6 +128,7 @@ struct Operator final : ipc::Watcher {
   void on_ready(std::uint32_t events) override;
   Guard& guard;
   ipc::Channel channel;
+  std::uint64_t awaits = 0;  // the AuditManage that was sent for it
   bool closed = false;
 };
 
@@ -189,6 +191,7 @@ class Guard {
   void refuse(Connection& connection, ipc::Refusal refusal);
   void drop(std::uint64_t connection);
   Result<Tenant*> tenant_of(const Connection& connection);
+  Child* server_of(const Connection& connection);
 
   // sessions.cc, limits.cc
   Status on_create_workspace(Child& child, ipc::Received& received);
@@ -229,6 +232,8 @@ class Guard {
   void operator_message(Operator& peer);
   Status answer_operator(Operator& peer, const ipc::CtlRequest& request);
   Status send_status(Operator& peer);
+  Status manage_audit(Operator& peer, const ipc::CtlRequest& request);
+  Status on_audit_managed(Child& child, ipc::Received& received);
 
   // records.cc: the guard's own audit records
   using Continuation = void (Guard::*)(const Uuid& session, std::uint64_t connection, bool durable,
@@ -238,6 +243,7 @@ class Guard {
   void record(ipc::AuditAppend record);  // an event or outcome; kept while auditd is away
   void audit_message();
   void flush_backlog();
+  void policy_stored(const Uuid& session, std::uint64_t, bool durable, std::uint64_t);
   void session_recorded(const Uuid& session, std::uint64_t, bool durable, std::uint64_t index);
   void connection_recorded(const Uuid&, std::uint64_t connection, bool durable, std::uint64_t index);
 
@@ -285,6 +291,7 @@ class Guard {
   ipc::Channel audit_;
   std::uint64_t next_record_ = 1;
   std::deque<PendingRecord> pending_;
+  std::string stored_blob_;  // while the continuation of its AuditBlob runs
   std::deque<ipc::AuditAppend> backlog_;
   std::uint64_t lost_records_ = 0;
 

@@ -76,7 +76,9 @@ Result<Fd> ensure_state(const Config& config, const Uids& uids) {
   }
   TRY(ensure_dir(state, "accounts", 0700, uids.accounts()));
   const Fd audit = TRY(ensure_dir(state, "audit", 0711, 0));
-  TRY(ensure_dir(audit, "log", 0700, uids.auditd()));
+  (void)!::fchmodat(audit.get(), "log", 0750, 0);  // 0700 before there was an auditor
+  TRY(ensure_dir(audit, "log", 0750, uids.auditd()));
+  TRY(ensure_dir(state, "auditor", 0700, uids.auditor()));
   TRY(ensure_dir(audit, "key", 0700, uids.signer()));
   TRY(ensure_dir(state, "tenants", 0711, 0));
   TRY(ensure_dir(state, "config", 0700, 0));

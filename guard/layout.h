@@ -18,6 +18,7 @@ struct Uids {
   [[nodiscard]] uid_t signer() const { return base + 4; }
   [[nodiscard]] uid_t gateway() const { return base + 5; }
   [[nodiscard]] uid_t policy_parser() const { return base + 6; }
+  [[nodiscard]] uid_t auditor() const { return base + 8; }  // 7 is ./run's, to prewarm Pi
   [[nodiscard]] uid_t runner(std::uint32_t account) const {
     return base + kFirstTenantUid + 2 * account;
   }

@@ -42,6 +42,7 @@ Result<Programs> open_programs(const std::string& bin) {
   programs.hstry = TRY(open("hstry"));
   programs.launch = TRY(open("oqto-launch"));
   programs.policy = TRY(open("oqto-policy"));
+  programs.auditor = TRY(open("oqto-auditor"));
   return programs;
 }
 

@@ -4,11 +4,6 @@
 #include "guard/guard.h"
 
 namespace oqto::guard {
-namespace {
-
-constexpr std::uint64_t kRecordTimeoutMs = 5000;
-
-}  // namespace
 
 void Guard::record_then(ipc::AuditAppend record, const Uuid& session, std::uint64_t connection,
                         Continuation then) {
@@ -65,6 +60,10 @@ void Guard::audit_message() {
       request = appended->request;
       index = appended->index;
       durable = true;
+    } else if (const auto stored = received->as<ipc::AuditBlobStored>()) {
+      request = stored->request;
+      durable = true;
+      stored_blob_ = to_hex(stored->sha256);
     } else if (const auto refused = received->as<ipc::AuditRefused>()) {
       request = refused->request;
     } else {

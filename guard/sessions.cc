@@ -143,13 +143,27 @@ Status Guard::on_launch_failed(Child& child, ipc::Received& received) {
 
 void Guard::record_session(Session& session) {
   session.state = Session::State::recording;
+  const auto policy = sys::sealed_memfd("policy", sandbox::canonical_text(session.policy));
+  const std::uint64_t request = next_record_++;
+  if (!policy || !audit_ || !audit_.send(ipc::AuditBlob{request, session.account}, *policy)) {
+    return session_recorded(session.id, 0, false, 0);
+  }
+  pending_.push_back({request, sys::monotonic_ms() + kRecordTimeoutMs, session.id, 0, &Guard::policy_stored});
+}
+
+void Guard::policy_stored(const Uuid& id, std::uint64_t, bool durable, std::uint64_t) {
+  Session* const found = find_session(id);
+  if (found == nullptr || found->state != Session::State::recording) return;
+  if (!durable) return session_recorded(id, 0, false, 0);
+  const Session& session = *found;
   ipc::AuditAppend starting;
   starting.event = ipc::Event::session_start;
   starting.phase = ipc::Phase::intent;
   starting.add(ipc::FieldKey::account, std::to_string(session.account))
       .add(ipc::FieldKey::session, session.id.text())
       .add(ipc::FieldKey::workspace, session.workspace.text())
-      .add(ipc::FieldKey::policy, sandbox::canonical_text(session.policy));
+      .add(ipc::FieldKey::policy, sandbox::canonical_text(session.policy))
+      .add(ipc::FieldKey::policy_blob, stored_blob_);
   record_then(std::move(starting), session.id, 0, &Guard::session_recorded);
 }
 
@@ -305,6 +319,9 @@ void Guard::end_session(const Uuid& id, std::string_view said) {
   bury(std::move(session.parser));
   bury(std::move(session.launcher));
   leave_cgroup(session);
+  for (PendingRecord& pending : pending_) {  // its number may be used again
+    if (pending.session == id) pending.session = Uuid{};
+  }
   sessions_.erase(found);
 }
 

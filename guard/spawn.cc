@@ -32,8 +32,8 @@ Status limit(__rlimit_resource resource, rlim_t value) {
   return {};
 }
 
-Status give_up_root(uid_t uid) {
-  if (::setgroups(0, nullptr) != 0) return fail_errno("setgroups");
+Status give_up_root(uid_t uid, gid_t group) {
+  if (::setgroups(group != 0 ? 1 : 0, &group) != 0) return fail_errno("setgroups");
   if (::setresgid(uid, uid, uid) != 0) return fail_errno("setresgid");
   if (::setresuid(uid, uid, uid) != 0) return fail_errno("setresuid");
   return {};
@@ -84,7 +84,7 @@ Status become(const Spawn& wanted, pid_t parent) {
   const Fd null = TRY(sys::open_file("/dev/null", O_RDWR));
   if (::dup2(null.get(), 0) < 0 || ::dup2(2, 1) < 0) return fail_errno("dup2");
   ::umask(077);
-  TRY(give_up_root(wanted.uid));
+  TRY(give_up_root(wanted.uid, wanted.group));
   TRY(sys::die_with_parent(parent));
   TRY(limit(RLIMIT_CORE, 0));
   if (wanted.max_processes != 0) TRY(limit(RLIMIT_NPROC, wanted.max_processes));

@@ -16,6 +16,7 @@ struct Spawn {
   std::string name;                // argv[0]
   std::vector<std::string> args = {};
   uid_t uid = 0;                   // and the group of the same number
+  gid_t group = 0;                 // … and this one; 0: no other
   std::vector<const Fd*> fds = {};      // become 3, 4, 5 …; nullptr is /dev/null
   const Fd* netns = nullptr;       // enter this network namespace before giving up root
   const Fd* cgroup = nullptr;      // be born in this cgroup v2

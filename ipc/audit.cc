@@ -12,7 +12,12 @@ std::string_view event_name(Event event) {
       "invite.create",  "invite.revoke",   "account.create", "account.change", "connection",
       "command",        "workspace.create", "session.start", "session.stop", "exec",
       "model.call",     "violation",       "admin",         "denial",       "approval",
-      "network"};
+      "network",        "login.throttled", "token.create", "token.revoke", "role.change",
+      "tool.call",      "file.create",     "file.read",    "file.update",  "file.delete",
+      "file.rename",    "terminal.open",   "terminal.close", "recording.chunk", "ssh.open",
+      "ssh.close",      "ssh.sign",        "config.load",  "policy.load",  "clock.step",
+      "log.gap",        "log.full",        "epoch.seal",   "audit.read",   "key.erase",
+      "log.prune"};
   static_assert(std::size(kNames) == static_cast<std::size_t>(Event::kEnd));
   return kNames[static_cast<std::size_t>(event)];
 }
@@ -25,7 +30,11 @@ std::string_view field_name(FieldKey key) {
       "exit_status", "signal", "reason",   "model",      "provider",   "tokens_in",
       "tokens_out", "http_status", "duration_ms", "process", "uid",    "request_id",
       "truncated", "syscall", "path",      "host",       "address",    "port",
-      "rule",    "choice",   "count",      "bytes_in",   "bytes_out"};
+      "rule",    "choice",   "count",      "bytes_in",   "bytes_out",
+      "args_blob", "policy_blob", "content_blob", "recording_blob", "tool", "call_id",
+      "target",  "terminal", "chunk",      "columns",    "rows",       "sha256",
+      "bytes",   "fingerprint", "day",     "minimum_index", "epoch",   "note",
+      "query",   "entries",  "boot",       "boottime_ms"};
   static_assert(std::size(kNames) == static_cast<std::size_t>(FieldKey::kEnd));
   return kNames[static_cast<std::size_t>(key)];
 }
@@ -86,6 +95,28 @@ Result<std::uint64_t> AuditClient::append(AuditAppend record, int timeout_ms) {
     } else {
       const auto no = TRY(received->as<AuditRefused>());
       if (no.request == request) return std::unexpected(kNoAudit);
+    }
+    if (unacknowledged_ > 0) --unacknowledged_;  // an answer to an earlier post()
+  }
+}
+
+Result<std::string> AuditClient::store(std::string_view content, std::uint32_t account,
+                                       int timeout_ms) {
+  if (content.size() > kMaxBlobBytes) return fail(Errc::limit, "longer than an audit blob may be");
+  const Fd file = TRY(sys::sealed_memfd("audit", content));
+  const std::uint64_t request = next_request_++;
+  const std::uint64_t deadline = sys::monotonic_ms() + static_cast<std::uint64_t>(timeout_ms);
+  if (!channel_ || !channel_.send(AuditBlob{request, account}, file)) return std::unexpected(kNoAudit);
+  for (;;) {
+    const std::uint64_t now = sys::monotonic_ms();
+    if (now >= deadline) return std::unexpected(kNoAudit);
+    const auto received = channel_.wait(static_cast<int>(deadline - now));
+    if (!received) return std::unexpected(kNoAudit);
+    if (received->tag == Tag::audit_blob_stored) {
+      const auto stored = TRY(received->as<AuditBlobStored>());
+      if (stored.request == request) return to_hex(stored.sha256);
+    } else if (received->tag == Tag::audit_refused) {
+      if (TRY(received->as<AuditRefused>()).request == request) return std::unexpected(kNoAudit);
     }
     if (unacknowledged_ > 0) --unacknowledged_;  // an answer to an earlier post()
   }

@@ -34,6 +34,31 @@ enum class Event : std::uint16_t {
   denial,           // something in a sandbox was refused
   approval,         // a question to a session's user, and what came of it
   network,          // a connection out of a sandbox: allowed or refused
+  login_throttled,  // not even tried: too many failures before
+  token_create,
+  token_revoke,
+  role_change,
+  tool_call,        // as the agent reports it; what ran is in exec
+  file_create,      // through the UI, as the next four
+  file_read,
+  file_update,
+  file_delete,
+  file_rename,
+  terminal_open,
+  terminal_close,
+  recording_chunk,  // one piece of a terminal's recording
+  ssh_open,
+  ssh_close,
+  ssh_sign,         // an agent was asked for a signature
+  config_load,      // a configuration file was read: its hash
+  policy_load,      // the host's policy, likewise
+  clock_step,       // the wall clock went back, or leapt
+  log_gap,          // records are missing here
+  log_full,         // … because there was no room
+  epoch_seal,       // the end of an epoch, signed with its key
+  audit_read,       // somebody read the log
+  key_erase,        // a day's key of a tenant was destroyed, its personal fields with it
+  log_prune,        // entries before minimum_index may be gone
   kEnd
 };
 std::string_view event_name(Event event);
@@ -88,6 +113,28 @@ enum class FieldKey : std::uint8_t {
   count,          // decimal: how often, when alike records were joined
   bytes_in,
   bytes_out,
+  args_blob,      // hex SHA-256 of a stored blob that this source made: auditd says the rest
+  policy_blob,
+  content_blob,
+  recording_blob,
+  tool,           // name
+  call_id,        // of a tool call
+  target,         // what a file was renamed to
+  terminal,       // uuid text
+  chunk,          // decimal: its place in the recording
+  columns,
+  rows,
+  sha256,         // hex
+  bytes,          // decimal
+  fingerprint,    // of a key
+  day,            // yyyy-mm-dd
+  minimum_index,  // decimal
+  epoch,          // decimal
+  note,           // a signed note
+  query,          // what somebody searched the log for
+  entries,        // decimal: how many
+  boot,           // the kernel's boot id
+  boottime_ms,    // CLOCK_BOOTTIME beside the entry's wall clock time
   kEnd
 };
 std::string_view field_name(FieldKey key);
@@ -103,6 +150,8 @@ constexpr std::size_t kMaxAuditFields = 300;
 constexpr std::size_t kMaxAuditBytes = 48 * 1024;  // all values of one record together
 
 constexpr std::uint64_t kNoIndex = ~std::uint64_t{0};
+
+constexpr std::size_t kMaxBlobBytes = std::size_t{64} << 20;
 
 struct AuditAppend {
   OQTO_MESSAGE(audit_append, false);
@@ -136,6 +185,47 @@ struct AuditRefused {  // not recorded: what it was for must not be done
   bool fields(auto& io) { return io(request, why); }
 };
 
+// A payload that is too long for an entry: a memfd that is sealed against writing, shrinking and
+// growing, of at most kMaxBlobBytes. Answered by AuditBlobStored once it is durable, or AuditRefused.
+// The source's later records can name it in a field `…_blob`.
+struct AuditBlob {
+  OQTO_MESSAGE(audit_blob, true);
+  std::uint64_t request = 0;
+  std::uint32_t account = 0;  // whose it is; only from a source that is no tenant's
+  bool fields(auto& io) { return io(request, account); }
+};
+struct AuditBlobStored {
+  OQTO_MESSAGE(audit_blob_stored, false);
+  std::uint64_t request = 0;
+  std::array<std::uint8_t, 32> sha256{};  // of what is stored, which is encrypted
+  std::uint64_t size = 0;                 // of what was sent
+  bool fields(auto& io) { return io(request, sha256, size); }
+};
+
+// guard -> auditd, for an operator.
+enum class AuditVerb : std::uint8_t {
+  erase,  // destroys `account`'s key of `day`, which must be over
+  prune,  // permits to remove what is before `index`, as far as whole segments reach
+  kEnd
+};
+struct AuditManage {
+  OQTO_MESSAGE(audit_manage, false);
+  std::uint64_t request = 0;
+  AuditVerb verb{};
+  std::uint32_t account = 0;
+  std::uint32_t day = 0;  // days since 1970-01-01, UTC
+  std::uint64_t index = 0;
+  bool fields(auto& io) { return io(request, verb, account, day, index); }
+};
+struct AuditManaged {
+  OQTO_MESSAGE(audit_managed, false);
+  std::uint64_t request = 0;
+  std::uint8_t ok = 0;
+  std::uint64_t index = 0;  // erase: of the record of it; prune: what is before it may be removed
+  Text<128> why;
+  bool fields(auto& io) { return io(request, ok, index, why); }
+};
+
 // guard -> auditd: a new source, with auditd's end of its channel.
 struct AuditSource {
   OQTO_MESSAGE(audit_source, true);
@@ -152,24 +242,49 @@ struct AuditSource {
 // from the size that the signer signed last (32 bytes per hash, concatenated).
 struct SignRequest {
   OQTO_MESSAGE(sign_request, false);
+  std::uint64_t epoch = 0;  // that the log is in: its last seal began it
   std::uint64_t old_size = 0;
   std::uint64_t size = 0;
   std::array<std::uint8_t, 32> root{};
   LongText<64 * 32> proof;
-  bool fields(auto& io) { return io(old_size, size, root, proof); }
+  bool fields(auto& io) { return io(epoch, old_size, size, root, proof); }
 };
 struct SignedCheckpoint {
   OQTO_MESSAGE(signed_checkpoint, false);
   std::uint64_t size = 0;
-  LongText<2048> note;  // C2SP signed note
-  bool fields(auto& io) { return io(size, note); }
+  std::uint32_t epoch_ms_left = 0;  // 0: the epoch is over, auditd is to ask for its seal
+  LongText<2048> note;              // C2SP signed note
+  bool fields(auto& io) { return io(size, epoch_ms_left, note); }
 };
+// Why a tree is not signed that would begin a new epoch without its seal: ask for that first.
+constexpr std::string_view kEpochOver = "the epoch is over";
 struct SignRefused {
   OQTO_MESSAGE(sign_refused, false);
   std::uint64_t size = 0;         // what the signer remembers
   std::array<std::uint8_t, 32> root{};
   Text<128> why;
   bool fields(auto& io) { return io(size, root, why); }
+};
+
+// auditd -> signer, answered by SignerStatus.
+enum class SealWhen : std::uint8_t {
+  no,      // only says where it stands
+  if_due,  // ends the epoch if its time is over
+  now,     // ends it if it holds anything
+  kEnd
+};
+struct SignerQuery {
+  OQTO_MESSAGE(signer_query, false);
+  SealWhen seal{};
+  bool fields(auto& io) { return io(seal); }
+};
+struct SignerStatus {
+  OQTO_MESSAGE(signer_status, false);
+  std::uint64_t size = 0;  // signed last
+  std::array<std::uint8_t, 32> root{};
+  std::uint32_t epoch_ms_left = 0;
+  LongText<4096> seal;     // the newest one; it belongs into the log as the entry of its size
+  bool fields(auto& io) { return io(size, root, epoch_ms_left, seal); }
 };
 
 // The blocking client, for processes that do one thing at a time (accounts, launcher, oqtoctl).
@@ -184,6 +299,11 @@ class AuditClient {
   // Sends without waiting, at most kMaxUnacknowledged ahead: then waits for auditd to catch up.
   // The answers are collected by later calls. Same error rule.
   Status post(AuditAppend record, int timeout_ms = 5000);
+
+  // Stores a payload for later records to name: add(FieldKey::…_blob, value returned here).
+  // Errc::limit: it is too long. Otherwise the same error rule.
+  Result<std::string> store(std::string_view content, std::uint32_t account = 0,
+                            int timeout_ms = 30'000);
 
   void replace(Channel channel) {
     channel_ = std::move(channel);

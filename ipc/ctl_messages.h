@@ -6,14 +6,24 @@ namespace oqto::ipc {
 
 // --- oqtoctl <-> guard -------------------------------------------------------------------------
 
-enum class CtlVerb : std::uint8_t { status, accounts, kill_session, kill_tenant, kEnd };
+enum class CtlVerb : std::uint8_t {
+  status,
+  accounts,
+  kill_session,
+  kill_tenant,
+  audit_erase,  // see AuditVerb
+  audit_prune,
+  kEnd
+};
 struct CtlRequest {  // answered by rows and CtlEnd, or by CtlAccounts
   OQTO_MESSAGE(ctl_request, false);
   std::uint32_t version = kProtocolVersion;
   CtlVerb verb{};
   Uuid session;                // kill_session
-  std::uint32_t account = 0;   // kill_tenant
-  bool fields(auto& io) { return io(version, verb, session, account); }
+  std::uint32_t account = 0;   // kill_tenant, audit_erase
+  std::uint32_t day = 0;       // audit_erase: days since 1970-01-01, UTC
+  std::uint64_t index = 0;     // audit_prune
+  bool fields(auto& io) { return io(version, verb, session, account, day, index); }
 };
 enum class Health : std::uint8_t { starting, ready, restarting, stopped, kEnd };
 struct CtlProcess {
@@ -67,7 +77,8 @@ struct CtlEnd {
   OQTO_MESSAGE(ctl_end, false);
   std::uint8_t ok = 0;
   Text<256> why;
-  bool fields(auto& io) { return io(ok, why); }
+  std::uint64_t index = 0;  // audit_…: as in AuditManaged
+  bool fields(auto& io) { return io(ok, why, index); }
 };
 struct CtlAccounts {  // with a channel to accounts (AdminCall)
   OQTO_MESSAGE(ctl_accounts, true);

@@ -5,7 +5,8 @@ namespace oqto::ipc {
 std::string_view process_name(Process process) {
   static constexpr std::string_view kNames[] = {"guard",   "relay",     "keyholder", "accounts",
                                                 "auditd",  "signer",    "gateway",   "ssh-proxy",
-                                                "runner",  "hstry",     "session",   "oqtoctl"};
+                                                "runner",  "hstry",     "session",   "oqtoctl",
+                                                "auditor"};
   static_assert(std::size(kNames) == static_cast<std::size_t>(Process::kEnd));
   return kNames[static_cast<std::size_t>(process)];
 }

@@ -25,7 +25,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
           TokenOwner, TokenUnknown, LoginRevoked, AdminCall, CreateWorkspace, StartSession,
           StopSession, GateFile, GateUsage, GiveStdio, StartProgram, SignalProgram, ProgramExited,
           InitReady, InitFailed, ProgramTerminal, ApprovalAsk,
-          ApprovalAnswer, GateListen, AuditAppend, SignRequest, SignedCheckpoint, CtlRequest>(
+          ApprovalAnswer, GateListen, AuditAppend, AuditBlob, AuditManaged,
+          SignRequest, SignedCheckpoint, SignerQuery, SignerStatus, CtlRequest>(
       std::as_bytes(std::span(data, size)));
   return 0;
 }

@@ -86,10 +86,16 @@ enum class Tag : std::uint16_t {
   audit_append = 111,
   audit_appended = 112,
   audit_refused = 113,
+  audit_blob = 114,
+  audit_blob_stored = 115,
+  audit_manage = 116,   // guard <-> auditd only
+  audit_managed = 117,
   // auditd <-> signer
   sign_request = 120,
   signed_checkpoint = 121,
   sign_refused = 122,
+  signer_query = 123,
+  signer_status = 124,
   // oqtoctl <-> guard
   ctl_request = 130,
   ctl_process = 131,
@@ -113,6 +119,7 @@ enum class Process : std::uint8_t {
   hstry,
   session,  // one session's launcher and exec monitor
   operator_tool,
+  auditor,  // serves people of that role
   kEnd
 };
 std::string_view process_name(Process process);

@@ -25,6 +25,14 @@ TEST(Wire, KeepsTheBytesOfEachMessage) {
   record.add(FieldKey::argv, "ls");
   EXPECT_EQ(hex(encode(record)),
             "6f00" "0000000000000000" "0e00" "02" "00" "ffffffffffffffff" "0100" "0d" "02000000" "6c73");
+  EXPECT_EQ(hex(encode(AuditBlob{3, 7})), "7200" "0300000000000000" "07000000");
+  EXPECT_EQ(hex(encode(AuditBlobStored{3, {}, 9})),
+            "7300" "0300000000000000" + std::string(64, '0') + "0900000000000000");
+  EXPECT_EQ(hex(encode(AuditManage{1, AuditVerb::prune, 7, 2, 3})),
+            "7400" "0100000000000000" "01" "07000000" "02000000" "0300000000000000");
+  EXPECT_EQ(hex(encode(SignerQuery{SealWhen::now})), "7b00" "02");
+  EXPECT_EQ(hex(encode(SignerStatus{3, {}, 5, {"s"}})),
+            "7c00" "0300000000000000" + std::string(64, '0') + "05000000" "01000000" "73");
 }
 
 TEST(Wire, DecodesWhatItEncodes) {

@@ -4,63 +4,11 @@
 #include <array>
 
 #include "base/encoding.h"
+#include "protocol/fields.h"
 #include "protocol/json.h"
 
 namespace oqto::protocol {
 namespace {
-
-constexpr std::size_t kMaxId = 128;
-constexpr std::size_t kMaxText = 256;  // ids, names of models and the like
-
-// Reads the fields of one object and remembers the first thing that is wrong.
-class Fields {
- public:
-  explicit Fields(const Json& object) : object_(object) {}
-
-  std::string text(std::string_view key, bool required, std::size_t max = kMaxText) {
-    const Json* field = present(key, required);
-    if (field == nullptr) return {};
-    const std::string* value = field->text();
-    if (value == nullptr) return wrong(key, "must be text"), std::string();
-    if (value->size() > max) return over(key, max), std::string();
-    return *value;
-  }
-  std::optional<bool> boolean(std::string_view key) {
-    const Json* field = present(key, false);
-    if (field == nullptr) return std::nullopt;
-    if (!field->boolean()) wrong(key, "must be true or false");
-    return field->boolean();
-  }
-  std::optional<std::uint64_t> number(std::string_view key, bool required, std::uint64_t max) {
-    const Json* field = present(key, required);
-    if (field == nullptr) return std::nullopt;
-    const auto value = field->integer();
-    if (!value || *value < 0 || static_cast<std::uint64_t>(*value) > max) {
-      wrong(key, "must be a whole number from 0 to " + std::to_string(max));
-      return std::nullopt;
-    }
-    return static_cast<std::uint64_t>(*value);
-  }
-  const Json* present(std::string_view key, bool required) {
-    const Json* field = object_.find(key);
-    if (field != nullptr && field->is_null()) field = nullptr;
-    if (field == nullptr && required) wrong(key, "is missing");
-    return field;
-  }
-  void wrong(std::string_view key, std::string_view what) {
-    if (!failure) failure = Failure{Code::bad_request, "field `" + std::string(key) + "` " + std::string(what)};
-  }
-  void over(std::string_view key, std::size_t max) {
-    if (failure) return;
-    failure = Failure{Code::limit, "field `" + std::string(key) + "` is longer than " +
-                                       std::to_string(max) + " bytes"};
-  }
-
-  std::optional<Failure> failure;
-
- private:
-  const Json& object_;
-};
 
 bool blank(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](unsigned char c) { return c <= ' '; });
@@ -298,8 +246,8 @@ bool Command::is_read() const {
   }
 }
 
-Frame decode_frame(std::string_view text) {
-  const auto json = parse_json(text);
+std::variant<BadFrame, ReservedChannel, BadCommand, Envelope> open_frame(std::string_view text) {
+  auto json = parse_json(text);
   if (!json) return BadFrame{std::nullopt, json.error().what};
   if (json->object() == nullptr) return BadFrame{std::nullopt, "a frame must be a JSON object"};
   Fields envelope(*json);
@@ -318,7 +266,16 @@ Frame decode_frame(std::string_view text) {
   head.session_id = envelope.text("session_id", true);
   if (envelope.failure && head.name.empty()) return BadFrame{id, envelope.failure->error};
   if (envelope.failure) return BadCommand{std::move(head), std::move(*envelope.failure)};
-  return decode_command(*json, std::move(head));
+  return Envelope{std::move(head), std::move(*json)};
+}
+
+Frame decode_frame(std::string_view text) {
+  auto opened = open_frame(text);
+  if (auto* bad = std::get_if<BadFrame>(&opened)) return std::move(*bad);
+  if (auto* reserved = std::get_if<ReservedChannel>(&opened)) return std::move(*reserved);
+  if (auto* bad = std::get_if<BadCommand>(&opened)) return std::move(*bad);
+  auto& envelope = std::get<Envelope>(opened);
+  return decode_command(envelope.json, std::move(envelope.head));
 }
 
 }  // namespace oqto::protocol

@@ -1,6 +1,8 @@
 #include "runner/audit_log.h"
 
+#include "base/encoding.h"
 #include "base/log.h"
+#include "base/sys.h"
 
 namespace oqto::runner {
 
@@ -36,6 +38,27 @@ void AuditLog::give_up(std::uint64_t request) {
   const Done done = std::move(entry->second.done);
   log::warn("auditd did not answer in time");
   done(std::unexpected(kNoAudit));
+}
+
+void AuditLog::store(std::string_view content, Stored done) {
+  const std::uint64_t request = next_request_++;
+  const auto file = sys::sealed_memfd("audit", content);
+  if (storing_.size() >= kMaxWaiting || !file || !peer_.send(ipc::AuditBlob{request, 0}, *file)) {
+    reactor_.post([done = std::move(done)] { done(std::unexpected(kNoAudit)); });
+    return;
+  }
+  Storing& entry = storing_[request];
+  entry.done = std::move(done);
+  entry.timeout = reactor_.after(
+      kStoreTimeoutMs, [this, request] { end_store(request, std::unexpected(kNoAudit)); });
+}
+
+void AuditLog::end_store(std::uint64_t request, Result<std::string> name) {
+  const auto entry = storing_.find(request);
+  if (entry == storing_.end()) return;
+  const Storing storing = std::move(entry->second);
+  storing_.erase(entry);
+  storing.done(std::move(name));
 }
 
 Status AuditLog::post(ipc::AuditAppend record) {
@@ -74,6 +97,9 @@ void AuditLog::send_owed() {
 void AuditLog::on_message(ipc::Received& received) {
   std::uint64_t request = 0;
   Result<std::uint64_t> index = std::unexpected(kNoAudit);
+  if (const auto stored = received.as<ipc::AuditBlobStored>()) {
+    return end_store(stored->request, to_hex(stored->sha256));
+  }
   if (received.tag == ipc::Tag::audit_appended) {
     const auto appended = received.as<ipc::AuditAppended>();
     if (!appended) return;
@@ -83,6 +109,10 @@ void AuditLog::on_message(ipc::Received& received) {
     const auto refused = received.as<ipc::AuditRefused>();
     if (!refused) return;
     request = refused->request;
+    if (storing_.contains(request)) {
+      log::warn("auditd does not store a long command", {{"why", refused->why.view()}});
+      return end_store(request, std::unexpected(kNoAudit));
+    }
   }
   const auto entry = waiting_.find(request);
   if (entry == waiting_.end()) return;
@@ -93,6 +123,8 @@ void AuditLog::on_message(ipc::Received& received) {
 }
 
 void AuditLog::fail_all() {
+  const auto storing = std::exchange(storing_, {});
+  for (const auto& [request, entry] : storing) entry.done(std::unexpected(kNoAudit));
   const auto waiting = std::exchange(waiting_, {});
   for (const auto& [request, entry] : waiting) {
     if (entry.done && !entry.given_up) entry.done(std::unexpected(kNoAudit));

@@ -20,11 +20,17 @@ class AuditLog {
   using Done = std::function<void(Result<std::uint64_t>)>;
   void append(ipc::AuditAppend record, Done done);
 
+  // Stores what is too long for a record; `done` is called once, later: with the value that a record's
+  // field `…_blob` then names it by.
+  using Stored = std::function<void(Result<std::string>)>;
+  void store(std::string_view content, Stored done);
+
   // Without waiting, for reads and outcomes. Fails when auditd is gone or does not keep up.
   Status post(ipc::AuditAppend record);
   void outcome(std::uint64_t intent, bool success, std::string_view reason);
 
   static constexpr std::uint64_t kTimeoutMs = 3000;
+  static constexpr std::uint64_t kStoreTimeoutMs = 20'000;
   static constexpr std::size_t kMaxWaiting = 256;
   static constexpr std::size_t kMaxOwed = 1024;  // outcomes kept while auditd is away
 
@@ -34,7 +40,12 @@ class AuditLog {
     Timer timeout;
     bool given_up = false;
   };
+  struct Storing {
+    Stored done;
+    Timer timeout;
+  };
   void on_message(ipc::Received& received);
+  void end_store(std::uint64_t request, Result<std::string> name);
   void on_gone();
   void fail_all();
   void give_up(std::uint64_t request);
@@ -43,6 +54,7 @@ class AuditLog {
   Reactor& reactor_;
   Peer peer_;
   std::map<std::uint64_t, Waiting> waiting_;
+  std::map<std::uint64_t, Storing> storing_;
   std::deque<ipc::AuditAppend> owed_;
   std::uint64_t next_request_ = 1;
   Timer retry_;

@@ -156,6 +156,12 @@ TEST_F(Runner, RefusesAPromptOfTenMegabytesAndTakesOneOfAMegabyte) {
   EXPECT_TRUE(prompt(*browser, id, std::string(1'000'000, 'y')).boolean_at("success"));
   browser->event("agent.idle");
   EXPECT_EQ(messages(*browser, id).size(), 2U);
+  // What it was stands in a blob, whole: the record names it instead of cutting it.
+  const auto records = host_.audited();
+  EXPECT_TRUE(std::ranges::any_of(records, [](const AuditedRecord& record) {
+    return record.command == "prompt" && record.text.find("args_blob=") != std::string::npos &&
+           record.text.find("truncated") == std::string::npos && record.args.empty();
+  }));
 }
 
 TEST_F(Runner, EndsAConnectionWhoseMessageIsTooLong) {

@@ -45,6 +45,8 @@ struct SessionHost {
   virtual Status save_registry() = 0;
   virtual bool may_go_live() = 0;  // the bound on live sessions
   virtual Status record(ipc::AuditAppend entry) = 0;  // an error: it is not in the log
+  // The same with `args`, however long; what cannot be recorded is said in the process's log.
+  virtual void record_with_args(ipc::AuditAppend entry, std::string args) = 0;
   virtual void on_models(const std::vector<protocol::ModelInfo>& models) = 0;
 };
 
@@ -105,6 +107,10 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
   void on_phase(protocol::Phase phase, std::string_view detail) override;
   void on_input_needed(protocol::InputRequest request) override;
   void on_dialog_refused(std::string_view request_id) override;
+  void on_tool_begins(std::string_view call, std::string_view tool,
+                      const std::string& args_json) override;
+  void on_tool_ended(std::string_view call, std::string_view tool, bool failed,
+                     std::uint64_t took_ms) override;
   void on_thinking_level(std::string_view level) override;
   void on_settled() override;
   // --- PiProcess::Owner ---

@@ -191,6 +191,28 @@ void Session::on_input_needed(protocol::InputRequest request) {
   input.request = std::move(request);
 }
 
+static ipc::AuditAppend tool_record(std::string_view call, std::string_view tool, const Uuid& session) {
+  ipc::AuditAppend record;
+  record.event = ipc::Event::tool_call;
+  record.phase = ipc::Phase::event;
+  record.add(ipc::FieldKey::session, session.text());
+  record.add(ipc::FieldKey::tool, tool).add(ipc::FieldKey::call_id, call);
+  return record;
+}
+
+void Session::on_tool_begins(std::string_view call, std::string_view tool,
+                             const std::string& args_json) {
+  host_.record_with_args(tool_record(call, tool, session_uuid(record_.id)), args_json);
+}
+
+void Session::on_tool_ended(std::string_view call, std::string_view tool, bool failed,
+                            std::uint64_t took_ms) {
+  ipc::AuditAppend record = tool_record(call, tool, session_uuid(record_.id));
+  record.outcome = failed ? ipc::Outcome::failure : ipc::Outcome::success;
+  record.add(ipc::FieldKey::duration_ms, std::to_string(took_ms));
+  if (!host_.record(std::move(record))) log::warn("the end of a tool call was not recorded");
+}
+
 void Session::on_dialog_refused(std::string_view request_id) {
   protocol::InputResponse cancel;
   cancel.request_id = request_id;

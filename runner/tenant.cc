@@ -168,8 +168,9 @@ void Tenant::release(const std::string& key) {
   });
 }
 
+// `blob`: the frame, stored because it is too long for a record; else empty.
 static ipc::AuditAppend record_of(const protocol::Command& command, std::uint64_t connection,
-                                  std::string_view frame) {
+                                  std::string_view frame, std::string_view blob) {
   ipc::AuditAppend record;
   record.event = ipc::Event::command;
   record.phase = command.is_read() ? ipc::Phase::event : ipc::Phase::intent;
@@ -179,17 +180,28 @@ static ipc::AuditAppend record_of(const protocol::Command& command, std::uint64_
   }
   record.add(ipc::FieldKey::connection, std::to_string(connection));
   record.add(ipc::FieldKey::request_id, command.head.id);
-  record.add(ipc::FieldKey::args, frame.substr(0, ipc::kMaxFieldBytes));
-  if (frame.size() > ipc::kMaxFieldBytes) {
-    record.add(ipc::FieldKey::args_bytes, std::to_string(frame.size()));
-    record.add(ipc::FieldKey::truncated, "true");
+  if (blob.empty()) {
+    record.add(ipc::FieldKey::args, frame);
+  } else {
+    record.add(ipc::FieldKey::args_blob, blob);
   }
   return record;
 }
 
 void Tenant::begin(const std::string& key, Job job) {
   const auto shared = std::make_shared<const Job>(std::move(job));
-  ipc::AuditAppend record = record_of(shared->command, shared->connection_number, shared->frame);
+  if (shared->frame.size() <= ipc::kMaxFieldBytes) return record_and_do(key, shared, "");
+  audit_.store(shared->frame, [this, key, shared](const Result<std::string>& blob) {
+    if (blob) return record_and_do(key, shared, *blob);
+    finish(*shared, no(Code::unavailable, kNoAudit));
+    release(key);
+  });
+}
+
+void Tenant::record_and_do(const std::string& key, const std::shared_ptr<const Job>& shared,
+                           std::string_view blob) {
+  ipc::AuditAppend record =
+      record_of(shared->command, shared->connection_number, shared->frame, blob);
   if (shared->command.is_read()) {
     if (audit_.post(std::move(record))) {
       execute(*shared, [this, shared](const Answer& answer) { finish(*shared, answer); });
@@ -211,6 +223,20 @@ void Tenant::begin(const std::string& key, Job job) {
       if (!early) release(key);
     });
     if (early) release(key);
+  });
+}
+
+void Tenant::record_with_args(ipc::AuditAppend entry, std::string args) {
+  const auto post = [this](ipc::AuditAppend record) {
+    if (!audit_.post(std::move(record))) log::warn("a tool call was not recorded");
+  };
+  if (args.size() <= ipc::kMaxFieldBytes) {
+    entry.add(ipc::FieldKey::args, args);
+    return post(std::move(entry));
+  }
+  audit_.store(args, [post, entry = std::move(entry)](const Result<std::string>& blob) mutable {
+    entry.add(blob ? ipc::FieldKey::args_blob : ipc::FieldKey::truncated, blob.value_or("true"));
+    post(std::move(entry));
   });
 }
 

@@ -57,6 +57,7 @@ class Tenant final : public GuardEvents, public SessionHost, public ConnectionHo
   Status save_registry() override { return registry_.save(state_dir_); }
   bool may_go_live() override;
   Status record(ipc::AuditAppend entry) override { return audit_.post(std::move(entry)); }
+  void record_with_args(ipc::AuditAppend entry, std::string args) override;
   void on_models(const std::vector<protocol::ModelInfo>& models) override;
   // --- ConnectionHost ---
   void on_command(Connection& connection, protocol::Command command, std::string frame) override;
@@ -65,6 +66,8 @@ class Tenant final : public GuardEvents, public SessionHost, public ConnectionHo
 
   void run_lane(const std::string& key);
   void begin(const std::string& key, Job job);
+  void record_and_do(const std::string& key, const std::shared_ptr<const Job>& shared,
+                     std::string_view blob);
   void release(const std::string& key);
   void execute(const Job& job, Reply reply);
   void execute_in(Session& session, const Job& job, Reply reply);

@@ -260,6 +260,10 @@ void Host::audit_loop(std::shared_ptr<ipc::Channel> channel) {
   for (;;) {
     auto received = channel->wait(-1);
     if (!received) return;
+    if (const auto blob = received->as<ipc::AuditBlob>()) {
+      if (audit_answers_) (void)channel->send(ipc::AuditBlobStored{blob->request, {}, 0});
+      continue;
+    }
     const auto record = received->as<ipc::AuditAppend>();
     if (!record) continue;
     AuditedRecord kept{record->phase, record->outcome, "", "", record->event, ""};

@@ -189,7 +189,9 @@ void Translator::on_tool(const Json& record, std::string_view type, std::uint64_
     tools_.insert_or_assign(std::string(call), Tool{std::string(name), now_ms, 0});
     phase(Phase::tool_running, name);
     const Json* args = record.find("args");
-    sink_.on_event(events::tool_start(call, name, args == nullptr ? "{}" : args->dump()));
+    const std::string args_json = args == nullptr ? "{}" : args->dump();
+    sink_.on_tool_begins(call, name, args_json);
+    sink_.on_event(events::tool_start(call, name, args_json));
     return;
   }
   const auto tool = tools_.find(call);
@@ -206,8 +208,10 @@ void Translator::on_tool(const Json& record, std::string_view type, std::uint64_
     const std::string text = result == nullptr ? "" : content_text(result->find("content"));
     const auto measured = static_cast<std::int64_t>(now_ms - tool->second.started_ms);
     const std::int64_t took = record.integer_at("durationMs", measured);
-    sink_.on_event(events::tool_end(call, tool->second.name, text, record.boolean_at("isError"),
-                                    static_cast<std::uint64_t>(took < 0 ? 0 : took)));
+    const auto took_ms = static_cast<std::uint64_t>(took < 0 ? 0 : took);
+    const bool failed = record.boolean_at("isError");
+    sink_.on_tool_ended(call, tool->second.name, failed, took_ms);
+    sink_.on_event(events::tool_end(call, tool->second.name, text, failed, took_ms));
     tools_.erase(tool);
     if (tools_.empty()) {
       phase(Phase::generating);

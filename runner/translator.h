@@ -24,6 +24,11 @@ class TranslatorSink {
   virtual void on_input_needed(protocol::InputRequest request) = 0;
   virtual void on_dialog_refused(std::string_view request_id) = 0;  // tell Pi that it is cancelled
   virtual void on_thinking_level(std::string_view level) = 0;
+  // As the agent reports it, before and after: what really ran, the monitor records.
+  virtual void on_tool_begins(std::string_view /*call*/, std::string_view /*tool*/,
+                              const std::string& /*args_json*/) {}
+  virtual void on_tool_ended(std::string_view /*call*/, std::string_view /*tool*/, bool /*failed*/,
+                             std::uint64_t /*took_ms*/) {}
   virtual void on_settled() = 0;  // the turn, its retries and its compaction are really over
 };
 

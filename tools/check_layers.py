@@ -9,10 +9,15 @@ below = {"base": set(), "ipc": {"base"}, "policies": {"base", "ipc"},
          "sandbox": {"base", "ipc", "policies"}, "protocol": {"base"}}
 common = {"base", "ipc", "policies", "sandbox"}
 below["egress"] = common
+below["mux"] = {"base", "ipc"}
+below["sqlite"] = {"base"}
 processes = {"guard": common, "relay": common, "accounts": common, "gateway": common | {"egress"}, "audit": common,
-             "hstry": common, "cli": {"base", "ipc"}, "sandbox_cli": common, "runner": common | {"protocol"}}
+             "hstry": common | {"sqlite"}, "cli": {"base", "ipc"}, "sandbox_cli": common,
+             "runner": common | {"mux", "protocol"},
+             # It reads the log with the same code as oqto-audit.
+             "auditor": common | {"mux", "protocol", "sqlite", "audit"}}
 # Only these may see the libraries that parse what strangers send.
-library_users = {"openssl/ssl.h": {"relay", "gateway"}, "boost/beast": {"audit", "runner", "gateway"},
+library_users = {"openssl/ssl.h": {"relay", "gateway"}, "boost/beast": {"audit", "mux", "runner", "gateway"},
                  "nlohmann/": {"accounts", "cli", "gateway", "protocol", "runner", "audit"},
                  "toml++": {"gateway", "sandbox"}, "grpc": {"hstry", "runner"}}
 max_lines = 400

@@ -15,6 +15,7 @@ import sys
 REQUIRED = {  # OCSF 1.8: attributes that a class demands beside the base ones
     1001: {"actor", "device", "file"}, 1007: {"actor", "device", "process"}, 2004: {"finding_info"},
     3001: {"user"}, 3002: {"user"}, 3003: {"user"}, 3004: {"entity"}, 4001: {"dst_endpoint"},
+    3005: {"user", "privileges"}, 4007: {"dst_endpoint"}, 5019: {"device"}, 6002: {"app"},
     6003: {"actor", "api", "src_endpoint"},
 }
 BASE = {"activity_id", "category_uid", "class_uid", "metadata", "severity_id", "time", "type_uid"}

@@ -4,8 +4,10 @@
 //	independent_verify [-since CHECKPOINT] [-cosigned NOTE -witness VKEY_FILE] LOG_DIR VKEY_FILE
 //
 // Looks at every file: the checkpoint, every entry bundle and hash tile (partial ones as well), every
-// batch of every segment, proofs, and cosignatures. Prints size and root; exit status 1 at the first
-// thing that is not as it must be.
+// batch of every segment, every seal and the keys that follow from it, proofs, and cosignatures. VKEY_FILE
+// may hold any key that the log has had. The oldest segments and bundles may be missing if an entry of auditd
+// permits to prune them. Prints size and root; exit status 1 at the first thing that is
+// not as it must be.
 package main
 
 import (
@@ -28,7 +30,10 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-const tileHeight = 8
+const (
+	tileHeight = 8
+	noteFrame  = 768
+)
 
 func check(ok bool, format string, arguments ...interface{}) {
 	if !ok {
@@ -82,9 +87,9 @@ func newWitness(vkey string) *witness {
 	return &witness{parts[0], binary.BigEndian.Uint32(sum[:]), key[1:]}
 }
 
-// open checks a note against keys that must all have signed it, and that it is spelled as it must be:
+// openNote checks a note against keys that must all have signed it, and that it is spelled as it must be:
 // x/mod drops repeated signatures and takes base64 with odd trailing bits.
-func open(data []byte, keys ...note.Verifier) tlog.Tree {
+func openNote(data []byte, keys ...note.Verifier) string {
 	opened, err := note.Open(data, note.VerifierList(keys...))
 	must(err, "note")
 	check(len(opened.Sigs) == len(keys), "the note lacks a signature")
@@ -95,7 +100,11 @@ func open(data []byte, keys ...note.Verifier) tlog.Tree {
 		must(err, "signature")
 		check(base64.StdEncoding.EncodeToString(raw) == sig.Base64, "a signature in another spelling")
 	}
-	parts := strings.Split(opened.Text, "\n")
+	return opened.Text
+}
+
+func open(data []byte, keys ...note.Verifier) tlog.Tree {
+	parts := strings.Split(openNote(data, keys...), "\n")
 	check(len(parts) == 4 && parts[3] == "", "a checkpoint has three lines")
 	check(parts[0] == keys[0].Name(), "another log's checkpoint")
 	size, err := strconv.ParseInt(parts[1], 10, 64)
@@ -103,6 +112,74 @@ func open(data []byte, keys ...note.Verifier) tlog.Tree {
 	hash, err := tlog.ParseHash(parts[2])
 	check(err == nil && hash.String() == parts[2], "malformed root")
 	return tlog.Tree{N: size, Hash: hash}
+}
+
+// sizeOf reads what a checkpoint claims, before it is known who must have signed it.
+func sizeOf(data []byte) int64 {
+	parts := strings.SplitN(string(data), "\n", 3)
+	check(len(parts) == 3, "no checkpoint")
+	size, err := strconv.ParseInt(parts[1], 10, 64)
+	// x/mod counts on sizes that fit a machine, and may never end with others.
+	check(err == nil && size > 0 && size < 1<<40, "no log has %s entries", parts[1])
+	return size
+}
+
+// --- epochs ---
+
+// epoch: whose signatures every checkpoint behind its seal must have.
+type epoch struct {
+	index  int64 // of the seal
+	number int
+	keys  []note.Verifier
+	log   string // the log's key, as text
+	first string // the epoch's key, as text
+}
+
+type chain []epoch
+
+func verifier(vkey string) note.Verifier {
+	key, err := note.NewVerifier(vkey)
+	must(err, "key")
+	return key
+}
+
+// of gives the keys for a tree of this size.
+func (c chain) of(size int64) []note.Verifier {
+	at := sort.Search(len(c), func(i int) bool { return c[i].index >= size })
+	check(at > 0, "no seal before entry %d", size)
+	return c[at-1].keys
+}
+
+// add takes a seal. Behind what was pruned the first one needs the signature of `logKey` alone.
+func (c *chain) add(value *entry, index int64, origin string, root tlog.Hash, isPruned bool, logKey string) {
+	if value.Event != "epoch.seal" {
+		check(index > 0, "the log does not begin with the seal of epoch 0")
+		return
+	}
+	lines := strings.Split(value.Fields.Note, "\n")
+	number := 0
+	if len(*c) > 0 {
+		number = (*c)[len(*c)-1].number + 1
+	} else if isPruned && len(lines) > 2 {
+		number, _ = strconv.Atoi(lines[2])
+	}
+	check(len(lines) > 9 && lines[0] == "oqto-audit-seal/v1" && lines[1] == origin &&
+		lines[2] == strconv.Itoa(number) && lines[3] == strconv.FormatInt(index, 10) &&
+		lines[4] == root.String() && lines[8] == "", "entry %d: not the seal of this place", index)
+	next := epoch{index, number, []note.Verifier{verifier(lines[7]), verifier(lines[6])}, lines[7], lines[6]}
+	check(next.keys[0].Name() == origin && next.keys[1].Name() == origin+"/epoch/"+lines[2],
+		"entry %d: a seal with keys of other names", index)
+	var signers []note.Verifier
+	if len(*c) > 0 {
+		signers = (*c)[len(*c)-1].keys
+	}
+	if len(*c) == 0 && isPruned {
+		signers = []note.Verifier{verifier(logKey)}
+	} else if len(*c) == 0 || (*c)[len(*c)-1].log != next.log {
+		signers = append(signers[:len(signers):len(signers)], next.keys[0])
+	}
+	openNote([]byte(value.Fields.Note), signers...)
+	*c = append(*c, next)
 }
 
 // --- tiles ---
@@ -157,9 +234,9 @@ func splitBundle(data []byte, where string) [][]byte {
 }
 
 // checkPublished follows the checkpoint: every entry up to it, against authenticated tiles.
-func checkPublished(dir tileDir, tree tlog.Tree) {
+func checkPublished(dir tileDir, tree tlog.Tree, from int64) {
 	hashes := tlog.TileHashReader(tree, dir)
-	for tile := int64(0); tile<<tileHeight < tree.N; tile++ {
+	for tile := from >> tileHeight; tile<<tileHeight < tree.N; tile++ {
 		width := tree.N - tile<<tileHeight
 		if width > 1<<tileHeight {
 			width = 1 << tileHeight
@@ -188,10 +265,26 @@ func checkPublished(dir tileDir, tree tlog.Tree) {
 	}
 }
 
-func checkEntry(entry []byte, index int64) {
-	var value struct{ Seq *int64 }
-	check(json.Unmarshal(entry, &value) == nil && value.Seq != nil && *value.Seq == index,
-		"entry %d is no JSON with its index", index)
+type entry struct {
+	Seq    *int64
+	Event  string
+	Actor  struct{ Process string }
+	Fields struct {
+		Note    string
+		Minimum string `json:"minimum_index"`
+	}
+}
+
+func checkEntry(text []byte, index int64) *entry {
+	// What is no text in the fields that matter here is an object: then it is none of them.
+	var value entry
+	if json.Unmarshal(text, &value) != nil {
+		var least struct{ Seq *int64 }
+		check(json.Unmarshal(text, &least) == nil, "entry %d is no JSON with its index", index)
+		value.Seq = least.Seq
+	}
+	check(value.Seq != nil && *value.Seq == index, "entry %d is no JSON with its index", index)
+	return &value
 }
 
 // checkContinues demands that `tree` continues `old`.
@@ -224,8 +317,41 @@ func (s *storage) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 
 type segments struct {
 	storage
-	size  int64
-	notes map[int64][]byte // by the size that they sign
+	chain
+	origin    string
+	logKey    string
+	first     int64 // entries before it were pruned
+	permitted int64 // to be pruned
+	size      int64
+	notes     map[int64][]byte // by the size that they sign
+}
+
+func (s *segments) of(size int64) []note.Verifier {
+	if s.first > 0 && (len(s.chain) == 0 || s.chain[0].index >= size) {
+		return []note.Verifier{verifier(s.logKey)}
+	}
+	return s.chain.of(size)
+}
+
+// beginAt takes the hashes of what was pruned from the tiles: the next batch's root will show them right.
+func (s *segments) beginAt(dir tileDir, first int64) {
+	for s.first = first; s.size < first; s.size++ {
+		tile, _ := dir.file("0", s.size>>tileHeight, int(min64(first-s.size>>tileHeight<<tileHeight, 1<<tileHeight)))
+		at := int(s.size&(1<<tileHeight-1)) * tlog.HashSize
+		check(len(tile) >= at+tlog.HashSize, "a hash tile is too short")
+		var leaf tlog.Hash
+		copy(leaf[:], tile[at:])
+		hashes, err := tlog.StoredHashesForRecordHash(s.size, leaf, s)
+		must(err, "StoredHashesForRecordHash")
+		s.hashes = append(s.hashes, hashes...)
+	}
+}
+
+func min64(a, b int64) int64 {
+	if a < b {
+		return a
+	}
+	return b
 }
 
 func digestFits(frame []byte) bool {
@@ -245,10 +371,10 @@ func isTail(rest []byte) bool {
 		return string(rest[:4]) == "\xffOE1"
 	}
 	end := 20 + int(binary.LittleEndian.Uint32(rest[16:])) + 32
-	return len(rest) < end || len(rest) <= end+512 && len(bytes.Trim(rest[end:], "\x00")) == 0
+	return len(rest) < end || len(rest) <= end+noteFrame && len(bytes.Trim(rest[end:], "\x00")) == 0
 }
 
-func (s *segments) read(path string, isLast bool, key note.Verifier) {
+func (s *segments) read(path string, isLast bool) {
 	data := read(path)
 	for len(data) > 0 {
 		if isLast && isTail(data) {
@@ -258,7 +384,7 @@ func (s *segments) read(path string, isLast bool, key note.Verifier) {
 		count := binary.LittleEndian.Uint32(data[4:])
 		first := binary.LittleEndian.Uint64(data[8:])
 		end := 20 + int(binary.LittleEndian.Uint32(data[16:])) + 32
-		check(len(data) >= end+512, "%s: a batch is cut short", path)
+		check(len(data) >= end+noteFrame, "%s: a batch is cut short", path)
 		check(digestFits(data[:end]), "%s: a batch's digest", path)
 		entries := splitBundle(data[20:end-32], path)
 		check(len(entries) == int(count) && count > 0, "%s: a batch's count", path)
@@ -266,25 +392,33 @@ func (s *segments) read(path string, isLast bool, key note.Verifier) {
 		for _, entry := range entries {
 			s.add(entry)
 		}
-		s.checkNote(data[end:end+512], path, key)
-		data = data[end+512:]
+		s.checkNote(data[end:end+noteFrame], path)
+		data = data[end+noteFrame:]
 	}
 }
 
-func (s *segments) add(entry []byte) {
-	checkEntry(entry, s.size)
-	hashes, err := tlog.StoredHashes(s.size, entry, s)
+func (s *segments) add(text []byte) {
+	value := checkEntry(text, s.size)
+	s.chain.add(value, s.size, s.origin, s.root(s.size), s.first > 0, s.logKey)
+	if value.Event == "log.prune" && value.Actor.Process == "auditd" {
+		minimum, err := strconv.ParseInt(value.Fields.Minimum, 10, 64)
+		must(err, "minimum_index")
+		if minimum > s.permitted {
+			s.permitted = minimum
+		}
+	}
+	hashes, err := tlog.StoredHashes(s.size, text, s)
 	must(err, "StoredHashes")
 	s.hashes = append(s.hashes, hashes...)
 	s.size++
 }
 
-func (s *segments) checkNote(frame []byte, path string, key note.Verifier) {
+func (s *segments) checkNote(frame []byte, path string) {
 	check(string(frame[:4]) == "\xffOC1" && digestFits(frame), "%s: a checkpoint's digest", path)
 	length := int(binary.LittleEndian.Uint32(frame[4:]))
-	check(length <= 512-16-32, "%s: a checkpoint's length", path)
-	check(len(bytes.Trim(frame[16+length:480], "\x00")) == 0, "%s: behind a checkpoint", path)
-	tree := open(frame[16:16+length], key)
+	check(length <= noteFrame-16-32, "%s: a checkpoint's length", path)
+	check(len(bytes.Trim(frame[16+length:noteFrame-32], "\x00")) == 0, "%s: behind a checkpoint", path)
+	tree := open(frame[16:16+length], s.of(s.size)...)
 	check(tree.N == s.size && binary.LittleEndian.Uint64(frame[8:]) == uint64(s.size),
 		"%s: a checkpoint of another size", path)
 	check(tree.Hash == s.root(s.size), "%s: not the root that was signed for %d entries", path, s.size)
@@ -293,13 +427,16 @@ func (s *segments) checkNote(frame []byte, path string, key note.Verifier) {
 
 func (s *segments) root(size int64) tlog.Hash {
 	check(size <= s.size, "the segments have %d entries, expected %d", s.size, size)
+	if size == 0 {
+		return tlog.Hash(sha256.Sum256(nil))
+	}
 	hash, err := tlog.TreeHash(size, s)
 	must(err, "TreeHash")
 	return hash
 }
 
-func readSegments(dir string, key note.Verifier) *segments {
-	s := &segments{notes: map[int64][]byte{}}
+func readSegments(dir, origin, logKey string) *segments {
+	s := &segments{origin: origin, logKey: logKey, notes: map[int64][]byte{}}
 	files, err := os.ReadDir(filepath.Join(dir, "segment"))
 	must(err, "segments")
 	var names []string
@@ -308,10 +445,14 @@ func readSegments(dir string, key note.Verifier) *segments {
 	}
 	sort.Strings(names)
 	check(len(names) > 0, "no segment")
+	if first, err := strconv.ParseInt(names[0], 10, 64); err == nil && first > 0 && first < 1<<40 {
+		s.beginAt(tileDir(dir), first)
+	}
 	for i, name := range names {
 		check(name == fmt.Sprintf("%020d", s.size), "segment %s, expected one of entry %d", name, s.size)
-		s.read(filepath.Join(dir, "segment", name), i == len(names)-1, key)
+		s.read(filepath.Join(dir, "segment", name), i == len(names)-1)
 	}
+	check(s.permitted >= s.first, "the entries before %d are missing, and none permits to prune them", s.first)
 	return s
 }
 
@@ -330,7 +471,16 @@ func (s *segments) checkTileFiles(dir tileDir, entries [][]byte) {
 		end := tile.N<<tileHeight + int64(tile.W)
 		check(end <= s.size>>uint(tileHeight*max(tile.L, 0)), "%s goes beyond the log", path)
 		var expected []byte
-		if tile.L < 0 {
+		if start := tile.N << tileHeight; tile.L < 0 && start < s.first {
+			held := splitBundle(read(path), path)
+			check(len(held) == tile.W, "%s holds %d entries", path, len(held))
+			for i, text := range held {
+				leaf, err := s.ReadHashes([]int64{tlog.StoredHashIndex(0, start+int64(i))})
+				must(err, "leaf")
+				check(tlog.RecordHash(text) == leaf[0], "%s: entry %d is not what was signed", path, i)
+			}
+			return nil
+		} else if tile.L < 0 {
 			for _, entry := range entries[tile.N<<tileHeight : end] {
 				expected = append(expected, byte(len(entry)>>8), byte(len(entry)))
 				expected = append(expected, entry...)
@@ -351,14 +501,14 @@ func max(a, b int) int {
 	return b
 }
 
-func allEntries(dir string) [][]byte {
-	var entries [][]byte
+func allEntries(dir string, first int64) [][]byte {
+	entries := make([][]byte, first)
 	files, _ := filepath.Glob(filepath.Join(dir, "segment", "*"))
 	for _, path := range files {
 		for data := read(path); len(data) > 20 && !isTail(data); {
 			end := 20 + int(binary.LittleEndian.Uint32(data[16:])) + 32
 			entries = append(entries, splitBundle(data[20:end-32], path)...)
-			data = data[end+512:]
+			data = data[end+noteFrame:]
 		}
 	}
 	return entries
@@ -371,26 +521,34 @@ func main() {
 	flag.Parse()
 	check(flag.NArg() == 2, "usage: independent_verify [OPTIONS] LOG_DIR VKEY_FILE")
 	log := flag.Arg(0)
-	key, err := note.NewVerifier(firstLine(flag.Arg(1)))
-	must(err, "key")
-
-	checkpoint := read(filepath.Join(log, "checkpoint"))
-	tree := open(checkpoint, key)
-	// x/mod counts on sizes that fit a machine, and may never end with others.
-	check(tree.N > 0 && tree.N < 1<<40, "no log has %d entries", tree.N)
-	checkPublished(tileDir(log), tree)
-	if *since != "" {
-		checkContinues(tileDir(log), open(read(*since), key), tree)
+	vkey := firstLine(flag.Arg(1))
+	origin := verifier(vkey).Name()
+	all := readSegments(log, origin, vkey)
+	known := all.first > 0 && len(all.chain) == 0
+	for _, epoch := range all.chain {
+		known = known || epoch.log == vkey
+	}
+	check(known, "the log never had this key")
+	if lines := strings.Split(string(read(flag.Arg(1))), "\n"); len(lines) > 1 && lines[1] != "" && all.first == 0 {
+		check(all.chain[0].first == lines[1], "epoch 0 had another key: a history of its own")
 	}
 
-	all := readSegments(log, key)
+	checkpoint := read(filepath.Join(log, "checkpoint"))
+	tree := open(checkpoint, all.of(sizeOf(checkpoint))...)
+	checkPublished(tileDir(log), tree, all.first)
+	if *since != "" {
+		old := read(*since)
+		checkContinues(tileDir(log), open(old, all.of(sizeOf(old))...), tree)
+	}
 	check(all.root(tree.N) == tree.Hash, "the checkpoint's tree is not that of the segments")
 	check(bytes.HasPrefix(checkpoint, all.notes[tree.N]) && all.notes[tree.N] != nil,
 		"the checkpoint is none of the segments'")
-	all.checkTileFiles(tileDir(log), allEntries(log))
+	all.checkTileFiles(tileDir(log), allEntries(log, all.first))
 
 	if *cosigned != "" {
-		seen := open(read(*cosigned), key, newWitness(firstLine(*witnessKey)))
+		data := read(*cosigned)
+		keys := all.of(sizeOf(data))
+		seen := open(data, append(keys[:len(keys):len(keys)], newWitness(firstLine(*witnessKey)))...)
 		check(all.root(seen.N) == seen.Hash, "FORK: the witness saw another tree")
 	}
 	fmt.Printf("%d %x\n", tree.N, tree.Hash[:])

@@ -4,8 +4,9 @@
 usage: independent_verify.py LOG_DIR VKEY_FILE [OLDER_CHECKPOINT]
 
 Reads the entry bundles (C2SP tlog-tiles), recomputes the RFC 6962 root and every hash tile that the checkpoint
-needs, and verifies the checkpoint's Ed25519 signature (C2SP signed-note). With an older checkpoint: the log must be
-its continuation. Prints the size and the root; exit status 1 if anything differs.
+needs, follows the seals from epoch to epoch, and verifies the checkpoint's Ed25519 signatures (C2SP signed-note) with
+the log's key and that of its epoch. With an older checkpoint: the log must be its continuation. VKEY_FILE may hold any
+key that the log has had. Prints the size and the root; exit status 1 if anything differs.
 """
 import base64
 import hashlib
@@ -40,6 +41,9 @@ def tiles_of(count):
 def read_entries(log, size):
     for index, width in tiles_of(size):
         path, holds = tile_file(log, "entries", index, width)
+        if not path.exists():
+            yield from [None] * width
+            continue
         bundle = path.read_bytes()
         entries = []
         while bundle:
@@ -51,6 +55,22 @@ def read_entries(log, size):
         if len(entries) != holds:
             sys.exit(f"{path} holds {len(entries)} entries, expected {holds}")
         yield from entries[:width]
+
+
+def pruned_hashes(log, entries):
+    """The leaf hashes of the entries that are not there: only the oldest, and only as the log permits it."""
+    pruned = next((index for index, entry in enumerate(entries) if entry is not None), len(entries))
+    if None in entries[pruned:]:
+        sys.exit("entry bundles are missing")
+    permits = [json.loads(entry) for entry in entries[pruned:] if b'"event":"log.prune"' in entry]
+    if pruned and not any(permit["event"] == "log.prune" and permit["actor"]["process"] == "auditd" and
+                          int(permit["fields"]["minimum_index"]) >= pruned for permit in permits):
+        sys.exit(f"the entries before {pruned} are missing, and no entry permits to prune them")
+    hashes = []
+    for index, width in tiles_of(pruned):
+        content = tile_file(log, 0, index, width)[0].read_bytes()
+        hashes += [content[i * 32:i * 32 + 32] for i in range(width)]
+    return hashes
 
 
 def root(hashes):
@@ -95,40 +115,98 @@ def decode(text):
     return data
 
 
-def read_checkpoint(path, vkey):
+def open_note(text, what):
+    """The body, and the signature lines as (name, key hash, signature)."""
+    note = re.fullmatch(r"((?:[^\n]+\n)+)\n((?:— [^\s+]+ [^ \n]+\n)+)", text)
+    if not note:
+        sys.exit(f"{what} is no signed note")
+    lines = [line.split(" ") for line in note[2].splitlines()]
+    return note[1], [(line[1], decode(line[2])[:4].hex(), decode(line[2])[4:]) for line in lines]
+
+
+def demand(note, vkey, what):
+    """That this key has signed, once."""
     name, key_hash, key_data = vkey.split("+", 2)
     key = decode(key_data)
     if hashlib.sha256(name.encode() + b"\n" + key).digest()[:4].hex() != key_hash or key[0] != 1:
-        sys.exit("the public key does not fit its hash")
-    note = re.fullmatch(r"(([^\n]+)\n(0|[1-9][0-9]*)\n([^\n]+)\n)\n((?:— [^\s+]+ [^ \n]+\n)+)",
-                        path.read_bytes().decode())
-    if not note or note[2] != name:
-        sys.exit("not this log's checkpoint")
-    lines = [line.split(" ") for line in note[5].splitlines()]
-    mine = [decode(line[2]) for line in lines if line[1] == name and decode(line[2])[:4].hex() == key_hash]
-    if len(mine) != 1 or not verify_signature(key[1:], note[1].encode(), mine[0][4:]):
-        sys.exit("openssl: the signature does not verify")
-    return int(note[3]), decode(note[4])
+        sys.exit("a public key does not fit its hash")
+    body, lines = note
+    mine = [signature for line_name, line_hash, signature in lines if (line_name, line_hash) == (name, key_hash)]
+    if len(mine) != 1 or not verify_signature(key[1:], body.encode(), mine[0]):
+        sys.exit(f"openssl: {what} is not signed by {name}")
+
+
+def read_checkpoint(path):
+    note = open_note(path.read_bytes().decode(), path)
+    body = re.fullmatch(r"([^\n]+)\n(0|[1-9][0-9]*)\n([^\n]+)\n", note[0])
+    if not body:
+        sys.exit(f"{path} is no checkpoint")
+    return note, body[1], int(body[2]), decode(body[3])
+
+
+def read_seals(origin, vkey, entries, hashes):
+    """The keys of each epoch as (index of its seal, log's key, epoch's key), each signed with those before. Behind
+    what was pruned, the first one that is there counts as the beginning."""
+    chain = []
+    first_number = 0
+    for index, entry in enumerate(entries):
+        if entry is None:
+            continue
+        entry = json.loads(entry)
+        if entry["event"] != "epoch.seal":
+            if index == 0:
+                sys.exit("the log does not begin with the seal of epoch 0")
+            continue
+        what = f"the seal in entry {index}"
+        note = open_note(entry["fields"]["note"], what)
+        title, log, epoch, size, sealed_root, _, epoch_key, log_key = note[0].split("\n")[:-1]
+        empty = hashlib.sha256(b"").digest()
+        if not chain and entries[0] is None:
+            first_number = int(epoch)
+            demand(note, vkey, what)
+        if title != "oqto-audit-seal/v1" or log != origin or epoch != str(first_number + len(chain)) or \
+                size != str(index) or decode(sealed_root) != (root(hashes[:index]) if index else empty) or \
+                epoch_key.split("+")[0] != f"{origin}/epoch/{epoch}" or log_key.split("+")[0] != origin:
+            sys.exit(f"{what} is not that of this place")
+        for key in chain[-1][1:] if chain else ():
+            demand(note, key, what)
+        if not chain or log_key != chain[-1][1]:
+            demand(note, log_key, what)
+        chain.append((index, log_key, epoch_key))
+    return chain
 
 
 def main():
     log = pathlib.Path(sys.argv[1])
-    vkey = pathlib.Path(sys.argv[2]).read_text().splitlines()[0]
-    size, signed_root = read_checkpoint(log / "checkpoint", vkey)
-    if size == 0:
-        sys.exit("an empty log is never signed")
+    vkey, first_epoch = (pathlib.Path(sys.argv[2]).read_text().splitlines() + [None])[:2]
+    note, origin, size, signed_root = read_checkpoint(log / "checkpoint")
+    if origin != vkey.split("+")[0] or not 0 < size < 1 << 40:
+        sys.exit("not this log's checkpoint")
     entries = list(read_entries(log, size))
     for index, entry in enumerate(entries):
-        if json.loads(entry)["seq"] != index:
+        if entry is not None and json.loads(entry)["seq"] != index:
             sys.exit(f"entry {index} has another seq")
-    hashes = [hashlib.sha256(b"\x00" + entry).digest() for entry in entries]
+    hashes = pruned_hashes(log, entries)
+    hashes += [hashlib.sha256(b"\x00" + entry).digest() for entry in entries[len(hashes):]]
     if root(hashes) != signed_root:
         sys.exit(f"the root of {size} entries is {root(hashes).hex()}, not what was signed")
     verify_hash_tiles(log, hashes)
+    chain = read_seals(origin, vkey, entries, hashes)
+    if not chain:  # the epoch began in what was pruned
+        demand(note, vkey, "the checkpoint")
+        chain = [(0, vkey)]
+    elif vkey not in [keys[1] for keys in chain]:
+        sys.exit("the log never had this key")
+    if entries[0] is not None and first_epoch not in (None, chain[0][2]):
+        sys.exit("epoch 0 had another key: a history of its own")
+    for key in chain[-1][1:]:
+        demand(note, key, "the checkpoint")
     if len(sys.argv) > 3:
-        old_size, old_root = read_checkpoint(pathlib.Path(sys.argv[3]), vkey)
-        if old_size > size or root(hashes[:old_size]) != old_root:
+        old_note, _, old_size, old_root = read_checkpoint(pathlib.Path(sys.argv[3]))
+        if not 0 < old_size <= size or root(hashes[:old_size]) != old_root:
             sys.exit("the log does not continue the older checkpoint")
+        for key in [keys for keys in chain if keys[0] < old_size][-1][1:]:
+            demand(old_note, key, "the older checkpoint")
     print(f"{size} {signed_root.hex()}")
 
 

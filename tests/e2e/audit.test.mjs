@@ -18,7 +18,7 @@ before(async () => {
   await provider.script({ turns: toolTurns("for i in $(seq 300); do /bin/true $i; done") });
   await mux.turn(session, "make some records");
   copy = mkdtempSync("/tmp/oqto-log-copy-");
-  for (const part of ["checkpoint", "tile", "segment"]) {  // in this order, while it is running
+  for (const part of ["checkpoint", "tile", "segment", "blob", "keys"]) {  // in this order, while it is running
     spawnSync("cp", ["-r", path.join(host.state, "audit/log", part), copy]);
   }
   key = path.join(copy, "..", path.basename(copy) + ".vkey");
@@ -34,8 +34,9 @@ test("a copy made while the host runs verifies offline with nothing but the publ
   assert.match((await verify()).stdout, /\d+ entries/);
 });
 
+// keys/ is not of the log: a damaged one opens nothing, and changes no proof.
 test("a flipped bit anywhere in the copy makes verification fail", async () => {
-  for (const file of files(copy).filter((f) => statSync(f).size > 0)) {
+  for (const file of files(copy).filter((f) => statSync(f).size > 0 && !f.startsWith(path.join(copy, "keys/")))) {
     const bytes = readFileSync(file);
     for (const at of [0, bytes.length >> 1, bytes.length - 1]) {
       const broken = Buffer.from(bytes);

@@ -3,7 +3,8 @@ import { boot } from "./state/app";
 import { screen } from "./state/store";
 import "./state/theme";
 import { Skeleton } from "./ui/basics";
-import { Auditor, Login, Register, Setup, Unreachable } from "./views/auth";
+import { Login, Register, Setup, Unreachable } from "./views/auth";
+import { AuditScreen } from "./views/audit/screen";
 import { listenForKeys } from "./views/keyboard";
 import { Shell, Toasts } from "./views/shell";
 import "./styles/tokens.css";
@@ -13,6 +14,7 @@ import "./styles/shell.css";
 import "./styles/conversation.css";
 import "./styles/tools.css";
 import "./styles/prose.css";
+import "./styles/audit.css";
 
 function Screen() {
   switch (screen.value) {
@@ -27,7 +29,7 @@ function Screen() {
     case "register":
       return <Register />;
     case "auditor":
-      return <Auditor />;
+      return <AuditScreen />;
     case "shell":
       return <Shell />;
   }

@@ -162,6 +162,7 @@ interface Streamed {
 }
 
 type Body =
+  | { event: "audit.grown"; acts: number; indexed: number }
   | { event: "session.created"; resumed: boolean; harness: string }
   | { event: "session.closed"; reason?: string }
   | { event: "session.title_changed"; title: string }

@@ -3,6 +3,7 @@
 import { batch } from "@preact/signals";
 import { http, HttpError } from "../net/http";
 import type { User } from "../protocol/types";
+import { auditConnected, auditGrew, closeEntry, rows, startAudit } from "./audit";
 import { hooks, mux } from "./link";
 import { outbox } from "./outbox";
 import { createWorkspace, forgetAll, loadLists, newSession, takeModels, watchPlace } from "./sessions";
@@ -15,9 +16,12 @@ export async function boot(): Promise<void> {
   hooks.connected = (who, offered) => {
     if (offered) takeModels(offered);
     if (who) user.value = who;
-    void connected();
+    void (user.value?.role === "auditor" ? auditConnected() : connected());
   };
-  hooks.event = (event) => conversations.value.get(event.session_id)?.receive(event);
+  hooks.event = (event) => {
+    if (event.event === "audit.grown") auditGrew(event.acts, event.indexed);
+    else conversations.value.get(event.session_id)?.receive(event);
+  };
   hooks.mayReconnect = stillSignedIn;
   watchPlace();
   addEventListener("hashchange", () => {
@@ -75,8 +79,8 @@ export function enter(who: User): void {
     linkToken.value = "";
     screen.value = who.role === "auditor" ? "auditor" : "shell";
   });
-  // Auditors have no sessions, and the host refuses them this connection.
-  if (who.role !== "auditor") mux.start();
+  if (who.role === "auditor") void startAudit().then(() => mux.start());
+  else mux.start();
 }
 
 let firstRun: { workspace: string; profile: string } | null = null;
@@ -125,6 +129,8 @@ function leave(hint: string): void {
   mux.stop();
   batch(() => {
     forgetAll();
+    closeEntry();
+    rows.value = [];
     overlay.value = null;
     user.value = null;
     loginHint.value = hint;

@@ -2,9 +2,9 @@ import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { http, HttpError } from "../net/http";
 import type { Profile } from "../protocol/types";
-import { arrive, enter, enterFirstTime, signOut } from "../state/app";
+import { arrive, enter, enterFirstTime } from "../state/app";
 import { PROFILES, profileText } from "../state/profiles";
-import { linkToken, loginHint, messageOf, screen, user } from "../state/store";
+import { linkToken, loginHint, messageOf, screen } from "../state/store";
 import { Field, FormError } from "../ui/basics";
 import { Icon, Mark } from "../ui/icon";
 
@@ -210,28 +210,6 @@ function ProfileChoice({ value, set }: { value: Profile; set: (p: Profile) => vo
       </div>
       <p class="field-hint" aria-live="polite">{profileText(value)?.gist}</p>
     </div>
-  );
-}
-
-export function Auditor() {
-  const { busy, error, submit } = useSubmit(signOut);
-  return (
-    <Page wide title="Auditors read the log" lead={`You are signed in as ${user.value?.username}, an auditor: without workspaces and sessions, so that whoever checks the agents does not command any.`}>
-      <div class="auditor" data-testid="auditor">
-        <p>The log is read with <code>oqto-audit</code>, on the host or, better, on a copy of it elsewhere:</p>
-        <dl>
-          <dt><code>oqto-audit tail -f</code></dt>
-          <dd>Who commanded what, and what the sandboxes executed, as it happens.</dd>
-          <dt><code>oqto-audit verify --log DIR --vkey FILE</code></dt>
-          <dd>Checks a copy of the log offline, down to the last byte. It needs the host's public key and nothing else.</dd>
-        </dl>
-        <p>Whoever runs this host can give you the copy and the key.</p>
-      </div>
-      <form onSubmit={submit}>
-        <FormError text={error} />
-        <button class="primary wide-button" data-testid="sign-out" disabled={busy}>{busy ? "Signing out…" : "Sign out"}</button>
-      </form>
-    </Page>
   );
 }
 

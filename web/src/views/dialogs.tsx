@@ -102,7 +102,7 @@ const ROLES: [Role, string][] = [["user", "User"], ["auditor", "Auditor"], ["adm
 
 const ROLE_HINTS: Record<Role, string> = {
   user: "Has workspaces and sessions of their own, and sees nobody else's.",
-  auditor: "Reads the audit log with oqto-audit. Has no sessions.",
+  auditor: "Reads the audit log here and with oqto-audit. Has no sessions.",
   admin: "A user who can also invite people. Sees nobody else's sessions.",
 };
 

@@ -1,4 +1,4 @@
-#include "runner/web_socket.h"
+#include "mux/web_socket.h"
 
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -10,7 +10,7 @@
 
 #include "base/log.h"
 
-namespace oqto::runner {
+namespace oqto::mux {
 
 namespace asio = boost::asio;
 namespace beast = boost::beast;
@@ -41,8 +41,9 @@ std::string_view plain(beast::string_view text) { return {text.data(), text.size
 }  // namespace
 
 struct WebSocket::Impl : std::enable_shared_from_this<Impl> {
-  Impl(Reactor& reactor, Fd stream, Owner& owner_)
+  Impl(Reactor& reactor, Fd stream, Owner& owner_, std::size_t max)
       : owner(&owner_),
+        max_inbound(max),
         socket(asio::local::stream_protocol::socket(reactor.context(),
                                                     asio::local::stream_protocol(), stream.release())),
         handshake_timer(reactor.context()) {}
@@ -71,7 +72,7 @@ struct WebSocket::Impl : std::enable_shared_from_this<Impl> {
         !offers_protocol(plain(request[http::field::sec_websocket_protocol]))) {
       return refuse();
     }
-    socket.read_message_max(kMaxInbound);
+    socket.read_message_max(max_inbound);
     socket.auto_fragment(false);
     socket.set_option(ws::stream_base::timeout{kHandshakeTimeout, kIdleTimeout, true});
     socket.set_option(ws::stream_base::decorator([](ws::response_type& response) {
@@ -105,7 +106,7 @@ struct WebSocket::Impl : std::enable_shared_from_this<Impl> {
     reading = true;
     socket.async_read(buffer, [self = shared_from_this()](const error_code& error, std::size_t) {
       if (self->owner == nullptr) return;
-      if (error == ws::error::message_too_big) return self->gone("a message was longer than 12 MiB");
+      if (error == ws::error::message_too_big) return self->gone("a message was longer than allowed");
       if (error) return self->gone("the connection ended");
       std::string text = beast::buffers_to_string(self->buffer.data());
       self->buffer.consume(self->buffer.size());
@@ -155,6 +156,7 @@ struct WebSocket::Impl : std::enable_shared_from_this<Impl> {
   }
 
   Owner* owner;  // null: nobody is told any more
+  std::size_t max_inbound;
   Stream socket;
   asio::steady_timer handshake_timer;
   beast::flat_buffer buffer;
@@ -168,8 +170,8 @@ struct WebSocket::Impl : std::enable_shared_from_this<Impl> {
   bool closing = false;
 };
 
-WebSocket::WebSocket(Reactor& reactor, Fd stream, Owner& owner)
-    : impl_(std::make_shared<Impl>(reactor, std::move(stream), owner)) {
+WebSocket::WebSocket(Reactor& reactor, Fd stream, Owner& owner, std::size_t max_inbound)
+    : impl_(std::make_shared<Impl>(reactor, std::move(stream), owner, max_inbound)) {
   impl_->start();
 }
 
@@ -197,4 +199,4 @@ void WebSocket::close() {
   impl_->write();
 }
 
-}  // namespace oqto::runner
+}  // namespace oqto::mux

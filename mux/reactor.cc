@@ -1,11 +1,11 @@
-#include "runner/reactor.h"
+#include "mux/reactor.h"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
-namespace oqto::runner {
+namespace oqto::mux {
 
 namespace asio = boost::asio;
 using Descriptor = asio::posix::stream_descriptor;
@@ -97,4 +97,4 @@ Watch Reactor::watch(const Fd& fd, Task on_readable) {
   return watch;
 }
 
-}  // namespace oqto::runner
+}  // namespace oqto::mux

@@ -1,6 +1,6 @@
-#include "runner/peer.h"
+#include "mux/peer.h"
 
-namespace oqto::runner {
+namespace oqto::mux {
 
 void Peer::attach(ipc::Channel channel) {
   detach();
@@ -33,4 +33,4 @@ void Peer::drain() {
   }
 }
 
-}  // namespace oqto::runner
+}  // namespace oqto::mux

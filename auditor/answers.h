@@ -1,0 +1,37 @@
+// What the commands are answered with. Each answer is JSON text for the member `data`.
+#pragma once
+#include <expected>
+#include <string>
+
+#include "auditor/search.h"
+#include "protocol/audit_command.h"
+
+namespace oqto::auditor {
+
+using Answer = std::expected<std::string, protocol::Failure>;
+
+class Answers {
+ public:
+  Answers(LogView& view, Follower& follower, std::string state_dir)
+      : view_(view), follower_(follower), search_(view, follower, std::move(state_dir)) {}
+
+  struct Counted {
+    Answer answer;
+    std::uint64_t entries = 0;  // that it shows
+  };
+  Counted to(const protocol::AuditCommand& command);
+
+ private:
+  Counted checkpoint(const protocol::AuditCheckpoint& args);
+  Counted search(const protocol::AuditSearch& args);
+  Counted entry(const protocol::AuditEntry& args);
+  Counted consistency(const protocol::AuditConsistency& args);
+  Counted recording(const protocol::AuditRecording& args);
+  Counted export_range(const protocol::AuditExport& args);
+
+  LogView& view_;
+  Follower& follower_;
+  Search search_;
+};
+
+}  // namespace oqto::auditor

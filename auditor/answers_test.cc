@@ -1,0 +1,120 @@
+// What an auditor is answered, from a log that the real auditd writes.
+#include "auditor/answers.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "audit/hash.h"
+#include "audit/test_host.h"
+#include "base/encoding.h"
+#include "base/sys.h"
+#include "protocol/json.h"
+
+namespace oqto::auditor {
+namespace {
+
+using audit::TempDir;
+using audit::TestHost;
+
+struct Served {
+  explicit Served(TestHost& host)
+      : follower(host.log_dir(), dir.path(), [](std::uint64_t) {}),
+        view(*LogView::open(host.log_dir())),
+        answers(view, follower, dir.path()) {}
+
+  // Once the index and the published checkpoint cover `index`.
+  bool covers(std::uint64_t index) {
+    const std::uint64_t end = sys::monotonic_ms() + 20'000;
+    for (;;) {
+      const auto published = view.published();
+      if (follower.state().next > index && published && published->checkpoint.size > index)
+        return true;
+      if (sys::monotonic_ms() > end) return false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+  protocol::Json ask(const std::string& cmd, const std::string& fields) {
+    const auto frame = protocol::decode_audit_frame(
+        R"({"channel":"agent","id":"1","session_id":"_system","cmd":")" + cmd + "\"," + fields +
+        "}");
+    const auto* command = std::get_if<protocol::AuditCommand>(&frame);
+    if (command == nullptr) return {};
+    auto counted = answers.to(*command);
+    auto json = counted.answer ? protocol::parse_json(*counted.answer) : Result<protocol::Json>();
+    return json ? std::move(*json) : protocol::Json();
+  }
+
+  TempDir dir;
+  Follower follower;
+  LogView view;
+  Answers answers;
+};
+
+ipc::AuditAppend piece(ipc::AuditClient& client, const std::string& terminal, int chunk,
+                       std::string_view content) {
+  const auto blob = client.store(content);
+  EXPECT_TRUE(blob);
+  ipc::AuditAppend record = audit::record(ipc::Event::recording_chunk);
+  record.add(ipc::FieldKey::terminal, terminal).add(ipc::FieldKey::chunk, std::to_string(chunk));
+  return record.add(ipc::FieldKey::recording_blob, blob.value_or(""));
+}
+
+TEST(Answers, GiveTheEntryItsProofAndWhatWasSealedInIt) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  Served served(host);
+  auto client = host.client();
+  const auto index =
+      client.append(audit::record(ipc::Event::command).add(ipc::FieldKey::args, R"({"a":1})"));
+  ASSERT_TRUE(index && served.covers(*index));
+  const auto data = served.ask("audit.entry", R"("old_size":1,"index":)" + std::to_string(*index));
+  EXPECT_FALSE(data.text_at("note").empty());
+  ASSERT_NE(data.find("proof")->array(), nullptr);
+  ASSERT_NE(data.find("consistency")->array(), nullptr);
+  const std::string opened(data.text_at("opened"));
+  const auto entry = protocol::parse_json(data.text_at("entry"));
+  ASSERT_TRUE(entry);
+  EXPECT_EQ(entry->find("sealed")->text_at("h"), to_base64(audit::sha256(opened)));
+  EXPECT_NE(opened.find(R"({\"a\":1})"), std::string::npos);
+}
+
+TEST(Answers, GiveTheCheckpointThatIsPublishedAndNothingOfTheirOwn) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  Served served(host);
+  ASSERT_TRUE(served.covers(0));
+  const auto data = served.ask("audit.checkpoint", R"("x":0)");
+  EXPECT_EQ(data.text_at("note"), served.view.published()->note);
+  const auto impossible = served.ask("audit.consistency", R"("old_size":1000000)");
+  EXPECT_TRUE(impossible.find("consistency")->is_null());
+}
+
+TEST(Answers, AttackPiecesOfAnotherAccountAreNoPartOfARecording) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  Served served(host);
+  const std::string terminal = Uuid::random().text();
+  ipc::AuditClient ann(host.source(ipc::Process::runner, 7, "ann"));
+  ipc::AuditClient bob(host.source(ipc::Process::runner, 8, "bob"));
+  const auto first = ann.append(piece(ann, terminal, 0, "one\n"));
+  ASSERT_TRUE(bob.append(piece(bob, terminal, 1, "forged\n")));
+  const auto last = ann.append(piece(ann, terminal, 1, "two\n"));
+  ASSERT_TRUE(first && last && served.covers(*last));
+  const auto data = served.ask("audit.recording", R"("index":)" + std::to_string(*first));
+  const auto* pieces = data.find("pieces") != nullptr ? data.find("pieces")->array() : nullptr;
+  ASSERT_NE(pieces, nullptr);
+  ASSERT_EQ(pieces->size(), 2U);
+  std::string all;
+  for (const protocol::Json& one : *pieces) {
+    const auto bytes = from_base64(one.text_at("data"));
+    ASSERT_TRUE(bytes && bytes->size() > audit::kSealSalt);
+    EXPECT_EQ(to_hex(audit::sha256(audit::as_text(*bytes))), one.text_at("commitment"));
+    all += audit::as_text(*bytes).substr(audit::kSealSalt);
+  }
+  EXPECT_EQ(all, "one\ntwo\n");
+  EXPECT_TRUE(data.find("next")->is_null());
+}
+
+}  // namespace
+}  // namespace oqto::auditor

@@ -1,0 +1,140 @@
+// The index beside a log that the real auditd writes.
+#include "auditor/follower.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+#include "audit/test_host.h"
+#include "auditor/search.h"
+#include "base/sys.h"
+
+namespace oqto::auditor {
+namespace {
+
+using audit::TempDir;
+using audit::TestHost;
+
+struct Reading {
+  explicit Reading(const std::string& log_dir, const std::string& dir)
+      : follower(log_dir, dir, [](std::uint64_t) {}),
+        view(*LogView::open(log_dir)),
+        search(view, follower, dir) {}
+
+  bool reaches(std::uint64_t next) const {
+    const std::uint64_t end = sys::monotonic_ms() + 20'000;
+    while (follower.state().next < next) {
+      if (sys::monotonic_ms() > end) return false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return true;
+  }
+  std::vector<std::uint64_t> find(const protocol::AuditFilter& filter) {
+    const auto page =
+        search.run(filter, {.from = 0, .to = ~std::uint64_t{0}, .ascending = true, .limit = 1000});
+    EXPECT_TRUE(page) << (page ? "" : page.error().what);
+    std::vector<std::uint64_t> found;
+    if (page) {
+      for (const Row& row : page->rows) found.push_back(row.index);
+    }
+    return found;
+  }
+
+  Follower follower;
+  LogView view;
+  Search search;
+};
+
+std::uint64_t append(TestHost& host, std::string_view text, ipc::Event event = ipc::Event::admin) {
+  auto client = host.client();
+  const auto index = client.append(audit::record(event).add(ipc::FieldKey::reason, text));
+  EXPECT_TRUE(index);
+  return index.value_or(0);
+}
+
+using Indices = std::vector<std::uint64_t>;
+
+TEST(Follower, FindsWhatWasCommittedByItsWordsAndItsFacts) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  TempDir dir;
+  Reading reading(host.log_dir(), dir.path());
+  const auto blue = append(host, "the blue version");
+  const auto green = append(host, "the green version", ipc::Event::workspace_create);
+  ASSERT_TRUE(reading.reaches(green + 1));
+  EXPECT_EQ(reading.find({.text = "blue"}), Indices{blue});
+  EXPECT_EQ(reading.find({.text = "VERS gre"}), Indices{green});
+  EXPECT_EQ(reading.find({.text = "ersion"}), Indices{});
+  EXPECT_EQ(reading.find({.text = "version", .without = {"admin"}}), Indices{green});
+  EXPECT_EQ(reading.find({.text = "version", .actors = {"Ann"}}), (Indices{blue, green}));
+  EXPECT_EQ(reading.find({.tenants = {"7"}, .events = {"workspace.*"}}), Indices{green});
+  EXPECT_EQ(reading.find({.text = "version", .actors = {"bob"}}), Indices{});
+  EXPECT_EQ(reading.find({.text = "version", .from_ms = sys::now_ms() + 60'000}), Indices{});
+  EXPECT_EQ(reading.find({.text = "version", .to_ms = sys::now_ms() + 60'000}),
+            (Indices{blue, green}));
+  EXPECT_FALSE(reading.search.run({.text = "//"}, {}));
+}
+
+TEST(Follower, GoesOnWhereItStopped) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  TempDir dir;
+  const auto first = append(host, "before");
+  {
+    Reading reading(host.log_dir(), dir.path());
+    ASSERT_TRUE(reading.reaches(first + 1));
+  }
+  const auto second = append(host, "after");
+  Reading reading(host.log_dir(), dir.path());
+  ASSERT_TRUE(reading.reaches(second + 1));
+  EXPECT_EQ(reading.find({.text = "before"}), Indices{first});
+  EXPECT_EQ(reading.find({.text = "after"}), Indices{second});
+  EXPECT_EQ(reading.follower.state().generation, 1U);
+}
+
+TEST(Follower, AttackADamagedIndexIsMadeAgain) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  TempDir dir;
+  const auto last = append(host, "something");
+  const std::string file = dir.path() + "/index.db";
+  {
+    Reading reading(host.log_dir(), dir.path());
+    ASSERT_TRUE(reading.reaches(last + 1));
+  }
+  const std::string good = audit::read_file(file);
+  ASSERT_GT(good.size(), 8192U);
+  for (const std::string& bad : {std::string("no database"), std::string(), good.substr(0, 5000),
+                                 good.substr(0, 100) + std::string(good.size() - 100, 'x')}) {
+    audit::write_file(file, bad);
+    Reading reading(host.log_dir(), dir.path());
+    EXPECT_TRUE(reading.reaches(last + 1)) << bad.size();
+    EXPECT_EQ(reading.find({.text = "something"}), Indices{last}) << bad.size();
+  }
+}
+
+TEST(Follower, AttackTheIndexOfAnotherLogIsMadeAgain) {
+  TestHost one;
+  TestHost other;
+  ASSERT_TRUE(one.start());
+  ASSERT_TRUE(other.start());
+  TempDir dir;
+  const auto mine = append(one, "mine");
+  {
+    Reading reading(one.log_dir(), dir.path());
+    ASSERT_TRUE(reading.reaches(mine + 1));
+  }
+  append(other, "theirs");
+  const auto theirs = append(other, "theirs as well");
+  Reading reading(other.log_dir(), dir.path());
+  const std::uint64_t end = sys::monotonic_ms() + 20'000;
+  while (reading.follower.state().generation < 2 && sys::monotonic_ms() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  ASSERT_TRUE(reading.reaches(theirs + 1));
+  EXPECT_EQ(reading.find({.text = "mine"}), Indices{});
+  EXPECT_EQ(reading.find({.text = "theirs"}).size(), 2U);
+}
+
+}  // namespace
+}  // namespace oqto::auditor

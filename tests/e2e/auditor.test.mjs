@@ -1,0 +1,383 @@
+// The auditor in the browser: what somebody commanded and what the machine then did, each entry proven
+// against a key that came another way, and a host that lies is found out.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { build, byId, Host, Mux, openBrowser, openPage, Provider, toolTurns, until } from "./lib.mjs";
+
+const HOSTILE = "<img src=x onerror=alert(1)>\u202egnp.exe\u202c \u001b]0;owned\u0007 \u2066zwj\u200b end";
+const PASSWORD = "correct horse battery";
+const shots = path.join(build, "screenshots");
+let host, provider, browser, page, admin, alice, ws, session, keyFile, vkey, vkeyOfAnother;
+
+const shot = (name) => page.screenshot({ path: path.join(shots, `auditor-${name}.png`) });
+const row = (text) => byId(page, "audit-row").filter({ hasText: text }).first();
+const proofState = () => byId(page, "proof").getAttribute("data-state");
+async function search(text) {
+  await byId(page, "filter-text").fill(text);
+  await byId(page, "filter-text").press("Enter");
+  await byId(page, "filter-summary").waitFor();
+  await idle();
+}
+const idle = () => page.waitForSelector('[data-testid="audit-list"][aria-busy="false"]');
+async function clear() {
+  if (await byId(page, "filter-clear").count()) await byId(page, "filter-clear").click();
+  await idle();
+}
+async function pin(text) {
+  await byId(page, "trust").click();
+  if (await byId(page, "unpin").count()) await byId(page, "unpin").click();
+  await byId(page, "vkey").fill(text);
+  await byId(page, "pin").click();
+}
+const closeDialog = () => page.locator("dialog [aria-label=Close]").first().click();
+
+before(async () => {
+  mkdirSync(shots, { recursive: true });
+  provider = await Provider.start({ turns: [{ text: "ready" }] });
+  host = await Host.start({ providerUrl: provider.url });
+  admin = await host.setup();
+  alice = await host.invite(admin, "alice");
+  const mux = await Mux.open(host, alice);
+  ws = await mux.workspace();
+  session = await mux.session(ws);
+  await provider.script({ turns: toolTurns("for i in 1 2 3; do /bin/echo deploying $i; done; /usr/bin/id") });
+  await mux.turn(session, "deploy the blue version");
+  await provider.script({ turns: [{ text: "no" }] });
+  await mux.turn(session, HOSTILE);
+  await mux.close();
+  // As an auditor gets it: from whoever runs the host, not from the page.
+  keyFile = readFileSync(path.join(host.state, "audit/key/log.vkey"), "utf8");
+  vkey = keyFile.split("\n")[0];
+  const another = path.join(host.state, "another");
+  execFileSync(path.join(build, "bin/oqto-audit"), ["keygen", "--name", vkey.split("+")[0], "--out", another]);
+  vkeyOfAnother = readFileSync(`${another}.vkey`, "utf8").trim();
+  browser = await openBrowser();
+  page = await openPage(browser, { acceptDownloads: true });
+});
+
+after(async () => {
+  await browser?.close();
+  await host?.remove();
+  provider?.stop();
+});
+
+test("an administrator invites an auditor, who signs in and sees the time line", async () => {
+  const invite = await host.ctl("invite", "--role", "auditor");
+  const code = invite.code ?? new URL(invite.link).hash.replace("#invite=", "");
+  await page.goto(`${host.origin}/#invite=${code}`);
+  await byId(page, "username").fill("ada");
+  await byId(page, "password").fill(PASSWORD);
+  await byId(page, "register-submit").click();
+  await byId(page, "auditor").waitFor();
+  await byId(page, "audit-row").first().waitFor();
+  assert.match(await byId(page, "trust").innerText(), /Nothing is verified/);
+  await shot("1-unpinned");
+});
+
+test("without a pinned key the page says plainly that nothing is verified, and how to get the key", async () => {
+  await byId(page, "audit-row").first().click();
+  await byId(page, "proof").waitFor();
+  assert.equal(await proofState(), "none");
+  assert.match(await byId(page, "proof").innerText(), /Not verified/);
+  await byId(page, "trust").click();
+  assert.match(await byId(page, "trust-dialog").innerText(), /log\.vkey/);
+  await shot("2-pin");
+  await closeDialog();
+});
+
+test("an entry is proven in the browser against the pasted key", async () => {
+  await pin(keyFile);
+  await until("a verified checkpoint", async () => (await byId(page, "trust").getAttribute("data-state")) === "good");
+  await closeDialog();
+  await search("deploy");
+  await row("deploy the blue version").click();
+  await until("a proof", async () => (await proofState()) === "good");
+  assert.match(await byId(page, "proof").innerText(), /Proven\..*signed tree of [\d,]+ entries\. Checked here, in your browser/s);
+  assert.match(await byId(page, "audit-detail").innerText(), /alice.*deploy the blue version/s);
+  assert.match(await byId(page, "audit-detail").innerText(), /6003 API Activity/);
+  await shot("3-proven");
+});
+
+test("what the machine then did stands in the same session", async () => {
+  await byId(page, "only-session").click();
+  await idle();
+  await until("the programs", async () => (await row("/bin/echo deploying 2").count()) > 0 && (await row("/usr/bin/id").count()) > 0);
+  await row("/bin/echo deploying 2").click();
+  await until("a proof", async () => (await proofState()) === "good");
+  assert.match(await byId(page, "audit-detail").innerText(), /1007 Process Activity/);
+  await shot("4-session");
+  await clear();
+});
+
+test("a wrong pinned key proves nothing", async () => {
+  await pin(vkeyOfAnother);
+  await until("the refusal", async () => (await byId(page, "trust").getAttribute("data-state")) === "bad");
+  await closeDialog();
+  await byId(page, "audit-row").first().click();
+  await until("a failed proof", async () => (await proofState()) === "bad");
+  assert.match(await byId(page, "proof").innerText(), /not signed with the pinned key/);
+  await shot("5-wrong-key");
+  for (const odd of ["", "hello", `${vkey}A`, vkey.replace("+", " +")]) {
+    await byId(page, "trust").click();
+    if (await byId(page, "unpin").count()) await byId(page, "unpin").click();
+    await byId(page, "vkey").fill(odd || " ");
+    await byId(page, "pin").click();
+    await until("an error", async () => (await page.locator("dialog [role=alert]:not([hidden])").count()) > 0);
+    assert.match(await byId(page, "trust").innerText(), /Nothing is verified/);
+    await closeDialog();
+  }
+  await pin(vkey);
+  await closeDialog();
+  await until("a verified checkpoint", async () => (await byId(page, "trust").getAttribute("data-state")) === "good");
+  await byId(page, "detail-close").click();
+});
+
+test("filters and pages show every entry once, from the newest to the first", async () => {
+  const auditor = await Mux.open(host, (await host.request("POST", "/api/auth/login", { body: { username: "ada", password: PASSWORD } })).cookie);
+  const found = [];
+  let before;
+  do {
+    const got = await auditor.ok("audit.search", "_system", { without: ["audit.read"], limit: 7, ...(before === undefined ? {} : { before }) });
+    found.push(...got.entries.map((e) => e.index));
+    before = got.next ?? undefined;
+  } while (before !== undefined);
+  const records = (await host.records()).filter((r) => r.event !== "audit.read" && r.seq <= found[0]).map((r) => r.seq).reverse();
+  assert.deepEqual(found, records);
+  const failures = await auditor.ok("audit.search", "_system", { actors: ["alice"], events: ["command"], limit: 100 });
+  assert.ok(failures.entries.length > 0);
+  for (const { entry } of failures.entries) assert.equal(JSON.parse(entry).actor.username, "alice");
+  const none = await auditor.ok("audit.search", "_system", { text: "nosuchword" });
+  assert.deepEqual([none.entries, none.next], [[], null]);
+  const day = await auditor.ok("audit.search", "_system", { to_ms: 1000 });
+  assert.deepEqual(day.entries, []);
+  await auditor.close();
+  await byId(page, "group-1").click();
+  await idle();
+  for (const event of await byId(page, "audit-row").evaluateAll((all) => all.map((e) => e.dataset.event))) assert.equal(event, "exec");
+  await clear();
+  await page.keyboard.press("Escape");
+  await page.locator("h1").click();
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("j");
+  await page.keyboard.press("Enter");
+  await byId(page, "audit-detail").waitFor();
+  await page.keyboard.press("Escape");
+  await byId(page, "audit-detail").waitFor({ state: "detached" });
+});
+
+test("an export is what stands in the log", async () => {
+  await byId(page, "group-0").click();
+  await idle();
+  await byId(page, "export-open").click();
+  const [file] = await Promise.all([page.waitForEvent("download"), byId(page, "export-start").click()]);
+  const lines = readFileSync(await file.path(), "utf8").trim().split("\n").map((line) => JSON.parse(line));
+  assert.ok(lines.some((l) => l.event === "command"));
+  assert.deepEqual(lines.map((l) => l.seq), lines.map((l) => l.seq).toSorted((a, b) => a - b));
+  await closeDialog();
+  await clear();
+});
+
+test("AttackEntryTextsThatActAreInert", async () => {
+  await search("onerror");
+  await byId(page, "audit-row").first().waitFor();
+  const line = await row("img src").innerText();
+  assert.match(line, /\\u\{202e\}/);
+  assert.match(line, /\\u\{1b\}/);
+  await row("img src").click();
+  await until("a proof", async () => (await proofState()) === "good");
+  const shown = await page.locator(".audit").evaluate((all) => ({ text: all.textContent, images: all.querySelectorAll("img, script, iframe").length }));
+  assert.equal(shown.images, 0);
+  assert.doesNotMatch(shown.text, /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2066-\u2069]/);
+  assert.deepEqual(page.problems, []);
+  await shot("6-hostile");
+  await byId(page, "detail-close").click();
+  await clear();
+});
+
+test("it works on a phone and in the dark", async () => {
+  await page.setViewportSize({ width: 390, height: 800 });
+  await page.emulateMedia({ colorScheme: "dark" });
+  await until("the drawer is closed", () => page.locator(".audit-filters").evaluate((e) => getComputedStyle(e).visibility === "hidden" && e.getBoundingClientRect().right <= 0));
+  await shot("7-phone");
+  await byId(page, "open-filters").click();
+  await byId(page, "filter-text").waitFor();
+  await shot("8-phone-filters");
+  await page.keyboard.press("Escape");
+  await until("the drawer is closed", () => page.locator(".audit-filters").evaluate((e) => e.getBoundingClientRect().right <= 0));
+  await byId(page, "audit-row").first().click();
+  await until("a proof", async () => (await proofState()) === "good");
+  await shot("9-phone-entry");
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing is wider than the screen");
+  await byId(page, "detail-close").click();
+  await page.setViewportSize({ width: 1280, height: 820 });
+  await byId(page, "audit-row").first().click();
+  await until("a proof", async () => (await proofState()) === "good");
+  await shot("10-dark");
+  await page.emulateMedia({ colorScheme: "light" });
+  await byId(page, "detail-close").click();
+});
+
+test("reading is itself recorded, with the query, before the answer", async () => {
+  const reads = (await host.records()).filter((r) => r.event === "audit.read");
+  const said = (await host.audit("search", "--event", "audit.read", "--json")).trim().split("\n").map((l) => JSON.parse(l));
+  assert.equal(said.length, reads.length);
+  const searches = said.filter((r) => r.phase === "intent" && r.fields.command === "audit.search");
+  assert.ok(searches.some((r) => r.fields.username === "ada" && /onerror/.test(JSON.stringify(r.fields))), "the search for onerror");
+  assert.ok(said.some((r) => r.fields.command === "audit.export") && said.some((r) => r.fields.command === "audit.entry"));
+  const intents = new Set(said.filter((r) => r.phase === "intent").map((r) => r.seq));
+  for (const r of said.filter((r) => r.phase === "outcome")) assert.ok(intents.has(r.intent) && r.intent < r.seq);
+});
+
+test("without a record nothing is read", async () => {
+  const auditor = await Mux.open(host, (await host.request("POST", "/api/auth/login", { body: { username: "ada", password: PASSWORD } })).cookie);
+  const [auditd] = await host.pids("auditd");
+  process.kill(auditd, "SIGSTOP");
+  try {
+    const answer = await auditor.command("audit.search", "_system", { text: "deploy" });
+    assert.deepEqual([answer.success, answer.code, answer.data], [false, "unavailable", undefined]);
+  } finally {
+    process.kill(auditd, "SIGCONT");
+  }
+  await until("answers again", async () => (await auditor.command("audit.search", "_system", { text: "deploy" })).success);
+  await auditor.close();
+});
+
+test("AttackTheProcessThatServesAuditorsHasNoRightsButToReadTheLog", async () => {
+  const [pid] = await host.pids("auditor");
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  const uid = host.uidBase + 8, auditd = host.uidBase + 3;
+  assert.match(status, new RegExp(`^Uid:\\s${uid}\\s${uid}\\s${uid}\\s${uid}$`, "m"));
+  assert.match(status, new RegExp(`^Groups:\\s*${auditd}\\s*$`, "m"));
+  assert.match(status, /^CapEff:\s0+$/m);
+  assert.match(status, /^NoNewPrivs:\s1$/m);
+  assert.match(status, /^Seccomp:\s2$/m);
+  const others = execFileSync("find", [path.join(host.state, "audit/log"), "(", "-perm", "/o=rwx", "-o", "-perm", "/g=w", ")"], { encoding: "utf8" });
+  assert.equal(others, "", "nobody but auditd may write in the log, and nobody but its group read it");
+});
+
+test("AttackTenantsReachNoAuditCommandAndAuditorsNoTenants", async () => {
+  const tenant = await Mux.open(host, alice);
+  for (const cmd of ["audit.checkpoint", "audit.search", "audit.entry", "audit.consistency", "audit.recording", "audit.export"]) {
+    const answer = await tenant.command(cmd, "_system", { index: 0, old_size: 0, from: 0 });
+    assert.deepEqual([answer.success, answer.code], [false, "bad_request"], cmd);
+  }
+  await tenant.close();
+  const root = await Mux.open(host, admin);
+  assert.equal((await root.command("audit.search", "_system")).success, false, "an administrator is no auditor");
+  await root.close();
+
+  const cookie = (await host.request("POST", "/api/auth/login", { body: { username: "ada", password: PASSWORD } })).cookie;
+  const auditor = await Mux.open(host, cookie);
+  const commands = [["list_workspaces", "_system", {}], ["list_sessions", "_system", {}], ["create_workspace", "_system", { name: "mine" }], ["get_models", "_system", {}],
+    ["session.create", "", { config: { harness: "pi", workspace_id: ws } }], ["session.subscribe", session, {}], ["prompt", session, { message: "hello" }],
+    ["get_messages", session, {}], ["abort", session, {}], ["session.delete", session, {}], ["input_response", session, { request_id: "x" }], ["compact", session, {}]];
+  for (const [cmd, id, fields] of commands) {
+    const answer = await auditor.command(cmd, id, fields);
+    assert.deepEqual([answer.success, answer.code], [false, "refused"], cmd);
+  }
+  const status = await host.ctl("status");
+  assert.ok(!status.tenants.some((t) => t.username === "ada"), "an auditor has no tenant");
+  assert.equal((await host.request("POST", "/api/auth/invites", { cookie, body: { role: "admin" } })).status, 403);
+  await auditor.close();
+});
+
+test("AttackFramesOfAnAuditorGetOneClearErrorEach", async () => {
+  const cookie = (await host.request("POST", "/api/auth/login", { body: { username: "ada", password: PASSWORD } })).cookie;
+  const auditor = await Mux.open(host, cookie);
+  const bad = [
+    ["audit.search", { text: 7 }], ["audit.search", { text: "x".repeat(257) }], ["audit.search", { limit: 0 }], ["audit.search", { limit: 101 }],
+    ["audit.search", { actors: "ada" }], ["audit.search", { actors: Array(17).fill("a") }], ["audit.search", { actors: [""] }], ["audit.search", { before: -1 }],
+    ["audit.search", { from_ms: 1.5 }], ["audit.search", { text: "//" }], ["audit.entry", {}], ["audit.entry", { index: "1" }], ["audit.entry", { index: 2 ** 60 }],
+    ["audit.consistency", {}], ["audit.export", { from: 0, format: "xml" }], ["audit.recording", { index: "x" }], ["audit.nothing", {}],
+  ];
+  for (const [cmd, fields] of bad) {
+    const answer = await auditor.command(cmd, "_system", fields);
+    assert.equal(answer.success, false, `${cmd} ${JSON.stringify(fields)}`);
+    assert.match(answer.code, /bad_request|limit|refused/);
+    assert.ok(answer.error.length > 5);
+  }
+  assert.equal((await auditor.command("audit.entry", "_system", { index: 1_000_000 })).code, "not_found");
+  assert.equal((await auditor.command("audit.search", session)).code, "bad_request");
+  for (const text of ['"', "'", '" OR 1', "NEAR(a b)", "keys:xsealed", "*", "a AND", "- ^ a", "\u0000a", "é", "{a b}:c"]) {
+    const answer = await auditor.command("audit.search", "_system", { text, limit: 1 });
+    assert.ok(answer.success || answer.code === "bad_request", `${text}: ${answer.error}`);
+  }
+  for (const frame of ["", "x", "[]", "{}", '{"channel":"agent"}', "{".repeat(5000), '{"channel":"files","id":"f"}']) auditor.send(frame);
+  assert.ok((await auditor.ok("audit.checkpoint", "_system")).indexed > 0, "still there after all that");
+  auditor.send("y".repeat(70_000));
+  await auditor.closed;
+  assert.equal((await host.ctl("status")).processes.find((p) => p.process === "auditor").restarts, 0);
+});
+
+test("AttackAnAlteredCopyOfTheLogIsNoticedInTheBrowser", async () => {
+  // Whoever owns the host changes what an entry says, where it is read from: a bundle that is full, so that
+  // auditd does not write it again.
+  const mux = await Mux.open(host, alice);
+  for (let i = 0; (await host.records()).length < 300; ++i) await mux.ok("create_workspace", "_system", { name: `space ${i}` });
+  await mux.close();
+  await search("deploy the blue");
+  const index = Number(await row("deploy the blue version").getAttribute("data-index"));
+  const bundles = execFileSync("find", [path.join(host.state, "audit/log/tile/entries"), "-type", "f"], { encoding: "utf8" }).trim().split("\n");
+  for (const file of bundles) {
+    const bytes = readFileSync(file);
+    const at = bytes.indexOf(`{"seq":${index},`);
+    if (at < 0) continue;
+    const name = bytes.indexOf('"username":"alice"', at);
+    bytes.write("mallo", name + 12);
+    writeFileSync(file, bytes);
+  }
+  const [before] = await host.pids("auditor");
+  process.kill(before, "SIGKILL");  // it keeps what it read last
+  await until("another auditor process", async () => (await host.ctl("status")).processes.some((p) => p.process === "auditor" && p.health === "ready" && p.pid !== before));
+  await page.reload();
+  await byId(page, "audit-row").first().waitFor();
+  await search("deploy the blue");
+  await row("deploy the blue version").click();
+  await until("a failed proof", async () => (await proofState()) === "bad");
+  assert.match(await byId(page, "proof").innerText(), /not what stands in the signed tree/);
+  await shot("11-altered");
+  await byId(page, "detail-close").click();
+  await clear();
+});
+
+test("AttackARolledBackLogIsNoticedAndTheTwoNotesAreTheEvidence", async () => {
+  await host.down();
+  const audit = path.join(host.state, "audit"), kept = path.join(host.state, "audit-kept");
+  execFileSync("cp", ["-a", audit, kept]);
+  execFileSync("chmod", ["-R", "go=", path.join(audit, "log")]);  // as it was before there was an auditor
+  await host.up();
+  const mux = await Mux.open(host, alice);
+  const before = (await host.records()).length;
+  for (let i = 0; i < 80; ++i) await mux.ok("create_workspace", "_system", { name: `more ${i}` });
+  await mux.close();
+  await page.reload();
+  await byId(page, "audit-row").first().waitFor();
+  await until("a verified checkpoint", async () => (await byId(page, "trust").getAttribute("data-state")) === "good");
+  await until("everything was seen", async () => {
+    await byId(page, "trust").click();
+    await page.getByRole("button", { name: "Check now" }).click();
+    await closeDialog();
+    return Number(/([\d,]+) entries/.exec(await byId(page, "trust").innerText())?.[1].replaceAll(",", "")) > before + 150;
+  });
+  assert.equal(await byId(page, "finding").count(), 0, "an orderly restart is no finding");
+
+  await host.down();  // and the log, with everything the signer remembers, is put back
+  execFileSync("rm", ["-rf", audit]);
+  execFileSync("mv", [kept, audit]);
+  await host.up();
+  await page.reload();
+  await byId(page, "finding").waitFor();
+  assert.equal(await byId(page, "finding").getAttribute("data-kind"), "rollback");
+  assert.match(await byId(page, "finding").innerText(), /The log was rolled back/);
+  assert.match(await byId(page, "trust").innerText(), /The log was changed/);
+  await shot("12-rollback");
+  const [file] = await Promise.all([page.waitForEvent("download"), byId(page, "finding-download").click()]);
+  const text = readFileSync(await file.path(), "utf8");
+  assert.equal(text.split(`\u2014 ${vkey.split("+")[0]} `).length, 3, "two notes, both signed by the log");
+  await page.reload();
+  await byId(page, "finding").waitFor();  // it does not go away by itself
+  assert.deepEqual(page.problems, []);
+});
