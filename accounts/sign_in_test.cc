@@ -136,6 +136,16 @@ TEST(Login, FailuresSlowDownGuessingAlsoForTheRightPasswordAndAcrossACrash) {
   EXPECT_EQ(host.database_value("SELECT count(*) FROM account_throttle"), "0");
 }
 
+TEST(Login, AttackGuessingOnFillsTheLogNoFurther) {
+  TestHost host;
+  host.set_up();
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(host.login("root", "wrong password").status, 401);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(host.login("root", "wrong password").status, 429);
+  const auto records = host.records();
+  const auto throttled = std::ranges::count(records, ipc::Event::login_throttled, &ipc::AuditAppend::event);
+  EXPECT_EQ(throttled, 1);
+}
+
 TEST(Login, UnknownNamesAreThrottledLikeKnownOnes) {
   TestHost host;
   host.set_up();

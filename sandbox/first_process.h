@@ -14,7 +14,7 @@ namespace oqto::sandbox {
 struct FirstProcess {
   pid_t pid = -1;  // a child of the stage, and ends with it
   Fd pidfd;
-  Fd channel;  // to it
+  Fd channel;  // to it; open as long as the stage lives, which is how it knows that the stage does
 };
 
 // In the stage, in all of the sandbox's namespaces, with the host's root still. `program` is

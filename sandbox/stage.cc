@@ -205,7 +205,6 @@ Outcome become(const World& world, const Layout& layout, const StageFds& fds, pi
   Built built = TRY(build(world, layout, report, janitor));
   report.reset();
   built.program.reset();
-  built.first.channel.reset();
   TRY(said(take_office(built.warden)));
   be_warden(built.warden, built.first, janitor);
 }
