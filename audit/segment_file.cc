@@ -72,15 +72,16 @@ Result<SegmentFile> SegmentFile::open(const Fd& dir, std::uint64_t first_index,
   return segment;
 }
 
-// Where the file system cannot give blocks ahead, writing zeros does the same.
+// Blocks are taken first, since nothing may be lost when there are none; then zeros are written, since
+// a block that was never written costs its first fdatasync a commit of the file system's journal.
 Status SegmentFile::extend(std::uint64_t to) {
   if (to <= given_) return {};
   const auto from = static_cast<off_t>(given_);
   Status extended;
   if (::fallocate(fd_.get(), 0, from, static_cast<off_t>(to) - from) != 0) {
-    extended = errno == EOPNOTSUPP ? pwrite_all(fd_, given_, std::string(to - given_, '\0'))
-                                   : Status(fail_errno("no room"));
+    if (errno != EOPNOTSUPP) extended = fail_errno("no room");
   }
+  if (extended) extended = pwrite_all(fd_, given_, std::string(to - given_, '\0'));
   if (!extended) {
     (void)truncate_to(fd_, given_);
     return std::unexpected(

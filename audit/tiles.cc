@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "audit/format.h"
 #include "audit/segment_file.h"
@@ -33,13 +34,13 @@ bool holds(const Fd& dir, const std::string& path, std::string_view content) {
   return found && *found == content;
 }
 
-// Leaves a file alone that is right already: after a restart nearly all of them are.
+// Leaves a file alone that is right already: after a restart nearly all of them are. Nothing waits for
+// the disk here, since commits would wait behind it; what a power cut takes, the next start makes again.
 Status put_file(const Fd& dir, const std::string& path, std::string_view content) {
   if (holds(dir, path, content)) return {};
   {
     const Fd file = TRY(sys::open_beneath(dir, kTmpFile, O_WRONLY | O_CREAT | O_TRUNC, kSharedFile));
     TRY(sys::write_all(file, content));
-    if (::fdatasync(file.get()) != 0) return fail_errno("fdatasync of a derived file");
   }
   if (::renameat(dir.get(), kTmpFile, dir.get(), path.c_str()) == 0) return {};
   if (errno != ENOENT) return fail_errno("renameat in the log directory");
@@ -50,15 +51,25 @@ Status put_file(const Fd& dir, const std::string& path, std::string_view content
   return {};
 }
 
-// Removes the partial tiles in `path`, a `.p` directory, but for the `keep` widest.
-Status prune(const Fd& dir, const std::string& path, std::size_t keep) {
+// A partial tile is the beginning of every wider one.
+bool begins(const Fd& partials, const std::string& name, std::string_view whole) {
+  const auto file = sys::open_beneath(partials, name.c_str(), O_RDONLY);
+  const auto found = file ? sys::read_all(*file, whole.size()) : std::unexpected(file.error());
+  return found && !found->empty() && whole.starts_with(*found);
+}
+
+// Removes the partial tiles in `path`, a `.p` directory, but for the `keep` widest; of these too, if
+// `whole` is given, what is no beginning of it: a power cut can leave files without their content.
+Status prune(const Fd& dir, const std::string& path, std::size_t keep,
+             std::optional<std::string_view> whole = {}) {
   const auto partials = sys::open_beneath(dir, path.c_str(), O_RDONLY | O_DIRECTORY);
   if (!partials) return {};  // most tiles were never published half full
   std::vector<std::string> names = TRY(list_directory(*partials));
   std::ranges::sort(names, [](const std::string& a, const std::string& b) {
     return a.size() != b.size() ? a.size() > b.size() : a > b;  // widest first
   });
-  for (std::size_t i = keep; i < names.size(); ++i) {
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (i < keep && (!whole || begins(*partials, names[i], *whole))) continue;
     if (::unlinkat(partials->get(), names[i].c_str(), 0) != 0) return fail_errno("unlinkat");
   }
   if (keep == 0 && ::unlinkat(dir.get(), path.c_str(), AT_REMOVEDIR) != 0) {
@@ -106,9 +117,10 @@ Status Tiles::write_full(const Fd& log_dir, std::size_t max_files) {
 }
 
 Status Tiles::write_partial(const Fd& log_dir, int level, std::uint64_t index, std::size_t width,
-                            std::string_view content) {
+                            std::string_view content) const {
   TRY(put_file(log_dir, tile_path(level, index, width), content));
-  return prune(log_dir, tile_path(level, index, kTileWidth) + ".p", kKeptPartials);
+  return prune(log_dir, tile_path(level, index, kTileWidth) + ".p", kKeptPartials,
+               is_published_ ? std::nullopt : std::optional(content));
 }
 
 Status Tiles::publish(const Fd& log_dir, std::string_view note) {
@@ -122,7 +134,9 @@ Status Tiles::publish(const Fd& log_dir, std::string_view note) {
   if (!levels_[0].hashes.empty()) {
     TRY(write_partial(log_dir, kEntriesLevel, levels_[0].index, levels_[0].hashes.size(), bundle_));
   }
-  return put_file(log_dir, kCheckpointFile, note);
+  TRY(put_file(log_dir, kCheckpointFile, note));
+  is_published_ = true;
+  return {};
 }
 
 }  // namespace oqto::audit

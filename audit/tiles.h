@@ -1,7 +1,7 @@
-// The derived files: entry bundles, hash tiles and the checkpoint, each written aside, synced and
-// renamed. The files of a checkpoint are in place before the checkpoint is, so that the directory
-// verifies at every instant. A failure here loses nothing: all of it is made again from the
-// segments.
+// The derived files: entry bundles, hash tiles and the checkpoint, each written aside and renamed.
+// The files of a checkpoint are in place before the checkpoint is, so that the directory verifies at
+// every instant (but for a power cut, until the next start). A failure here loses nothing: all of it
+// is made again from the segments.
 #pragma once
 #include <array>
 #include <deque>
@@ -44,12 +44,13 @@ class Tiles {
       8;  // older checkpoints' tiles, for readers under way
 
   void append_hash(std::size_t level, const Hash& hash);
-  static Status write_partial(const Fd& log_dir, int level, std::uint64_t index, std::size_t width,
-                              std::string_view content);
+  Status write_partial(const Fd& log_dir, int level, std::uint64_t index, std::size_t width,
+                       std::string_view content) const;
 
   std::array<Level, kLevels> levels_;
   std::string bundle_;
   std::deque<File> full_;
+  bool is_published_ = false;  // since the start
 };
 
 }  // namespace oqto::audit
