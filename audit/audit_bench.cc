@@ -107,7 +107,7 @@ class StubSigner {
         answer.note.value = checkpoint_body({"audit.example/test", request->size, request->root}) + "\n" + lines_;
         CHECK(channel_.send(answer));
       } else {
-        CHECK(channel_.send(ipc::SignerStatus{0, {}, 3'600'000, {seal_}}));
+        CHECK(channel_.send(ipc::SignerStatus{0, {}, ipc::Recall::exact, 3'600'000, {seal_}}));
       }
     }
   }

@@ -104,7 +104,7 @@ Status run(int argc, char** argv) {
   // --- sealed: reads and writes beneath the log directory; no program, no socket ---
   const auto sealed =
       TRY(sandbox::seal({.sets = {"io", "memory", "clock", "exit", "threads", "files-read", "files-write"},
-                         .also = {},
+                         .also = {"setpriority"},  // of the thread that nobody waits for
                          .write_beneath = {arguments.log_dir}}));
   Log log = TRY(Log::open(arguments.log_dir, arguments.options));
   Server server(sealed, std::move(loop), std::move(guard), std::move(signals), std::move(log),

@@ -26,9 +26,10 @@ Result<VerifierKey> rotate_in(const std::string& path) {
   SignerEpoch epoch = TRY(SignerEpoch::open(dir, old, false));
   TRY(state.reach({epoch.seal().size, epoch.seal().root}));
   TRY(state.settle());
-  if (state.last().size <= epoch.seal().size) {
+  if (state.last().size <= epoch.seal().size || state.recall() != ipc::Recall::exact) {
     return fail(Errc::unavailable,
-                "the newest seal is not in the log yet: start the host once, stop it, and try again");
+                "the signer and the log have not met since the newest seal, or since the machine was "
+                "started: start the host once, stop it, and try again");
   }
   const SigningKey next = SigningKey::generate(old.verifier().name);
   TRY(write_next_key(dir, next, owner.st_uid, owner.st_gid));

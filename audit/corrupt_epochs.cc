@@ -9,7 +9,7 @@
 #include "audit/json.h"
 #include "audit/log_tree.h"
 #include "audit/test_host.h"
-#include "audit/tiles.h"
+#include "audit/derived.h"
 #include "audit/tree.h"
 #include "base/sys.h"
 
@@ -52,8 +52,9 @@ void write_again(const Copy& copy, Batches all) {
     if (read_checkpoint(batch.note) != now) batch.note = copy.sign(now);
   }
   write_file(copy.log + "/segment/" + segment_name(0), write_batches(all));
-  const Fd dir = *sys::open_dir(copy.log.c_str());
-  CHECK(tiles.publish(dir, all.back().note));
+  DerivedFiles files(*sys::open_dir(copy.log.c_str()));
+  for (const TileFile& file : tiles.take_full()) CHECK(files.write_full(file));
+  CHECK(files.write_checkpoint(tiles.partials(), all.back().note));
 }
 
 std::vector<std::string*> seals_in(Batches& all) {

@@ -40,7 +40,11 @@ class Object {
     ((out_ += '"') += name) += "\":";
     return out_;
   }
-  void number(std::string_view name, std::uint64_t value) { key(name) += std::to_string(value); }
+  void number(std::string_view name, std::uint64_t value) {
+    char digits[20];
+    const auto end = std::to_chars(std::begin(digits), std::end(digits), value).ptr;
+    key(name).append(digits, end);
+  }
   void text(std::string_view name, std::string_view value) { append_json(key(name), value); }
   void end() { out_ += '}'; }
 
@@ -171,7 +175,9 @@ std::string encode_with_room(std::uint64_t index, std::uint64_t time_ms, const A
                              const ipc::AuditAppend& record, const Private& hidden,
                              std::size_t room) {
   const OcsfClass ocsf = ocsf_class(record.event);
+  constexpr std::size_t kUsual = 768;
   std::string out;
+  out.reserve(kUsual);
   Object entry(out);
   entry.number("seq", index);
   entry.number("time", time_ms);

@@ -213,7 +213,9 @@ bool unescape(std::string& out, std::string_view& rest) {
 }  // namespace
 
 void append_json(std::string& out, std::string_view value) {
-  if (is_valid_utf8(value)) {
+  if (std::ranges::all_of(value, is_plain)) {
+    ((out += '"') += value) += '"';
+  } else if (is_valid_utf8(value)) {
     out += '"';
     append_escaped(out, value);
     out += '"';

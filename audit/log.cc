@@ -4,8 +4,10 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <charconv>
 #include <ranges>
+#include <utility>
 
 #include "audit/epoch.h"
 #include "audit/note.h"
@@ -25,28 +27,38 @@ Result<Log> Log::open(const std::string& path, Options options) {
   }
   if (::fsync(dir.get()) != 0) return fail_errno("fsync of the log directory");
   Fd segments = TRY(sys::open_beneath(dir, kSegmentDir, O_RDONLY | O_DIRECTORY));
-  return Log(std::move(dir), std::move(segments), options);
+  auto derived = Derived::start(TRY(sys::open_beneath(dir, ".", O_RDONLY | O_DIRECTORY)));
+  return Log(std::move(dir), std::move(segments), options, std::move(derived));
 }
 
 // --- the signer ---
 
-Result<ipc::Received> Log::ask_any(const auto& request) {
+constexpr const char* kNoAnswer = "the audit signer does not answer";
+
+Status Log::send_to_signer(const auto& request) {
   if (!signer_) return fail(Errc::unavailable, "there is no signer");
   for (auto stale = signer_.receive(); stale; stale = signer_.receive()) {
   }  // answers that came after we had stopped waiting
-  auto status = signer_.send(request);
-  auto answer = status ? signer_.wait(options_.signer_timeout_ms)
-                       : Result<ipc::Received>(std::unexpected(status.error()));
-  if (answer) return answer;
-  if (answer.error().code == Errc::unavailable) signer_ = ipc::Channel();
-  return fail(Errc::unavailable, "the audit signer does not answer");
+  if (const auto sent = signer_.send(request); !sent) {
+    if (sent.error().code == Errc::unavailable) signer_ = ipc::Channel();
+    return fail(Errc::unavailable, kNoAnswer);
+  }
+  return {};
 }
 
-Result<Log::Remembered> Log::ask_status(ipc::SealWhen when) {
-  const auto answer = TRY(ask_any(ipc::SignerQuery{when}));
-  auto status = TRY(answer.template as<ipc::SignerStatus>());
+Result<ipc::Received> Log::hear_signer() {
+  auto answer = signer_.wait(options_.signer_timeout_ms);
+  if (answer) return answer;
+  if (answer.error().code == Errc::unavailable) signer_ = ipc::Channel();
+  return fail(Errc::unavailable, kNoAnswer);
+}
+
+Result<Log::Remembered> Log::ask_status(ipc::SignerAsk what) {
+  TRY(send_to_signer(ipc::SignerQuery{what}));
+  const auto answer = TRY(hear_signer());
+  auto status = TRY(answer.as<ipc::SignerStatus>());
   epoch_ends_ms_ = sys::boottime_ms() + status.epoch_ms_left;
-  return Remembered{status.size, status.root, std::move(status.seal.value)};
+  return Remembered{status.size, status.root, std::move(status.seal.value), status.recall};
 }
 
 // The newest seal is in the log if the log is larger than what it seals.
@@ -59,9 +71,9 @@ Status Log::take_seal(const Remembered& remembered) {
   return {};
 }
 
-Status Log::request_seal(ipc::SealWhen when) {
+Status Log::request_seal(ipc::SignerAsk what) {
   if (!attached_) return fail(Errc::unavailable, "the audit signer is not available");
-  auto remembered = ask_status(when);
+  auto remembered = ask_status(what);
   if (!remembered) {
     attached_ = false;
     return std::unexpected(remembered.error());
@@ -80,16 +92,20 @@ int Log::ms_to_seal() const {
   return now >= epoch_ends_ms_ ? 0 : static_cast<int>(std::min(kMost, epoch_ends_ms_ - now));
 }
 
-Result<std::string> Log::sign(const Tree& old, std::span<const Hash> leaves, const Tree& now) {
+Status Log::request_signature(const Tree& old, std::span<const Hash> leaves, const Tree& now) {
   ipc::SignRequest request;
   request.epoch = epoch_;
   request.old_size = old.size();
   request.size = now.size();
   request.root = now.root();
   for (const Hash& hash : old.prove_prefix(leaves)) request.proof.value += as_text(hash);
-  const auto answer = TRY(ask_any(request));
+  return send_to_signer(request);
+}
+
+Result<std::string> Log::take_signature(const Tree& now) {
+  const auto answer = TRY(hear_signer());
   if (answer.tag == ipc::Tag::sign_refused) {
-    const auto refused = TRY(answer.template as<ipc::SignRefused>());
+    const auto refused = TRY(answer.as<ipc::SignRefused>());
     if (refused.why.view() == ipc::kEpochOver) {
       return fail(Errc::unavailable, "the epoch ended before this was signed");
     }
@@ -98,7 +114,7 @@ Result<std::string> Log::sign(const Tree& old, std::span<const Hash> leaves, con
   }
   auto checkpoint = TRY(answer.as<ipc::SignedCheckpoint>());
   const auto claimed = read_checkpoint(checkpoint.note.value);
-  if (!claimed || claimed->size != now.size() || claimed->root != request.root ||
+  if (!claimed || claimed->size != now.size() || claimed->root != now.root() ||
       checkpoint.note.value.size() > kMaxNote) {
     return fail(Errc::denied, "the signer answered with another checkpoint than was asked for");
   }
@@ -114,14 +130,15 @@ Status Log::attach(ipc::Channel signer) {
 }
 
 Status Log::reattach() {
-  const Remembered remembered = TRY(ask_status(ipc::SealWhen::no));
+  const Remembered remembered = TRY(ask_status(ipc::SignerAsk::status));
   if (attached_ && remembered.size == tree_.size() && remembered.root == tree_.root()) {
     return take_seal(remembered);
   }
   attached_ = false;
   TRY(recover(remembered));
   attached_ = true;
-  return {};
+  // Reading the log may have taken longer than the signer lets an epoch go on.
+  return is_seal_due() ? request_seal(ipc::SignerAsk::seal_if_due) : Status();
 }
 
 Status Log::recover(const Remembered& remembered) {
@@ -157,14 +174,15 @@ Status Log::scan_segment(std::uint64_t first, bool last, Scan& scan) {
   const std::string data = TRY(read_segment(segments_, first));
   const std::string name = recovered_.where;
   std::uint64_t length = 0;
+  std::uint64_t last_batch = 0;
   for (;;) {
     const std::string_view rest = std::string_view(data).substr(length);
     const Batch batch = read_batch(rest);
     recovered_.where = name + " at byte " + std::to_string(length);
     if (batch.state == BatchState::complete) {
       TRY(apply(batch, scan));
-      length += batch.length;
-      TRY(tiles_.write_full(dir_, ~std::size_t{0}));
+      last_batch = std::exchange(length, length + batch.length);
+      TRY(write_full_tiles());
       continue;
     }
     if (batch.state != BatchState::end) {
@@ -173,20 +191,44 @@ Status Log::scan_segment(std::uint64_t first, bool last, Scan& scan) {
     }
     break;
   }
-  if (last) segment_ = TRY(SegmentFile::open(segments_, first, length));
-  return {};
+  return last ? reopen(first, data, last_batch, length) : Status();
 }
 
-// A crash leaves at most one unfinished batch, at the very end, and nobody was told of it.
+// The last batch is written once more: where its fdatasync failed, the kernel may take for written
+// what the disk never got.
+Status Log::reopen(std::uint64_t first, std::string_view data, std::uint64_t from,
+                   std::uint64_t length) {
+  segment_ = TRY(SegmentFile::open(segments_, first, length));
+  const std::size_t end = std::min<std::size_t>(length, data.size());
+  TRY(segment_.overwrite(from, data.substr(from, end - from)));
+  return segment_.sync();
+}
+
+// A batch that was written before the seal that has to begin it: the signer never signed that.
+static bool lacks_seal(const Batch& tail, std::string_view newest_seal) {
+  const auto seal = read_seal(newest_seal);
+  return seal && seal->size == tail.first && !is_seal_entry(tail.entries.front());
+}
+
+// The end of a log that was not closed. Of the last batch that was acknowledged the entries are whole,
+// since they were durable before; its note may be lacking after a power cut. Of the one that was under
+// way behind it any part may be there, in any order, but not its note; nobody was told of it. Where no
+// power was cut the signer remembers exactly, and what it does not remember was never acknowledged.
 Status Log::scan_tail(const Batch& tail, std::string_view data, std::uint64_t offset, Scan& scan,
                       std::uint64_t& length) {
-  const std::size_t behind = offset + (tail.has_entries ? tail.length : 1);
+  const bool is_exact = scan.remembered.recall == ipc::Recall::exact;
+  std::size_t behind = offset + (tail.has_entries ? tail.length : 1);
+  if (tail.has_entries && !is_exact) {
+    const std::size_t next = std::min(behind + kNoteFrame, data.size());
+    const Batch under_way = read_batch(data.substr(next));
+    if (under_way.has_entries && under_way.state != BatchState::complete) behind = next + under_way.length;
+  }
   if (find_entries_frame(data, behind) != data.npos) {
     return fail(Errc::denied, "a batch is damaged, and there are whole ones behind it");
   }
   const bool was_signed =
       tail.has_entries && scan.remembered.size >= tail.first + tail.entries.size();
-  if (was_signed) {
+  if (was_signed || (tail.has_entries && !is_exact && !lacks_seal(tail, scan.remembered.seal))) {
     TRY(apply(tail, scan));
     scan.lacks_note = true;
     length = offset + tail.length + kNoteFrame;  // opening to this length makes the note's room
@@ -249,7 +291,8 @@ Status Log::agree(const Scan& scan) {
   if (then.root() != scan.remembered.root) {
     return fail(Errc::denied, "the log is not the one that was signed");
   }
-  std::string note = TRY(sign(then, scan.after, tree_));
+  TRY(request_signature(then, scan.after, tree_));
+  std::string note = TRY(take_signature(tree_));
   if (scan.lacks_note) {
     TRY(segment_.overwrite(segment_.length() - kNoteFrame, encode_note_frame(tree_.size(), note)));
     TRY(segment_.sync());
@@ -270,6 +313,7 @@ Status Log::make_room() {
     if (!segment_.probe()) return fail(Errc::limit, "the audit log is full");
     full_ = false;
   }
+  TRY(derived_->wait_for_room());
   if (segment_.length() < options_.segment_bytes) return {};
   TRY(segment_.finish());  // before the next one exists: only the newest may have room behind its end
   auto next = SegmentFile::create(segments_, tree_.size());
@@ -278,7 +322,20 @@ Status Log::make_room() {
   return next ? Status() : std::unexpected(next.error());
 }
 
+Status Log::write_full_tiles() {
+  TRY(derived_->wait_for_room());
+  derived_->write_full(tiles_.take_full());
+  return {};
+}
+
+Status Log::settle() {
+  TRY(segment_.sync());
+  if (!ask_status(ipc::SignerAsk::settle)) attached_ = false;
+  return {};
+}
+
 Status Log::close() {
+  (void)derived_->finish();  // says itself what fails
   return segment_.finish();
 }
 
@@ -300,26 +357,28 @@ Status Log::commit(std::span<const std::string> entries, Room room) {
     full_ = true;
     return written;
   }
-  auto note = sign(tree_, leaves, next);
+  // The signer works while the disk does.
+  const Status requested = request_signature(tree_, leaves, next);
+  TRY(segment_.sync());
+  auto note = requested ? take_signature(next) : Result<std::string>(std::unexpected(requested.error()));
   if (!note) {
     // Whether it was signed is not known: recovery keeps the batch if it was, and drops it if not.
     attached_ = false;
     return std::unexpected(note.error());
   }
   TRY(segment_.overwrite(segment_.length() - kNoteFrame, encode_note_frame(next.size(), *note)));
-  TRY(segment_.sync());
   tree_ = std::move(next);
   note_ = std::move(*note);
   pending_seal_.reset();
   for (std::size_t i = 0; i < entries.size(); ++i) tiles_.append(entries[i], leaves[i]);
+  derived_->write_full(tiles_.take_full());
   return {};
 }
 
-Status Log::publish() {
-  if (note_.empty()) return {};
-  TRY(tiles_.publish(dir_, note_));
+void Log::publish() {
+  if (note_.empty()) return;
+  derived_->publish(tiles_.partials(), note_);
   published_ = tree_.size();
-  return {};
 }
 
 }  // namespace oqto::audit

@@ -7,8 +7,8 @@
 #include <string>
 
 #include "audit/format.h"
+#include "audit/derived.h"
 #include "audit/segment_file.h"
-#include "audit/tiles.h"
 #include "audit/tree.h"
 #include "ipc/audit.h"
 
@@ -39,18 +39,20 @@ class Log {
   [[nodiscard]] bool is_seal_due() const;
   [[nodiscard]] int ms_to_seal() const;  // -1: nothing to wait for
   // Asks the signer to end the epoch, if it thinks so too. Errors as attach().
-  Status request_seal(ipc::SealWhen when);
+  Status request_seal(ipc::SignerAsk what);
 
-  // Durable and signed when it returns. Errc::limit (no room) and Errc::unavailable (no signer):
-  // not recorded, and nothing is until that has changed. Anything else: the process must end.
+  // Durable and signed when it returns; the signature itself becomes durable with the next batch, or
+  // with settle(). Errc::limit (no room) and Errc::unavailable (no signer): not recorded, and nothing
+  // is until that has changed. Anything else: the process must end.
   // Room::reserve: what is kept for the record that there is no room.
   using Room = SegmentFile::Room;
   Status commit(std::span<const std::string> entries, Room room = Room::usual);
-  Status close();  // nothing is committed after it
+  // What is there to be made sure of when nothing is to be done. An error: the process must end.
+  Status settle();
+  Status close();  // nothing is committed after it. Waits for the derived files
 
-  // The derived files; failures lose nothing and are tried again.
-  Status write_full_tiles() { return tiles_.write_full(dir_, kFilesPerTurn); }
-  Status publish();
+  // The derived files as of now. They are written later, by a thread of their own.
+  void publish();
   [[nodiscard]] bool is_published() const { return published_ == tree_.size(); }
 
   [[nodiscard]] const Fd& dir() const { return dir_; }
@@ -70,6 +72,7 @@ class Log {
     std::uint64_t size = 0;
     Hash root{};
     std::string seal;  // the newest one
+    ipc::Recall recall{};
   };
   // What a scan of the segments finds behind the size that the signer remembers.
   struct Scan {
@@ -78,20 +81,26 @@ class Log {
     std::vector<Hash> after;
     bool lacks_note = false;  // the last batch is whole, was signed, and has no note
   };
-  static constexpr std::size_t kFilesPerTurn = 8;
   static constexpr std::uint64_t kProbeEveryMs = 200;
 
-  Log(Fd dir, Fd segments, Options options)
-      : dir_(std::move(dir)), segments_(std::move(segments)), options_(options) {}
-  Result<ipc::Received> ask_any(const auto& request);
-  Result<Remembered> ask_status(ipc::SealWhen when);
+  Log(Fd dir, Fd segments, Options options, std::unique_ptr<Derived> derived)
+      : dir_(std::move(dir)),
+        segments_(std::move(segments)),
+        options_(options),
+        derived_(std::move(derived)) {}
+  Status send_to_signer(const auto& request);
+  Result<ipc::Received> hear_signer();
+  Result<Remembered> ask_status(ipc::SignerAsk what);
   Status take_seal(const Remembered& remembered);
-  Result<std::string> sign(const Tree& old, std::span<const Hash> leaves, const Tree& now);
+  Status request_signature(const Tree& old, std::span<const Hash> leaves, const Tree& now);
+  Result<std::string> take_signature(const Tree& now);
   Status recover(const Remembered& remembered);
   Status begin_pruned(std::uint64_t first, Scan& scan);  // log_pruned.cc
   Status scan_segment(std::uint64_t first, bool last, Scan& scan);
   Status scan_tail(const Batch& tail, std::string_view data, std::uint64_t offset, Scan& scan,
                    std::uint64_t& length);
+  Status reopen(std::uint64_t first, std::string_view data, std::uint64_t from, std::uint64_t length);
+  Status write_full_tiles();
   Status apply(const Batch& batch, Scan& scan);
   void look_at_end(const Batch& batch);
   Status agree(const Scan& scan);
@@ -107,6 +116,7 @@ class Log {
   SegmentFile segment_;
   Tree tree_;
   Tiles tiles_;
+  std::unique_ptr<Derived> derived_;
   std::string note_;
   std::uint64_t epoch_ = 0;
   std::optional<std::string> pending_seal_;

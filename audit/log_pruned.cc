@@ -27,7 +27,7 @@ Status Log::begin_pruned(std::uint64_t first, Scan& scan) {
     tree_.append(leaves[index]);
     if (index < whole) {
       tiles_.append_hash_only(leaves[index]);
-      TRY(tiles_.write_full(dir_, ~std::size_t{0}));
+      TRY(write_full_tiles());
     } else {
       tiles_.append(kept.entries[index - whole], leaves[index]);
     }

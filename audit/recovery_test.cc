@@ -78,6 +78,103 @@ TEST(Recovery, ASignerWhoseLastSecondAPowerCutTookCatchesUpWithTheLog) {
   EXPECT_EQ(host.verify().status, 0) << host.verify().out;
 }
 
+// A host whose machine lost power: the signer knows only what it had settled, and the segment ends as
+// the test says.
+class PowerCut : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(host_.start());
+    for (int i = 0; i < 5; ++i) ASSERT_TRUE(host_.client().append(record(Event::login)));
+    const auto index = host_.client().append(record(Event::admin).add(FieldKey::request_id, "last"));
+    ASSERT_TRUE(index);
+    last_ = *index;
+    host_.kill_auditd();
+    host_.kill_signer();
+    batches_ = batches_of(read_file(only_segment(host_)));
+    const std::string state = read_file(host_.key_dir() + "/state");
+    write_file(host_.key_dir() + "/state", state.substr(0, 4096));
+  }
+  [[nodiscard]] std::string without_last_note() const {
+    return batches_.substr(0, batches_.size() - kNoteFrame);
+  }
+  // A batch as it is before it is signed.
+  [[nodiscard]] std::string under_way(const char* entry) const {
+    std::string body;
+    append_entry(body, entry);
+    return encode_batch(last_ + 1, 1, body);
+  }
+  void end_with(const std::string& segment) {
+    write_file(only_segment(host_), segment + std::string(4096, '\0'));
+  }
+  void expect_served() {
+    ASSERT_TRUE(host_.start());
+    ASSERT_TRUE(host_.client().append(record(Event::logout)));
+    host_.stop();
+    const auto entries = entries_of(host_);
+    ASSERT_GT(entries.size(), last_);
+    EXPECT_TRUE(contains(entries[last_], R"("request_id":"last")"));
+    EXPECT_EQ(host_.verify().status, 0) << host_.verify().out;
+  }
+
+  TestHost host_;
+  std::string batches_;
+  std::uint64_t last_ = 0;
+};
+
+TEST_F(PowerCut, KeepsTheLastAcknowledgedBatchWhoseNoteDidNotReachTheDisk) {
+  end_with(without_last_note());
+  expect_served();
+}
+
+TEST_F(PowerCut, KeepsItWhereItsNoteIsTorn) {
+  end_with(batches_.substr(0, batches_.size() - 512) + std::string(512, '\0'));
+  expect_served();
+}
+
+TEST_F(PowerCut, DropsTheBatchBehindItThatWasUnderWay) {
+  const std::string room(kNoteFrame, '\0');
+  end_with(without_last_note() + room + under_way(R"({"seq":"nobody was told"})"));
+  expect_served();
+  for (const std::string& entry : entries_of(host_)) EXPECT_FALSE(contains(entry, "nobody was told"));
+}
+
+TEST_F(PowerCut, DropsPartsOfTheBatchBehindItInWhateverOrderTheyWereWritten) {
+  std::string part = under_way(R"({"seq":"nobody was told"})");
+  part.replace(0, 16, 16, '\0');
+  end_with(without_last_note() + std::string(kNoteFrame, '\0') + part);
+  expect_served();
+}
+
+TEST_F(PowerCut, AttackTwoBatchesBehindOneWithoutANoteAreNotCutAway) {
+  std::string body;
+  append_entry(body, R"({"seq":"a second"})");
+  end_with(without_last_note() + std::string(kNoteFrame, '\0') + under_way(R"({"seq":"a first"})") +
+           encode_batch(last_ + 2, 1, body));
+  EXPECT_FALSE(host_.start());
+  EXPECT_EQ(host_.auditd.wait(), 1);
+}
+
+TEST_F(PowerCut, AttackASignedBatchBehindOneWithoutANoteIsNotCutAway) {
+  std::string next = under_way(R"({"seq":"signed"})");
+  next.resize(next.size() - kNoteFrame);
+  end_with(without_last_note() + std::string(kNoteFrame, '\0') + next +
+           encode_note_frame(last_ + 2, "a note"));
+  EXPECT_FALSE(host_.start());
+  EXPECT_EQ(host_.auditd.wait(), 1);
+}
+
+// Reading a large log takes auditd longer than the signer waits before it ends an epoch by itself.
+TEST_F(PowerCut, NoSealIsMadeBeforeTheSignerHasSeenWhatItForgot) {
+  host_.signer_arguments = {"--epoch-seconds", "0.001"};
+  host_.start_signer();
+  ::usleep(3'500'000);  // longer than its grace
+  ASSERT_TRUE(host_.start_auditd());
+  ASSERT_TRUE(host_.client().append(record(Event::logout)));
+  host_.stop();
+  EXPECT_EQ(host_.verify().status, 0) << host_.verify().out;
+  EXPECT_EQ(count_events(entries_of(host_), "admin"), 1U);
+}
+
 TEST(Recovery, AttackARolledBackLogIsNotServed) {
   TestHost host;
   ASSERT_TRUE(host.start());

@@ -28,6 +28,12 @@ class Server::SignalPort : public ipc::Watcher {
   Server& server_;
 };
 
+// Only wakes the loop: the next turn concludes the commit.
+class Server::CommitPort : public ipc::Watcher {
+ public:
+  void on_ready(std::uint32_t /*events*/) override {}
+};
+
 Server::Server(const sandbox::Sealed&, ipc::Loop loop, ipc::Channel guard, Fd signals, Log log,
                std::string boot_id, BlobStore::Options blobs)
     : loop_(std::move(loop)),
@@ -37,13 +43,18 @@ Server::Server(const sandbox::Sealed&, ipc::Loop loop, ipc::Channel guard, Fd si
       blob_options_(blobs),
       guard_port_(std::make_unique<GuardPort>(*this)),
       signal_port_(std::make_unique<SignalPort>(*this)),
+      commit_port_(std::make_unique<CommitPort>()),
       boot_id_(std::move(boot_id)) {
-  self_.process = ipc::Process::auditd;
-  self_.pid = static_cast<std::uint32_t>(::getpid());
-  self_.uid = ::geteuid();
+  Actor self;
+  self.process = ipc::Process::auditd;
+  self.pid = static_cast<std::uint32_t>(::getpid());
+  self.uid = ::geteuid();
+  self_ = std::make_shared<const Actor>(std::move(self));
 }
 
-Server::~Server() = default;
+Server::~Server() {
+  committer_.reset();  // its job uses the others
+}
 
 Status Server::serve(ipc::Channel signer) {
   TRY(start(std::move(signer)));
@@ -54,46 +65,46 @@ Status Server::serve(ipc::Channel signer) {
 Status Server::start(ipc::Channel signer) {
   vault_ = TRY(Vault::open(log_.dir(), loop_, blob_options_,
                            [this](const BlobStore::Done& done) { answer_blob(done); }));
+  committer_ = TRY(CommitThread::start());
+  TRY(loop_.watch(committer_->done(), *commit_port_));
   TRY(loop_.watch(guard_.fd(), *guard_port_));
   TRY(loop_.watch(signals_, *signal_port_));
   TRY(connect_signer(std::move(signer)));
-  TRY(commit());
+  TRY(commit_now());
   return guard_.send(ipc::Ready{});
 }
 
 Status Server::turn() {
   TRY(loop_.run_once(timeout_ms()));
   TRY(failure_);
+  // What comes while a batch is being written is the next one, until somebody has had his share of it.
+  if (is_committing_ && !is_share_out_ && !committer_->is_done()) return {};
+  TRY(await_commit());
   if (log_.has_signer() && !log_.is_attached()) retry_signer();
   TRY(failure_);
-  TRY(commit());
-  if (log_.is_seal_due()) TRY(request_seal(ipc::SealWhen::if_due));
-  shares_.clear();
+  TRY(publish());
   for (const std::uint64_t id : std::exchange(dropped_, {})) sources_.erase(id);
-  keep_derived();
-  return {};
+  return log_.is_seal_due() ? request_seal(ipc::SignerAsk::seal_if_due) : commit();
 }
 
 Status Server::finish() {
   // What the others sent before they knew that this is the end; bounded, because they may go on.
   constexpr int kLastTurns = 32;
   stopping_ = false;
+  TRY(await_commit());
   for (int i = 0; i < kLastTurns; ++i) {
     TRY(loop_.run_once(0));
     TRY(failure_);
     if (batch_.empty()) break;
-    TRY(commit());
-    shares_.clear();
+    TRY(commit_now());
   }
   add_own(ipc::Event::process_stop, {});
-  TRY(commit());
+  TRY(commit_now());
   // Nothing that is in the log now can be rewritten with a key that is left on this machine.
-  TRY(request_seal(ipc::SealWhen::now));
+  TRY(request_seal(ipc::SignerAsk::seal_now));
+  TRY(await_commit());
   if (!log_.is_attached()) return {};
-  if (const auto published = log_.publish(); !published) {
-    log::warn("the tiles cannot be written now; the log itself is complete",
-              {{"cause", published.error().what}});
-  }
+  log_.publish();
   return log_.close();
 }
 
@@ -136,7 +147,12 @@ void Server::on_guard_message(ipc::Received message) {
   if (message.tag == Tag::audit_source) {
     const auto facts = message.as<ipc::AuditSource>();
     if (facts) return add_source(*facts, std::move(message.fd));
-  } else if (message.tag == Tag::wire) {
+  }
+  if (auto status = await_commit(); !status) {
+    failure_ = status;
+    return;
+  }
+  if (message.tag == Tag::wire) {
     const auto wire = message.as<ipc::Wire>();
     if (wire && wire->role == ipc::WireRole::peer) {
       const Status status = connect_signer(ipc::Channel(std::move(message.fd)));
@@ -171,32 +187,33 @@ void Server::add_source(const ipc::AuditSource& facts, Fd fd) {
 }
 
 void Server::drain(Source& source) {
-  Share own;
-  while (own.records < kRecordsPerTurn && own.bytes < kBytesPerTurn && has_share(source)) {
+  while (has_share(source)) {
     auto message = source.channel.receive();
     if (!message && message.error().code == Errc::limit) return;
     if (!message && message.error().code == Errc::unavailable) return drop(source, "");
     if (!message) return drop(source, message.error().what);
     const std::size_t bytes = message->bytes.size();
-    ++own.records;
-    own.bytes += bytes;
-    Share& all = shares_[source.actor.account];
-    ++all.records;
-    all.bytes += bytes;
+    for (Share* share : {&source_shares_[source.id], &shares_[source.actor->account]}) {
+      ++share->records;
+      share->bytes += bytes;
+    }
     if (message->tag == Tag::audit_blob) {
-      const bool ok = vault_->take_blob(source.id, source.actor, std::move(*message), sys::now_ms());
+      const bool ok = vault_->take_blob(source.id, *source.actor, std::move(*message), sys::now_ms());
       if (!ok) return drop(source, "not an audit blob");
       continue;
     }
     if (!take_record(source, *message)) return;
   }
+  is_share_out_ = true;
 }
 
 // Our own processes are one of their kind each; a tenant's are as many as it likes.
 bool Server::has_share(Source& source) {
-  if (source.actor.account == 0) return true;
-  const Share& share = shares_[source.actor.account];
-  return share.records < kTenantRecordsPerTurn && share.bytes < kTenantBytesPerTurn;
+  const Share& own = source_shares_[source.id];
+  if (own.records >= kRecordsPerBatch || own.bytes >= kBytesPerBatch) return false;
+  if (source.actor->account == 0) return true;
+  const Share& all = shares_[source.actor->account];
+  return all.records < kTenantRecordsPerBatch && all.bytes < kTenantBytesPerBatch;
 }
 
 bool Server::take_record(Source& source, const ipc::Received& message) {
@@ -211,12 +228,12 @@ bool Server::take_record(Source& source, const ipc::Received& message) {
   }
   // Whoever knows its index was told that it is durable.
   if (record->phase == ipc::Phase::outcome && record->intent != ipc::kNoIndex &&
-      record->intent >= log_.next_index()) {
+      record->intent >= next_index_) {
     drop(source, "the outcome of an intent that is not in the log");
     return false;
   }
   const std::uint64_t now = sys::now_ms();
-  auto hidden = vault_->hide(source.id, source.actor, *record, now);
+  auto hidden = vault_->hide(source.id, *source.actor, *record, now);
   if (!hidden && hidden.error().code == Errc::denied) {
     drop(source, hidden.error().what);
     return false;
@@ -226,7 +243,7 @@ bool Server::take_record(Source& source, const ipc::Received& message) {
     return true;
   }
   const std::uint64_t request = record->request;
-  batch_.push_back({source.id, request, &source.actor, now, std::move(*record), std::move(*hidden)});
+  batch_.push_back({source.id, request, source.actor, now, std::move(*record), std::move(*hidden)});
   return true;
 }
 
@@ -238,18 +255,18 @@ void Server::drop(Source& source, std::string_view why) {
   vault_->forget(source.id);
   if (why.empty()) return;
   const std::uint64_t unread = count_unread(source);
-  const std::string_view process = ipc::process_name(source.actor.process);
+  const std::string_view process = ipc::process_name(source.actor->process);
   log::error("an audit source broke the protocol and is cut off",
-             {{"process", process}, {"pid", source.actor.pid}, {"why", why}});
+             {{"process", process}, {"pid", source.actor->pid}, {"why", why}});
   add_own(ipc::Event::violation, {{ipc::FieldKey::process, std::string(process)},
-                                  {ipc::FieldKey::pid, std::to_string(source.actor.pid)},
-                                  {ipc::FieldKey::uid, std::to_string(source.actor.uid)},
-                                  {ipc::FieldKey::account, std::to_string(source.actor.account)},
+                                  {ipc::FieldKey::pid, std::to_string(source.actor->pid)},
+                                  {ipc::FieldKey::uid, std::to_string(source.actor->uid)},
+                                  {ipc::FieldKey::account, std::to_string(source.actor->account)},
                                   {ipc::FieldKey::reason, std::string(why)}});
   if (unread == 0) return;
   ipc::AuditAppend gap = own_record(ipc::Event::log_gap);
   gap.list = {{ipc::FieldKey::process, std::string(process)},
-              {ipc::FieldKey::account, std::to_string(source.actor.account)},
+              {ipc::FieldKey::account, std::to_string(source.actor->account)},
               {ipc::FieldKey::count, std::to_string(unread)},
               {ipc::FieldKey::reason, "sent by a source that was cut off, and not read"}};
   add_own(std::move(gap));
@@ -272,24 +289,19 @@ void Server::answer_blob(const BlobStore::Done& done) {
   if (!sent) drop(*found->second, sent.error().code == Errc::limit ? "it does not read its answers" : "");
 }
 
-void Server::keep_derived() {
-  Status status = log_.write_full_tiles();
+Status Server::publish() {
   const std::uint64_t now = sys::monotonic_ms();
   const bool is_due =
       log_.is_attached() && !log_.is_published() &&
       (now - committed_at_ms_ >= kIdleMs || now - published_at_ms_ >= kPublishEveryMs);
-  if (status && is_due) {
-    status = log_.publish();
-    published_at_ms_ = now;
-  }
-  if (!status) {
-    log::warn("the tiles cannot be written now; the log itself is complete",
-              {{"cause", status.error().what}});
-    committed_at_ms_ = now;  // tried again after the next idle time
-  }
+  if (!is_due) return {};
+  log_.publish();
+  published_at_ms_ = now;
+  return log_.settle();
 }
 
 int Server::timeout_ms() const {
+  if (is_committing_) return -1;
   if (log_.has_signer() && !log_.is_attached()) return static_cast<int>(kRetryMs);
   if (!own_.empty() || !gaps_.empty()) return static_cast<int>(kRetryMs);
   return log_.is_published() ? log_.ms_to_seal() : static_cast<int>(kIdleMs);

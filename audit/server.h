@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "audit/commit_thread.h"
 #include "audit/entry.h"
 #include "audit/log.h"
 #include "audit/vault.h"
@@ -30,11 +31,11 @@ class Server {
 
  private:
   // No source can fill a batch alone, and no tenant with many of them: each one that is ready gets
-  // its share of every turn, and what is beyond waits in the sender's socket.
-  static constexpr std::uint32_t kRecordsPerTurn = 16;
-  static constexpr std::size_t kBytesPerTurn = 64 * 1024;
-  static constexpr std::uint32_t kTenantRecordsPerTurn = 64;
-  static constexpr std::size_t kTenantBytesPerTurn = 96 * 1024;
+  // its share of every one, and what is beyond waits in the sender's socket.
+  static constexpr std::uint32_t kRecordsPerBatch = 16;
+  static constexpr std::size_t kBytesPerBatch = 64 * 1024;
+  static constexpr std::uint32_t kTenantRecordsPerBatch = 64;
+  static constexpr std::size_t kTenantBytesPerBatch = 96 * 1024;
   static constexpr std::size_t kMaxSources = 4096;
   static constexpr std::size_t kMaxOwn = 16;
   static constexpr std::uint64_t kMaxUnread = 10'000;
@@ -44,20 +45,29 @@ class Server {
   static constexpr std::uint64_t kPublishEveryMs =
       2000;  // … or after this time, if it never is idle
   static constexpr std::uint64_t kRetryMs = 500;
+  // From so many records on a batch is written beside the loop; waking a thread would cost fewer more.
+  static constexpr std::size_t kWorthAThread = 8;
 
   class GuardPort;
   class SignalPort;
+  class CommitPort;
   class Source;
   // A record on its way into the log. Its index is known when it is written, not before.
   struct Pending {
     std::uint64_t source = 0;  // 0: auditd itself
     std::uint64_t request = 0;
-    const Actor* actor = nullptr;  // lives as long as the source: to the end of the turn
+    std::shared_ptr<const Actor> actor;
     std::uint64_t time_ms = 0;
     ipc::AuditAppend record;
     Private hidden;
   };
-  struct Share {  // of a turn
+  struct Written {  // what became of some of the records of a commit
+    std::size_t begin = 0;
+    std::size_t end = 0;
+    std::uint64_t first = 0;  // index
+    Status status;
+  };
+  struct Share {  // of a batch
     std::uint32_t records = 0;
     std::size_t bytes = 0;
   };
@@ -91,15 +101,18 @@ class Server {
   [[nodiscard]] ipc::AuditAppend own_record(ipc::Event event) const;
   void greet();
   void watch_clock();
-  Status request_seal(ipc::SealWhen when);
-  Status commit();
-  Status commit_some(std::span<const Pending> records);
+  Status request_seal(ipc::SignerAsk what);
+  Status commit();  // begins to; nothing must be under way
+  Status commit_now();
+  std::vector<Written> write(std::span<const Pending> records);
+  Status await_commit();
+  Status conclude();
   void take_result(std::span<const Pending> records, const Status& status);
   void append_gaps(std::vector<Pending>& batch) const;
   void record_full(const Error& why);
   void note_refusal(std::span<const Pending> records);
   void answer(std::span<const Pending> records, std::uint64_t first, const Status& status);
-  void keep_derived();
+  Status publish();
   [[nodiscard]] int timeout_ms() const;
 
   ipc::Loop loop_;
@@ -108,14 +121,24 @@ class Server {
   Log log_;
   const BlobStore::Options blob_options_;
   std::unique_ptr<Vault> vault_;
-  Actor self_;
+  std::shared_ptr<const Actor> self_;
   std::unique_ptr<GuardPort> guard_port_;
   std::unique_ptr<SignalPort> signal_port_;
+  std::unique_ptr<CommitPort> commit_port_;
+  std::unique_ptr<CommitThread> committer_;
+  // While a commit is under way, the log and these three are the thread's.
+  bool is_committing_ = false;
+  std::vector<Pending> under_way_;
+  std::vector<Written> written_;
+  std::size_t own_under_way_ = 0;
+  std::uint64_t next_index_ = 0;  // of the log, when nothing was under way
   std::map<std::uint64_t, std::unique_ptr<Source>> sources_;
   std::vector<std::uint64_t> dropped_;
   std::uint64_t next_source_ = 1;
   std::vector<Pending> batch_;
-  std::map<std::uint32_t, Share> shares_;  // by account, in this turn
+  std::map<std::uint32_t, Share> shares_;         // by account, in this batch
+  std::map<std::uint64_t, Share> source_shares_;  // by source, likewise
+  bool is_share_out_ = false;  // somebody has sent more than that
   std::vector<Pending> own_;
   std::map<std::uint64_t, Gap> gaps_;  // by source; 0: all that are beyond kMaxGaps
   std::string gap_reason_;
@@ -137,10 +160,10 @@ class Server {
 class Server::Source : public ipc::Watcher {
  public:
   Source(Server& server, std::uint64_t number, Actor who, ipc::Channel from)
-      : actor(std::move(who)), channel(std::move(from)), id(number), server_(server) {}
+      : actor(std::make_shared<const Actor>(std::move(who))), channel(std::move(from)), id(number), server_(server) {}
   void on_ready(std::uint32_t /*events*/) override { server_.drain(*this); }
 
-  const Actor actor;
+  const std::shared_ptr<const Actor> actor;
   ipc::Channel channel;
   const std::uint64_t id;
   bool is_dropped = false;

@@ -50,7 +50,7 @@ void Server::add_own(Event event, std::initializer_list<ipc::AuditField> fields)
 
 void Server::add_own(ipc::AuditAppend record) {
   if (own_.size() >= kMaxOwn) return;  // only while the log refuses everybody
-  own_.push_back({0, 0, &self_, sys::now_ms(), std::move(record), {}});
+  own_.push_back({0, 0, self_, sys::now_ms(), std::move(record), {}});
 }
 
 // The first entry after a start: in which state the log was found.
@@ -98,9 +98,9 @@ void Server::watch_clock() {
 
 // --- epochs ---
 
-Status Server::request_seal(ipc::SealWhen when) {
+Status Server::request_seal(ipc::SignerAsk what) {
   if (!log_.is_attached()) return {};
-  const Status asked = log_.request_seal(when);
+  const Status asked = log_.request_seal(what);
   if (!asked && asked.error().code == Errc::unavailable) return {};  // the next turn attaches again
   TRY(asked);
   return commit();
@@ -140,7 +140,7 @@ void Server::append_gaps(std::vector<Pending>& batch) const {
       record.list.push_back({FieldKey::pid, std::to_string(gap.actor.pid)});
       record.list.push_back({FieldKey::account, std::to_string(gap.actor.account)});
     }
-    batch.push_back({0, 0, &self_, sys::now_ms(), std::move(record), {}});
+    batch.push_back({0, 0, self_, sys::now_ms(), std::move(record), {}});
   }
 }
 
@@ -150,7 +150,7 @@ void Server::record_full(const Error& why) {
   std::vector<std::string> entries;
   const auto append = [&](const ipc::AuditAppend& record) {
     entries.push_back(
-        encode_entry(log_.next_index() + entries.size(), sys::now_ms(), self_, record));
+        encode_entry(log_.next_index() + entries.size(), sys::now_ms(), *self_, record));
   };
   if (const auto seal = seal_record(log_, own_record(Event::epoch_seal))) append(*seal);
   ipc::AuditAppend full = own_record(Event::log_full);
@@ -168,23 +168,48 @@ void Server::record_full(const Error& why) {
 // --- committing ---
 
 Status Server::commit() {
+  shares_.clear();
+  source_shares_.clear();
+  is_share_out_ = false;
   const bool is_due = !gaps_.empty() && log_.is_attached() &&
                       sys::monotonic_ms() - gap_tried_ms_ >= kRetryMs;
   if (batch_.empty() && own_.empty() && !is_due && !log_.pending_seal()) return {};
   watch_clock();
   std::vector<Pending> all;
   if (auto seal = seal_record(log_, own_record(Event::epoch_seal))) {
-    all.push_back({0, 0, &self_, sys::now_ms(), std::move(*seal), {}});
+    all.push_back({0, 0, self_, sys::now_ms(), std::move(*seal), {}});
   }
   append_gaps(all);
   gap_tried_ms_ = sys::monotonic_ms();
   all.insert(all.end(), own_.begin(), own_.end());
+  own_under_way_ = own_.size();
   std::ranges::move(batch_, std::back_inserter(all));
   batch_.clear();
-  return commit_some(all);
+  under_way_ = std::move(all);
+  is_committing_ = true;
+  if (under_way_.size() >= kWorthAThread) {
+    committer_->run([this] { written_ = write(under_way_); });
+    return {};
+  }
+  written_ = write(under_way_);
+  return conclude();
 }
 
-Status Server::commit_some(std::span<const Pending> records) {
+Status Server::commit_now() {
+  TRY(commit());
+  return await_commit();
+}
+
+// Until it is concluded nobody else has the log.
+Status Server::await_commit() {
+  if (!is_committing_) return {};
+  committer_->wait();
+  return conclude();
+}
+
+// In whichever thread: only `log_` is changed.
+std::vector<Server::Written> Server::write(std::span<const Pending> records) {
+  std::vector<Written> written;
   std::vector<std::string> entries;
   std::size_t bytes = 0;
   for (std::size_t i = 0; i < records.size(); ++i) {
@@ -193,18 +218,33 @@ Status Server::commit_some(std::span<const Pending> records) {
                                    *pending.actor, pending.record, pending.hidden));
     bytes += entries.back().size();
     if (bytes < kMaxChunk && i + 1 < records.size()) continue;
-    const auto these = records.subspan(i + 1 - entries.size(), entries.size());
     const std::uint64_t first = log_.next_index();
-    const Status status = log_.commit(entries);
-    if (!status && status.error().code != Errc::limit && status.error().code != Errc::unavailable) {
-      return status;  // nobody is answered: what is on the disk is not known
+    written.push_back({i + 1 - entries.size(), i + 1, first, log_.commit(entries)});
+    if (!written.back().status) {
+      written.back().end = records.size();  // the others would go the same way
+      break;
     }
-    take_result(these, status);
-    answer(these, first, status);
-    TRY(failure_);
     entries.clear();
     bytes = 0;
   }
+  return written;
+}
+
+Status Server::conclude() {
+  is_committing_ = false;
+  const std::vector<Pending> records = std::exchange(under_way_, {});
+  for (const Written& part : std::exchange(written_, {})) {
+    const Status& status = part.status;
+    if (!status && status.error().code != Errc::limit && status.error().code != Errc::unavailable) {
+      return status;  // nobody is answered: what is on the disk is not known
+    }
+    next_index_ = log_.next_index();
+    const auto these = std::span(records).subspan(part.begin, part.end - part.begin);
+    take_result(these, status);
+    answer(these, part.first, status);
+    TRY(failure_);
+  }
+  next_index_ = log_.next_index();
   return {};
 }
 
@@ -215,7 +255,7 @@ void Server::take_result(std::span<const Pending> records, const Status& status)
     if (!status) log::error("audit records are refused", status.error());
   }
   if (status) {
-    own_.clear();
+    own_.erase(own_.begin(), own_.begin() + static_cast<std::ptrdiff_t>(std::exchange(own_under_way_, 0)));
     gaps_.clear();
     was_full_ = false;
     committed_at_ms_ = sys::monotonic_ms();

@@ -31,10 +31,10 @@ ipc::AuditAppend record_of(ipc::Event event, ipc::Phase phase, const Status& sta
 
 // Its index once it is durable.
 Result<std::uint64_t> Server::commit_own(ipc::AuditAppend record) {
-  TRY(commit());
+  TRY(commit_now());
   if (!own_.empty()) return fail(Errc::unavailable, "the audit log does not accept records now");
   add_own(std::move(record));
-  TRY(commit());
+  TRY(commit_now());
   if (own_.empty()) return log_.next_index() - 1;
   own_.clear();
   return fail(Errc::unavailable, "the audit log does not accept records now");

@@ -117,13 +117,11 @@ class Signer {
     TRY(loop_.watch(signals_, signal_port_));
     TRY(guard_.send(ipc::Ready{}));
     while (!stopping_) {
-      asked_ = false;
       TRY(loop_.run_once(timeout_ms()));
       TRY(failure_);
-      // Nothing was asked for kSettleMs: the log has synced what was signed last.
-      if (!asked_ && sys::monotonic_ms() - asked_at_ms_ >= SignerState::kSettleMs) {
-        TRY(state_.settle());
-        if (is_over(kSealGraceMs) && has_seal_in_log()) TRY(end_epoch());
+      // Nothing was asked for that long: the log has synced what was signed last.
+      if (sys::monotonic_ms() - asked_at_ms_ >= kSealGraceMs && is_to_end(kSealGraceMs)) {
+        TRY(end_epoch());
       }
     }
     return state_.settle();
@@ -168,7 +166,6 @@ class Signer {
   }
 
   void on_auditd() {
-    asked_ = true;
     asked_at_ms_ = sys::monotonic_ms();
     const auto message = auditd_.receive();
     if (!message && message.error().code == Errc::limit) return;
@@ -186,24 +183,24 @@ class Signer {
   Status take(const ipc::Received& message) {
     if (message.tag == ipc::Tag::signer_query) {
       const auto query = TRY(message.as<ipc::SignerQuery>());
-      // Whoever asks for a seal says by it that what was signed last is synced.
-      const bool wanted = query.seal == ipc::SealWhen::now
-                              ? holds_entries()
-                              : query.seal == ipc::SealWhen::if_due && is_over(0) && has_seal_in_log();
-      if (wanted) TRY(end_epoch());
+      if (query.what == ipc::SignerAsk::settle) TRY(state_.settle());
+      const bool is_wanted = query.what == ipc::SignerAsk::seal_now
+                                 ? is_whole() && holds_entries()
+                                 : query.what == ipc::SignerAsk::seal_if_due && is_to_end(0);
+      if (is_wanted) TRY(end_epoch());
       const SignedTree& last = state_.last();
-      return auditd_.send(ipc::SignerStatus{last.size, last.root, ms_left(), {epoch_.seal_note()}});
+      return auditd_.send(ipc::SignerStatus{last.size, last.root, state_.recall(), ms_left(), {epoch_.seal_note()}});
     }
     const auto request = TRY(message.as<ipc::SignRequest>());
     // Who asks for more has synced what it has. An epoch that is not sealed in time ends all the same.
     if (request.size > state_.last().size && request.old_size == state_.last().size &&
-        is_over(kSealGraceMs) && has_seal_in_log()) {
+        is_to_end(kSealGraceMs)) {
       TRY(end_epoch());
     }
     if (const char* why = objection(request)) return refuse(request, why);
     const SignedTree tree{request.size, request.root};
     // Unless it is kept: a signature that would be forgotten must not exist.
-    if (tree != state_.last()) TRY(state_.remember(tree));
+    if (tree != state_.last() || !is_whole()) TRY(state_.remember(tree));
     ipc::SignedCheckpoint answer;
     answer.size = tree.size;
     answer.epoch_ms_left = ms_left();
@@ -221,6 +218,12 @@ class Signer {
   [[nodiscard]] bool is_over(std::uint64_t grace_ms) const {
     return sys::boottime_ms() >= ends_at_ms_ + grace_ms;
   }
+  // Until auditd has shown the log to a signer that may have forgotten the last of it, no seal is made:
+  // the log may hold more than it would seal.
+  [[nodiscard]] bool is_whole() const { return state_.recall() == ipc::Recall::exact; }
+  [[nodiscard]] bool is_to_end(std::uint64_t grace_ms) const {
+    return is_whole() && is_over(grace_ms) && has_seal_in_log();
+  }
   [[nodiscard]] bool has_seal_in_log() const { return state_.last().size > epoch_.seal().size; }
   [[nodiscard]] bool holds_entries() const { return state_.last().size > epoch_.seal().size + 1; }
   [[nodiscard]] std::uint32_t ms_left() const {
@@ -228,10 +231,7 @@ class Signer {
     return now >= ends_at_ms_ ? 0 : static_cast<std::uint32_t>(ends_at_ms_ - now);
   }
   [[nodiscard]] int timeout_ms() const {
-    if (!state_.is_settled()) return static_cast<int>(SignerState::kSettleMs);
-    if (!has_seal_in_log()) return -1;
-    const std::uint64_t most = std::max<std::uint64_t>(ms_left() + kSealGraceMs, SignerState::kSettleMs);
-    return static_cast<int>(most);
+    return is_whole() && has_seal_in_log() ? static_cast<int>(ms_left() + kSealGraceMs) : -1;
   }
 
   // Why this tree is not signed, nullptr if it is.
@@ -276,7 +276,6 @@ class Signer {
   Port auditd_port_{*this, &Signer::on_auditd};
   Port signal_port_{*this, &Signer::on_signal};
   bool stopping_ = false;
-  bool asked_ = false;
   Status failure_;
 };
 

@@ -83,7 +83,9 @@ Result<SignerState> SignerState::open(const Fd& dir, bool has_key) {
   if (latest && !state.boot_id_.empty() && latest->boot.view() == state.boot_id_ &&
       latest->size >= state.settled_.size) {
     state.latest_ = {latest->size, latest->root};
+    state.recall_ = ipc::Recall::exact;
   }
+  if (state.latest_.size == 0) state.recall_ = ipc::Recall::exact;  // the first one is settled at once
   if (::fsync(dir.get()) != 0) return fail_errno("fsync of the key directory");
   return state;
 }
@@ -109,10 +111,11 @@ Status SignerState::write_settled(const SignedTree& tree) {
 
 Status SignerState::remember(const SignedTree& tree) {
   // That this request was made shows that the log has synced what it got signed before.
-  if (!is_settled() && sys::monotonic_ms() - settled_at_ms_ >= kSettleMs) TRY(settle());
+  if (!is_settled() && sys::monotonic_ms() - settled_at_ms_ >= kSettleEveryMs) TRY(settle());
   TRY(write_slot(kLatestAt, tree));
   const bool is_first = latest_.size == 0;
   latest_ = tree;
+  recall_ = ipc::Recall::exact;
   // From the first signature on the log has a signer: that must not depend on a second's luck.
   return is_first ? settle() : Status{};
 }

@@ -7,6 +7,7 @@
 
 #include "audit/note.h"
 #include "base/fd.h"
+#include "ipc/audit.h"
 
 namespace oqto::audit {
 
@@ -18,24 +19,24 @@ struct SignedTree {
 
 // The file has two places. `latest` is written before every signature and survives the death of any
 // process; it counts only until the machine restarts, because the log's own last batch may not have
-// reached the disk when the power went. `settled` is made durable when the log has surely synced
-// what was signed: at the next request, at the latest kSettleMs later, and at the end.
+// reached the disk when the power went. `settled` is made durable when the log has synced what was
+// signed, which every request of auditd's says of what was signed before it.
 class SignerState {
  public:
-  static constexpr std::uint64_t kSettleMs = 1000;
+  static constexpr std::uint64_t kSettleEveryMs = 1000;  // at most, while it signs
 
   // Reads `state` in `dir`; makes it if neither it nor a key exists yet.
   static Result<SignerState> open(const Fd& dir, bool has_key);
 
   [[nodiscard]] const SignedTree& last() const { return latest_; }
+  [[nodiscard]] ipc::Recall recall() const { return recall_; }
   Status remember(const SignedTree& tree);  // before it is signed
   // A seal that was made durable counts as signed, whatever a power cut left here.
   Status reach(const SignedTree& tree);
   Status settle();                          // fdatasync, if there is something to settle
-  [[nodiscard]] bool is_settled() const { return settled_ == latest_; }
-
  private:
   explicit SignerState(Fd file) : file_(std::move(file)) {}
+  [[nodiscard]] bool is_settled() const { return settled_ == latest_; }
   Status write_slot(std::uint64_t offset, const SignedTree& tree);
   Status write_settled(const SignedTree& tree);
 
@@ -44,6 +45,7 @@ class SignerState {
   SignedTree latest_;
   SignedTree settled_;
   std::uint64_t settled_at_ms_ = 0;
+  ipc::Recall recall_ = ipc::Recall::at_least;
 };
 
 // Reads `log.key` in `dir`, or makes it. Errc::invalid: the key belongs to another origin than the one

@@ -159,7 +159,7 @@ TEST_F(Signer, AttackAnEpochThatNobodySealsEndsAllTheSame) {
   ASSERT_TRUE(grow(3, 4));
   ::usleep(2'500'000);  // the signer's grace
   EXPECT_FALSE(grow(4, 10));
-  ASSERT_TRUE(channel_.send(ipc::SignerQuery{ipc::SealWhen::no}));
+  ASSERT_TRUE(channel_.send(ipc::SignerQuery{ipc::SignerAsk::status}));
   const auto answer = channel_.wait(5000);
   ASSERT_TRUE(answer);
   const auto status = answer->as<ipc::SignerStatus>();
@@ -177,7 +177,7 @@ TEST_F(Signer, AttackAnEpochThatNobodySealsEndsAllTheSame) {
 TEST_F(Signer, AttackASealIsNotRepeatedBeforeTheLogHoldsIt) {
   ASSERT_TRUE(grow(0, 3));
   const auto seal_now = [&] {
-    EXPECT_TRUE(channel_.send(ipc::SignerQuery{ipc::SealWhen::now}));
+    EXPECT_TRUE(channel_.send(ipc::SignerQuery{ipc::SignerAsk::seal_now}));
     return channel_.wait(5000)->as<ipc::SignerStatus>()->seal.value;
   };
   const std::string first = seal_now();
@@ -190,7 +190,7 @@ TEST_F(Signer, AttackASealIsNotRepeatedBeforeTheLogHoldsIt) {
 TEST_F(Signer, ACheckpointIsSignedByTheKeyOfItsEpoch) {
   const auto note = grow(0, 3);
   ASSERT_TRUE(note);
-  ASSERT_TRUE(channel_.send(ipc::SignerQuery{ipc::SealWhen::no}));
+  ASSERT_TRUE(channel_.send(ipc::SignerQuery{ipc::SignerAsk::status}));
   const auto seal = read_seal(channel_.wait(5000)->as<ipc::SignerStatus>()->seal.value);
   ASSERT_TRUE(seal);
   EXPECT_TRUE(verify_in_epoch(*note, {0, 0, seal->log_key, seal->epoch_key}));

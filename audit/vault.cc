@@ -39,10 +39,17 @@ Result<Private> Vault::hide(std::uint64_t source, const Actor& actor, const ipc:
   Private hidden{.sealing = {}, .blobs = TRY(blobs_->named_by(source, record))};
   const std::uint32_t tenant = tenant_of(actor, record);
   if (tenant == 0) return hidden;
-  std::string day = utc_day(now_ms);
-  const DayKey key = TRY(keys_.of(tenant, day));
-  hidden.sealing = {tenant, std::move(day), key};
+  const std::string& day = day_of(now_ms);
+  hidden.sealing = {tenant, day, TRY(keys_.of(tenant, day))};
   return hidden;
+}
+
+// Kept, since it is asked for with every record.
+const std::string& Vault::day_of(std::uint64_t now_ms) {
+  constexpr std::uint64_t kDayMs = 86'400'000;
+  if (day_.empty() || day_number_ != now_ms / kDayMs) day_ = utc_day(now_ms);
+  day_number_ = now_ms / kDayMs;
+  return day_;
 }
 
 }  // namespace oqto::audit

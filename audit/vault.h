@@ -38,11 +38,14 @@ class Vault : public ipc::Watcher {
   Vault(const Fd& log, ipc::Loop& loop, Answer answer)
       : keys_(log), loop_(loop), answer_(std::move(answer)) {}
   void on_ready(std::uint32_t events) override;
+  const std::string& day_of(std::uint64_t now_ms);
 
   TenantKeys keys_;
   std::unique_ptr<BlobStore> blobs_;
   ipc::Loop& loop_;
   const Answer answer_;
+  std::string day_;
+  std::uint64_t day_number_ = 0;
 };
 
 }  // namespace oqto::audit

@@ -15,7 +15,7 @@
 #include "audit/prove.h"
 #include "audit/test_host.h"
 #include "audit/tile_store.h"
-#include "audit/tiles.h"
+#include "audit/derived.h"
 #include "audit/tree.h"
 #include "audit/verify.h"
 #include "base/sys.h"
@@ -53,8 +53,9 @@ class Writer {
       if (segment_.size() >= kMaxSegment) end_segment();
     }
     end_segment();
-    const Fd log = *sys::open_dir(dir_.c_str());
-    CHECK(tiles_.publish(log, note_));
+    DerivedFiles files(*sys::open_dir(dir_.c_str()));
+    for (const TileFile& file : tiles_.take_full()) CHECK(files.write_full(file));
+    CHECK(files.write_checkpoint(tiles_.partials(), note_));
   }
 
  private:

@@ -267,24 +267,32 @@ struct SignRefused {
 };
 
 // auditd -> signer, answered by SignerStatus.
-enum class SealWhen : std::uint8_t {
-  no,      // only says where it stands
-  if_due,  // ends the epoch if its time is over
-  now,     // ends it if it holds anything
+enum class SignerAsk : std::uint8_t {
+  status,       // only where it stands
+  settle,       // what was signed last is on the log's disk: that may be remembered durably
+  seal_if_due,  // the same, and ends the epoch if its time is over
+  seal_now,     // the same, and ends it if it holds anything
   kEnd
 };
 struct SignerQuery {
   OQTO_MESSAGE(signer_query, false);
-  SealWhen seal{};
-  bool fields(auto& io) { return io(seal); }
+  SignerAsk what{};
+  bool fields(auto& io) { return io(what); }
+};
+// Whether what the signer remembers is what it signed last.
+enum class Recall : std::uint8_t {
+  exact,
+  at_least,  // the machine was restarted: it may have signed a little more before
+  kEnd
 };
 struct SignerStatus {
   OQTO_MESSAGE(signer_status, false);
   std::uint64_t size = 0;  // signed last
   std::array<std::uint8_t, 32> root{};
+  Recall recall{};
   std::uint32_t epoch_ms_left = 0;
   LongText<4096> seal;     // the newest one; it belongs into the log as the entry of its size
-  bool fields(auto& io) { return io(size, root, epoch_ms_left, seal); }
+  bool fields(auto& io) { return io(size, root, recall, epoch_ms_left, seal); }
 };
 
 // The blocking client, for processes that do one thing at a time (accounts, launcher, oqtoctl).
