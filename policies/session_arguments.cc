@@ -31,6 +31,23 @@ constexpr Test kTypes[] = {is(1, kTyping)};
 constexpr Value kSetDiscipline[] = {0x5423};  // TIOCSETD
 constexpr Test kDiscipline[] = {is(1, kSetDiscipline)};
 
+// Bridges, frame relay and VLANs: their modules are loaded for whoever asks, before the capability.
+constexpr Value kLoading[] = {0x8940, 0x8941, 0x8980, 0x8981, 0x8982, 0x8983, 0x89a0, 0x89a1};
+constexpr Test kLoadingRequests[] = {is(1, kLoading)};
+// btrfs's, except for the three that others have too: FICLONE, FICLONERANGE, FIDEDUPERANGE.
+constexpr Value kVolumes[] = {0x9400};
+constexpr Value kClones[] = {0x40049409, 0x4020940d, 0xc0189436};
+constexpr Test kVolumeRequests[] = {is(1, kVolumes, 0xff00), is_not(1, kClones)};
+
+constexpr Value kSocketLevel[] = {1}, kTcpLevel[] = {6};
+constexpr Value kFilters[] = {26, 50, 51, 52};  // SO_ATTACH_FILTER, _BPF, _REUSEPORT_CBPF, _EBPF
+constexpr Value kLayers[] = {31};               // TCP_ULP
+constexpr Test kSocketFilter[] = {is(1, kSocketLevel), is(2, kFilters)};
+constexpr Test kTcpLayer[] = {is(1, kTcpLevel), is(2, kLayers)};
+
+constexpr Value kLeases[] = {1024, 1040};  // F_SETLEASE, F_SETDELEG
+constexpr Test kLease[] = {is(1, kLeases)};
+
 constexpr Value kUnix = 1, kInet = 2, kInet6 = 10, kNetlink = 16;
 constexpr Value kFamilies[] = {kUnix, kInet, kInet6, kNetlink};
 constexpr Value kNetlinkFamily[] = {kNetlink};
@@ -114,6 +131,16 @@ constexpr ArgumentRule kRules[] = {
     rule("terminal-input", "ioctl", EPERM, kTypes, "typing into a terminal in its user's name"),
     rule("line-discipline", "ioctl", EPERM, kDiscipline,
          "loads line disciplines, with a history of exploits"),
+    rule("module-requests", "ioctl", EPERM, kLoadingRequests,
+         "makes the kernel load network drivers for whoever asks"),
+    rule("volumes", "ioctl", EPERM, kVolumeRequests,
+         "a snapshot shows what lies beside the files that are granted"),
+    rule("socket-filter", "setsockopt", EPERM, kSocketFilter,
+         "programs that the kernel runs: BPF by another door"),
+    rule("tcp-layer", "setsockopt", ENOENT, kTcpLayer,
+         "TLS in the kernel, with a history of exploits; libraries do it themselves"),
+    rule("leases", "fcntl", EPERM, kLease,
+         "whoever opens the file outside would wait until the lease is broken"),
     rule(
         "socket-family", "socket", EAFNOSUPPORT, kFamily,
         "only unix, inet, inet6 and netlink sockets: vsock, for one, leaves the network namespace"),

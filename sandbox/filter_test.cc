@@ -225,6 +225,18 @@ TEST(SessionFilter, RefusesDangerousArgumentsWhateverTheHighBits) {
   both("TIOCSTI", SYS_ioctl, {fd, TIOCSTI, nothing}, EPERM, {0, 1});
   both("TIOCLINUX", SYS_ioctl, {fd, TIOCLINUX, nothing}, EPERM, {0, 1});
   both("TIOCSETD", SYS_ioctl, {fd, TIOCSETD, nothing}, EPERM, {0, 1});
+  both("SIOCBRADDBR", SYS_ioctl, {fd, 0x89a0, nothing}, EPERM, {0, 1});
+  both("SIOCGIFVLAN", SYS_ioctl, {fd, 0x8982, nothing}, EPERM, {0, 1});
+  both("SIOCGIFCONF", SYS_ioctl, {fd, 0x8912, nothing}, 0, {0, 1});
+  both("BTRFS_IOC_SNAP_CREATE_V2", SYS_ioctl, {fd, 0x50009417, nothing}, EPERM, {0, 1});
+  both("FICLONE", SYS_ioctl, {fd, 0x40049409, nothing}, 0, {0, 1});
+  both("SO_ATTACH_FILTER", SYS_setsockopt, {fd, 1, 26, nothing, 0}, EPERM, {0, 1, 2});
+  both("SO_ATTACH_REUSEPORT_EBPF", SYS_setsockopt, {fd, 1, 52, nothing, 0}, EPERM, {0, 1, 2});
+  both("TCP_ULP", SYS_setsockopt, {fd, 6, 31, nothing, 0}, ENOENT, {0, 1, 2});
+  both("SO_REUSEPORT", SYS_setsockopt, {fd, 1, 15, nothing, 0}, 0, {0, 1, 2});
+  both("IP_ADD_MEMBERSHIP", SYS_setsockopt, {fd, 0, 35, nothing, 0}, 0, {0, 1, 2});
+  both("F_SETLEASE", SYS_fcntl, {fd, 1024, 1}, EPERM, {0, 1});
+  both("F_SETPIPE_SZ", SYS_fcntl, {fd, 1031, 4096}, 0, {0, 1});
   both("FIONREAD", SYS_ioctl, {fd, FIONREAD, nothing}, 0, {});
   for (const unsigned long flag :
        {CLONE_NEWNS + 0UL, CLONE_NEWCGROUP + 0UL, CLONE_NEWUTS + 0UL, CLONE_NEWIPC + 0UL,

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <memory>
 #include <span>
 
 #include "base/sys.h"
@@ -19,7 +21,7 @@ namespace {
 
 constexpr std::size_t kMaxPointer = 4096;  // bytes of a `.git`, `gitdir` or `commondir` file
 constexpr int kMaxIncludeDepth = 4;
-constexpr std::size_t kMaxIncludes = 32;
+constexpr std::size_t kMaxIncludes = 128;
 constexpr std::size_t kMaxModules = 32;    // beyond that all of `modules` is read-only
 constexpr std::size_t kMaxWorktrees = 32;  // the same for `worktrees`
 constexpr int kMaxModuleDepth = 8;
@@ -62,7 +64,10 @@ bool is_repository(const std::string& dir) {
 class Looking {
  public:
   explicit Looking(const World& world)
-      : world_(world), root_(world.workspace.outside), dot_git_(join_path(root_, ".git")) {}
+      : world_(world),
+        root_(world.workspace.outside),
+        dot_git_(join_path(root_, ".git")),
+        top_(root_) {}
 
   std::expected<GitView, StartFailure> run() {
     const Found found = look_at(dot_git_);
@@ -74,6 +79,7 @@ class Looking {
     if (!found.present ||
         (found.directory && !is_repository(dot_git_) && list_directory(dot_git_, 1).empty())) {
       TRY(no_repository());
+      TRY(no_bare_repository());
     } else if (found.directory) {
       TRY(add_repository(dot_git_));
     } else {
@@ -99,10 +105,45 @@ class Looking {
     return {};
   }
 
+  // Where there is no `.git`, git takes the directory itself for a repository if it looks like one.
+  // Only its owner's git does, and in a hosted session the owner is the agent.
+  Outcome no_bare_repository() {
+    if (!is_the_users()) return {};
+    if (is_repository(root_)) return add_repository(root_);
+    // One of these is enough to be kept absent. With a file HEAD beside it, git would not know what
+    // is meant by HEAD.
+    for (const char* name : {"refs", "objects", "HEAD"}) {
+      const std::string path = join_path(root_, name);
+      if (const Found found = look_at(path); found.present && !found.stub) continue;
+      view_.keep.push_back(path);
+      return repository_around();
+    }
+    view_.keep.push_back(join_path(root_, "HEAD"));
+    for (const char* name : kObeyed) view_.keep.push_back(join_path(root_, name));
+    return repository_around();
+  }
+
+  // The workspace is a part of a larger repository, which may name something in it.
+  Outcome repository_around() {
+    for (std::string dir(root_); dir != "/";) {
+      dir = parent_path(dir);
+      const std::string git = join_path(dir, ".git");
+      if (!is_repository(git)) continue;
+      top_ = dir;
+      for (const char* name : {"config", "config.worktree"})
+        TRY(add_config(join_path(git, name), 0));
+      return add_users_config();
+    }
+    return {};
+  }
+
+  // The stand-alone tool: the workspace belongs to who runs git in it outside, too.
+  [[nodiscard]] bool is_the_users() const { return world_.workspace.inside == root_; }
+
   // A linked worktree or a submodule. The file alone proves nothing, since whoever writes in the
   // workspace can have written it: the repository must name this workspace too.
   Outcome follow_file() {
-    if (world_.workspace.inside != root_) return {};  // what the file says is not true inside
+    if (!is_the_users()) return {};  // what the file says is not true inside
     const auto text = read_small_file(dot_git_, kMaxPointer);
     constexpr std::string_view kBegin = "gitdir: ";
     if (!text || !text->starts_with(kBegin)) return {};
@@ -133,6 +174,7 @@ class Looking {
   Outcome add_repository(const std::string& dir) {
     for (const char* name : kObeyed) view_.keep.push_back(join_path(dir, name));
     for (const char* name : {"config", "config.worktree"}) TRY(add_config(join_path(dir, name), 0));
+    TRY(add_users_config());
     add_worktrees(dir + "/worktrees");
     const std::size_t before = view_.keep.size();
     if (!add_modules(dir + "/modules", 0)) {
@@ -167,6 +209,23 @@ class Looking {
     }
   }
 
+  // The `.git` file in a submodule's files: git outside enters whatever repository it names. What
+  // the module's configuration says of the place may be the agent's: links in it are not followed.
+  void keep_pointer(const std::string& module) {
+    for (const GitSetting& setting : settings_of(module + "/config")) {
+      if (setting.section != "core" || setting.key != "worktree") continue;
+      const std::string files = resolved(module, setting.value);
+      const std::string pointer = join_path(files, ".git");
+      const std::unique_ptr<char, decltype(&::free)> real(::realpath(pointer.c_str(), nullptr),
+                                                          ::free);
+      if (files == root_ || !path_contains(root_, files) || !real || real.get() != pointer)
+        continue;
+      if (const Found found = look_at(pointer); found.present && !found.directory) {
+        view_.keep.push_back(pointer);
+      }
+    }
+  }
+
   // The repositories of submodules, whose names may have slashes in them. False: too many.
   bool add_modules(const std::string& dir, int depth) {
     if (!look_at(dir).directory) return true;
@@ -178,6 +237,7 @@ class Looking {
       if (is_repository(module)) {
         if (++modules_ > kMaxModules) return false;
         keep(module, kObeyed);
+        keep_pointer(module);
         if (!add_modules(module + "/modules", depth + 1)) return false;
       } else if (look_at(module).directory && !add_modules(module, depth + 1)) {
         return false;
@@ -186,27 +246,71 @@ class Looking {
     return true;
   }
 
+  // What git reads besides the repository's own: it may name something relative to any workspace.
+  Outcome add_users_config() {
+    if (!is_the_users() || world_.real_home.empty()) return {};
+    TRY(add_config("/etc/gitconfig", 0));
+    TRY(add_config(world_.real_home + "/.config/git/config", 0));
+    return add_config(world_.real_home + "/.gitconfig", 0);
+  }
+
   static std::vector<GitSetting> settings_of(const std::string& path) {
     const auto text = read_small_file(path, kMaxGitConfigBytes);
     return text ? parse_git_config(*text) : std::vector<GitSetting>{};
   }
 
+  // As settings_of(); what cannot be read might name anything. Beyond the agent's reach links are
+  // the user's own.
+  [[nodiscard]] std::expected<std::vector<GitSetting>, StartFailure> must_know(
+      const std::string& path) const {
+    std::string at = path;
+    if (!path_contains(root_, path)) {
+      const std::unique_ptr<char, decltype(&::free)> real(::realpath(path.c_str(), nullptr),
+                                                          ::free);
+      if (real) at = real.get();
+    }
+    const auto text = read_small_file(at, kMaxGitConfigBytes);
+    if (text) return parse_git_config(*text);
+    const Found found = look_at(at);
+    if (!found.present || found.link || found.directory || ::access(at.c_str(), R_OK) != 0) {
+      return std::vector<GitSetting>{};
+    }
+    return refuse("`" + at +
+                  "` cannot be read, or is too long: what it makes git run would not be "
+                  "protected");
+  }
+
+  // As git expands it, from `base` if it is relative.
+  std::expected<std::string, StartFailure> expanded(const std::string& value, std::string_view base,
+                                                    const std::string& config) const {
+    if (value.starts_with("~/") && !world_.real_home.empty()) {
+      return resolved(world_.real_home, value.substr(2));
+    }
+    if (is_the_users() && value.starts_with('~')) {
+      return refuse("`" + config + "` names `" + value + "`: write that path out");
+    }
+    // Another home, or where git is installed: neither is in the workspace.
+    if (value.starts_with('~') || value.starts_with("%(prefix)/")) return "/";
+    return resolved(base, value);
+  }
+
   // What of the workspace a configuration makes git run or read as configuration.
   Outcome add_config(const std::string& path, int depth) {
-    for (const GitSetting& setting : settings_of(path)) {
+    for (const GitSetting& setting : TRY(must_know(path))) {
       const bool core = setting.section == "core" && setting.subsection.empty();
       const bool include =
           (setting.section == "include" || setting.section == "includeif") && setting.key == "path";
+      if (setting.value.empty()) continue;
       if (core && setting.key == "hookspath") {
-        TRY(add_named(resolved(root_, setting.value), "core.hooksPath", path));
+        TRY(add_named(TRY(expanded(setting.value, top_, path)), "core.hooksPath", path));
       } else if (core && setting.key == "fsmonitor") {
         const std::string program = setting.value.substr(0, setting.value.find(' '));
         if (program.find('/') != std::string::npos) {
-          TRY(add_named(resolved(root_, program), "core.fsmonitor", path));
+          TRY(add_named(TRY(expanded(program, top_, path)), "core.fsmonitor", path));
         }
       } else if (include && depth < kMaxIncludeDepth && includes_ < kMaxIncludes) {
         ++includes_;
-        const std::string file = resolved(parent_path(path), setting.value);
+        const std::string file = TRY(expanded(setting.value, parent_path(path), path));
         TRY(add_named(file, "include.path", path));
         TRY(add_config(file, depth + 1));
       } else if (include) {
@@ -231,6 +335,7 @@ class Looking {
   const World& world_;
   const std::string& root_;
   const std::string dot_git_;
+  std::string top_;  // what hooks and programs are named from
   GitView view_;
   std::size_t modules_ = 0;
   std::size_t includes_ = 0;

@@ -222,7 +222,10 @@ TEST(Git, ModulesAndWorktreesOfARepositoryAreProtected) {
        {"echo x >> .git/modules/deep/lib/config", "echo x > .git/modules/deep/lib/hooks/p",
         "mv .git/modules/deep/lib .git/modules/deep/x", "mv .git/modules m",
         "echo /tmp > .git/worktrees/wt/commondir", "mv .git/worktrees/wt .git/worktrees/x",
-        "echo x > .git/modules/deep/lib/commondir"}) {
+        "echo x > .git/modules/deep/lib/commondir",
+        // What says which repository git enters there.
+        "rm -f deep/lib/.git", "echo gitdir: /tmp/evil > deep/lib/.git", "mv deep/lib deep/x",
+        "mv f deep/lib/.git", "mv deep d"}) {
     EXPECT_NE(at.run(std::string(kAttack) + attack).exit_status, 0) << attack;
   }
 }
@@ -230,10 +233,14 @@ TEST(Git, ModulesAndWorktreesOfARepositoryAreProtected) {
 TEST(Git, LinksThatAnAgentLeftInItsOwnModulesDoNotKeepASessionFromStarting) {
   TestWorld at;
   make_repository(at);
-  expect_fine(at.outside(git("mkdir -p .git/modules/m/objects "
-                             ".git/worktrees/w && echo > .git/modules/m/HEAD && ln -s /tmp "
-                             ".git/modules/m/hooks && ln -s /tmp .git/worktrees/w/commondir")),
-              "planting");
+  expect_fine(
+      at.outside(git("mkdir -p .git/modules/m/objects "
+                     ".git/worktrees/w && echo > .git/modules/m/HEAD && ln -s /tmp "
+                     ".git/modules/m/hooks && ln -s /tmp .git/worktrees/w/commondir && "
+                     "mkdir -p .git/modules/n/objects real && echo > .git/modules/n/HEAD && "
+                     "echo > real/.git && ln -s real link && "
+                     "git config -f .git/modules/n/config core.worktree ../../../link")),
+      "planting");
   ASSERT_EQ(at.start(), "");
   EXPECT_NE(at.run("touch .git/modules/m/x || rm .git/worktrees/w/commondir").exit_status, 0);
 }

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <string>
 #include <type_traits>
 
@@ -22,13 +23,28 @@ Status write_file(const char* path, const std::string& text) {
   return sys::write_all(TRY(sys::open_file(path, O_WRONLY)), text);
 }
 
+// Half of what the kernel lets this user watch in all: the other half stays with who started this.
+Status bound_watches() {
+  constexpr struct {
+    const char *whole, *own;
+  } kLimits[] = {
+      {"/proc/sys/fs/inotify/max_user_instances", "/proc/sys/user/max_inotify_instances"},
+      {"/proc/sys/fs/inotify/max_user_watches", "/proc/sys/user/max_inotify_watches"}};
+  for (const auto& [whole, own] : kLimits) {
+    const std::string text = TRY(sys::read_all(TRY(sys::open_file(whole, O_RDONLY)), 32));
+    TRY(write_file(own, std::to_string(std::strtol(text.c_str(), nullptr, 10) / 2)));
+  }
+  return {};
+}
+
 // New credentials made us undumpable, which would make /proc/self root's.
 Status stay_dumpable() {
   if (::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return fail_errno("prctl(DUMPABLE)");
   return {};
 }
 
-// Some schedulers leave a new process on its parent's processor for a while: then nothing is gained.
+// Some schedulers leave a new process on its parent's processor for a while: then nothing is
+// gained.
 void keep_off_this_processor(pid_t pid) {
   cpu_set_t allowed;
   if (::sched_getaffinity(pid, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 2) return;
@@ -61,6 +77,7 @@ Status make_namespaces(bool network) {
   TRY(write_file("/proc/self/gid_map", gid + ' ' + gid + " 1"));
   // PID 1 makes one more. Nothing in it makes another, whatever else it is permitted.
   TRY(write_file("/proc/sys/user/max_user_namespaces", "1"));
+  TRY(bound_watches());
   return network ? raise_lo() : Status();
 }
 

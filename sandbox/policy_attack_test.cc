@@ -158,7 +158,7 @@ TEST(Attack, TheWorkspaceIsAllOfTheHomeOrOfTheHost) {
       context.*root = path;
       const auto policy = parse_policy("", context);
       ASSERT_FALSE(policy.has_value()) << path;
-      EXPECT_TRUE(policy.error().starts_with("f:1: ``: a session needs a workspace and a home"));
+      EXPECT_TRUE(policy.error().starts_with("f: a session needs a workspace and a home"));
     }
   }
 }

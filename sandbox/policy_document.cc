@@ -20,6 +20,7 @@ constexpr void oqto_toml_assert(bool holds) {
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <locale>
 #include <optional>
 
 #include "base/encoding.h"
@@ -29,9 +30,11 @@ namespace {
 
 using Kind = PolicyNode::Kind;
 
-// The first exception of a process makes libgcc wake those who wait for its set-up, by a system call
-// that a sealed process may not make. So it is thrown before main().
-[[maybe_unused]] const bool unwinder_is_set_up = [] {
+// The first exception of a process makes libgcc wake those who wait for its set-up, and the first
+// number with a point makes libstdc++ do so for its locales, by a system call that a sealed process
+// may not make. So both happen before main().
+[[maybe_unused]] const bool runtime_is_set_up = [] {
+  (void)std::locale::classic();
   try {
     throw oqto_toml_assertion();
   } catch (const oqto_toml_assertion&) {

@@ -222,6 +222,7 @@ std::string_view line_of(std::string_view text, std::size_t line) {
 }
 
 std::string explained(std::string_view text, std::string_view name, const PolicyRefusal& refusal) {
+  if (text.empty()) return shown(shown(name, kMaxShownName) + ": " + refusal.what, kMaxError);
   const std::string_view line = is_valid_utf8(text) ? line_of(text, refusal.line) : "";
   return shown(shown(name, kMaxShownName) + ':' + std::to_string(refusal.line) + ": `" +
                    shown(line, kMaxShownLine) + "`: " + refusal.what,

@@ -188,6 +188,7 @@ std::expected<Built, StartFailure> build(const World& world, const Layout& layou
   TRY(tree.fill());
   Warden warden = TRY(said(Warden::open(layout)));
   TRY(said(await_first_process(first)));
+  TRY(tree.hide_host());
   TRY(tree.enter());
   TRY(said(warden.watch()));
   TRY(said(let_go(first)));

@@ -76,6 +76,15 @@ Outcome Tree::fill() {
   return make_read_only();
 }
 
+Outcome Tree::hide_host() {
+  for (const char* name : {"/proc/bus", "/proc/cmdline", "/proc/diskstats", "/proc/fs",
+                           "/proc/interrupts", "/proc/irq", "/proc/locks", "/proc/partitions"}) {
+    TRY(lay({.how = Cover::How::empty, .inside = name, .id = {}, .if_present = true, .why = {}},
+            root_, false));
+  }
+  return {};
+}
+
 Outcome Tree::enter() {
   // The new root on top of the old one, and the old one away, without a directory for it.
   if (::chdir(kStageRoot) != 0 || ::syscall(SYS_pivot_root, ".", ".") != 0) {
@@ -129,8 +138,9 @@ Outcome Tree::make_devices() {
     if (::symlinkat(target, dev.get(), name) != 0) return failed_at(name, "symlink");
   }
   (void)TRY(place("/dev/pts", true, true));
+  // The kernel has some thousands for all sandboxes of the host together (kernel.pty.max).
   if (::mount("devpts", "/sys/root/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
-              "newinstance,ptmxmode=0666,mode=620") != 0) {
+              "newinstance,ptmxmode=0666,mode=620,max=64") != 0) {
     return failed_at("/dev/pts", "mount");
   }
   const Fd shm = TRY(make_directory("shm", 01777));

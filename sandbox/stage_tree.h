@@ -30,6 +30,8 @@ class Tree {
   Outcome furnish();
   // Every mount and cover; the stubs must be in place.
   Outcome fill();
+  // What of /proc, which must be mounted by now, tells about the host and is of no use inside.
+  Outcome hide_host();
   // The tree becomes the root of every process of this mount namespace; the host's goes.
   Outcome enter();
 

@@ -21,6 +21,13 @@ constexpr int kLockTries = 200;  // of 10 ms: another sandbox is removing the sa
 // Git takes the repository's own directory for the common one: what it does without this file.
 constexpr std::string_view kCommonDir = ".\n";
 
+// Stands where git would look for a part of a repository, and is none: git and other programs pass
+// over a socket, and opening it fails at once.
+constexpr std::string_view kSocket = "refs", kSocketToo = "objects";
+bool is_socket_name(std::string_view name) {
+  return name == kSocket || name == kSocketToo;
+}
+
 constexpr std::string_view kFiles[] = {"config",
                                        "commondir",
                                        "gitdir",
@@ -56,6 +63,12 @@ bool has_mark(const struct stat& info) {
 }
 
 Status make(const Fd& directory, const Stub& stub, const char* name) {
+  const timespec times[2] = {kMark, kMark};
+  if (!stub.directory && is_socket_name(name) &&
+      ::mknodat(directory.get(), name, S_IFSOCK | 0600, 0) == 0) {
+    if (::utimensat(directory.get(), name, times, AT_SYMLINK_NOFOLLOW) == 0) return {};
+    return fail_errno("utimensat");
+  }
   Fd made;
   if (stub.directory) {
     if (::mkdirat(directory.get(), name, 0755) != 0) return fail_errno("mkdir");
@@ -64,7 +77,6 @@ Status make(const Fd& directory, const Stub& stub, const char* name) {
     made = TRY(sys::open_beneath(directory, name, O_WRONLY | O_CREAT | O_EXCL, 0644));
     TRY(sys::write_all(made, stub.content));
   }
-  const timespec times[2] = {kMark, kMark};
   if (::futimens(made.get(), times) != 0) return fail_errno("futimens");
   return {};
 }
@@ -83,7 +95,7 @@ bool is_empty_directory(int parent, const char* name) {
 }  // namespace
 
 bool looks_like_file(std::string_view name) {
-  if (std::ranges::find(kFiles, name) != std::end(kFiles)) return true;
+  if (is_socket_name(name) || std::ranges::find(kFiles, name) != std::end(kFiles)) return true;
   const std::size_t dot = name.rfind('.');
   return dot != std::string_view::npos && dot > 0 && name.substr(dot) != ".d" &&
          name.substr(dot) != ".git";
@@ -98,6 +110,7 @@ Stub stub_for(std::string outside, FileId parent, bool directory) {
 bool is_stub(int file, const struct stat& info, std::string_view path) {
   if (!has_mark(info)) return false;
   if (S_ISDIR(info.st_mode)) return is_empty_directory(file, ".");
+  if (S_ISSOCK(info.st_mode)) return is_socket_name(last_name(path));
   return S_ISREG(info.st_mode) &&
          info.st_size == (last_name(path) == "commondir" ? std::ssize(kCommonDir) : 0);
 }

@@ -145,6 +145,17 @@ TEST(Attack, ControlCharactersInNamesDoNotReachTheTerminal) {
   EXPECT_EQ(ran.err, "oqto-sandbox: not found: no?]0;title?such\n");
 }
 
+TEST(Attack, LettersThatMakeANameLookLikeAnotherDoNotReachTheTerminal) {
+  const Tool tool;
+  const Finished ran =
+      tool.sandboxed({"a\u202egpj.\u200bb\u2066c\U000e0041\u2028d\xc2\x85"
+                      "e"});
+  EXPECT_EQ(ran.status, 127);
+  EXPECT_EQ(ran.err, "oqto-sandbox: not found: a?gpj.?b?c??d?e\n");
+  EXPECT_EQ(tool.sandboxed({"gr\u00fc\u00df-\u65e5\u672c"}).err,
+            "oqto-sandbox: not found: gr\u00fc\u00df-\u65e5\u672c\n");
+}
+
 TEST(Attack, APolicyThatIsHugeOrDeepIsRefusedInTime) {
   const Tool tool;
   const std::string deep = "allow_read = " + std::string(30'000, '[');

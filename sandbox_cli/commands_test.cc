@@ -104,6 +104,26 @@ TEST(Commands, ExplainNamesTheFileAndLineThatDecided) {
   EXPECT_EQ(json(tool, unknown.out, "'no_such_call' in j['error']"), "True\n");
 }
 
+TEST(Commands, ExplainKnowsWhatGitWouldObey) {
+  const Tool tool;
+  const auto verdict = [&](const char* path) {
+    const Finished ran = tool.run({"explain", "path", path});
+    return ran.out.substr(0, ran.out.find('\n'));
+  };
+  EXPECT_EQ(verdict("refs/heads"),
+            "refs/heads: read-only: git would obey it outside, so it stays as it is, or absent");
+  EXPECT_NE(verdict(".git/index").find("exists inside only"), std::string::npos);
+  (void)tool.outside({"/bin/sh", "-c", "cd " + tool.workspace() + " && git init -q . && "
+                                       "git config core.hooksPath .githooks"});
+  EXPECT_NE(verdict(".githooks/pre-commit").find(": read-only: "), std::string::npos);
+  EXPECT_NE(verdict("refs").find(": read-write: "), std::string::npos);
+  // Relative to the workspace that is named.
+  const Finished named = tool.outside({"/bin/sh", "-c", "cd / && " + tool.tool() +
+                                       " explain --workspace " + tool.workspace() +
+                                       " path .git/config"});
+  EXPECT_NE(named.out.find(": read-only: "), std::string::npos) << named.out << named.err;
+}
+
 TEST(Commands, DiffSaysWhichIsStricter) {
   const Tool tool;
   const Finished ran = tool.run({"diff", "minimal", "strict", "--json"});
@@ -154,6 +174,25 @@ TEST(Commands, LearnProposesWhatWasRefusedAndNothingElse) {
   EXPECT_EQ(
       tool.run({"run", "--policy", proposal, "--", "sh", "-c", "cat ~/.config/tool/settings"}).out,
       "x");
+}
+
+// Four harmless files are proposed as their directory, unless credentials are kept there too.
+TEST(Commands, AttackAProgramThatLearnWatchesGetsNothingSensitiveProposed) {
+  const Tool tool;
+  for (const char* name : {"/.config/a", "/.config/b", "/.config/c", "/.config/d",
+                           "/.data/e", "/.data/f", "/.data/g", "/.data/h"}) {
+    tool.make_directory(std::filesystem::path(tool.home() + name).parent_path());
+    tool.write(tool.home() + name, "x");
+  }
+  tool.make_directory(tool.home() + "/.local");
+  tool.make_directory(tool.home() + "/.local/bin");
+  const Finished ran = tool.run({"learn", "--json", "--", "sh", "-c",
+                                 "cat ~/.config/a ~/.config/b ~/.config/c ~/.config/d ~/.data/e "
+                                 "~/.data/f ~/.data/g ~/.data/h > /dev/null; echo x > ~/.local/bin/git"});
+  EXPECT_EQ(json(tool, ran.out, "j['allow_read'], j['allow_write'], j['secrets']"),
+            "['~/.config/a', '~/.config/b', '~/.config/c', '~/.config/d', '~/.data'] [] "
+            "['~/.local/bin']\n")
+      << ran.out;
 }
 
 TEST(Commands, LearnGrantsNothingWhileItLooks) {

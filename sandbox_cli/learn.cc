@@ -66,13 +66,61 @@ constexpr auto kSecrets = std::to_array<std::string_view>({"/.ssh",
                                                            "/.local/share/keyrings",
                                                            "/.env"});
 
-bool is_secret(const std::string& path) {
+// What the user's own shell, session and tools execute or obey: who writes there has left the
+// sandbox.
+constexpr auto kObeyed = std::to_array<std::string_view>({"/.bashrc",
+                                                          "/.bash_profile",
+                                                          "/.bash_login",
+                                                          "/.bash_logout",
+                                                          "/.bash_aliases",
+                                                          "/.profile",
+                                                          "/.zshrc",
+                                                          "/.zshenv",
+                                                          "/.zprofile",
+                                                          "/.zlogin",
+                                                          "/.config/fish",
+                                                          "/.config/systemd",
+                                                          "/.config/autostart",
+                                                          "/.config/environment.d",
+                                                          "/.config/git",
+                                                          "/.gitconfig",
+                                                          "/.local/bin",
+                                                          "/.local/share/applications",
+                                                          "/bin",
+                                                          "/.xsession",
+                                                          "/.xprofile",
+                                                          "/.pam_environment",
+                                                          "/.vimrc",
+                                                          "/.vim",
+                                                          "/.config/nvim",
+                                                          "/.emacs",
+                                                          "/.emacs.d",
+                                                          "/.tmux.conf",
+                                                          "/.inputrc"});
+
+bool looks_secret(const std::string& path) {
   return std::ranges::any_of(kSecrets, [&](std::string_view part) {
     const std::size_t at = path.find(part);
     if (at == path.npos) return false;
     const std::size_t end = at + part.size();
     return end == path.size() || path[end] == '/' || path[end] == '.';
   });
+}
+
+// `path` as a policy spells it.
+bool is_sensitive(const std::string& path, bool written) {
+  const auto above = [&](std::string_view part) {
+    return path_contains('~' + std::string(part), path);
+  };
+  return looks_secret(path) || (written && std::ranges::any_of(kObeyed, above));
+}
+
+// In a home, whether it is there by now or not.
+bool holds_sensitive(const std::string& directory) {
+  const auto below = [&](std::string_view part) {
+    return path_contains(directory, '~' + std::string(part));
+  };
+  return std::ranges::any_of(kSecrets, below) || std::ranges::any_of(kObeyed, below);
 }
 
 bool below_one_of(const auto& roots, const std::string& path) {
@@ -100,6 +148,7 @@ std::string parent_of(const std::string& path) {
 
 void add_file(const LearnFrom& from, const std::string& path, bool written, Proposal& proposal) {
   if (shown_anyway(from, path) || path.size() > sandbox::kMaxPolicyItem) return;
+  if (printable(path) != path) return;  // no policy can spell it
   struct stat info {};
   const bool there = ::stat(path.c_str(), &info) == 0;
   // A policy grants what exists, so for a file that was to be made it is the directory.
@@ -107,7 +156,7 @@ void add_file(const LearnFrom& from, const std::string& path, bool written, Prop
   if (!there && (!written || ::stat(target.c_str(), &info) != 0)) return;
   if (target.empty() || path_contains(target, from.home)) return;
   if (::access(target.c_str(), written ? W_OK : R_OK) != 0) return;  // not the user's to give
-  if (is_secret(path))
+  if (is_sensitive(spelled(from, path), written) || holds_sensitive(spelled(from, target)))
     proposal.secrets.insert(spelled(from, target));
   else
     (written ? proposal.write : proposal.read).insert(spelled(from, target));
@@ -119,7 +168,7 @@ void join_directories(std::set<std::string>& paths) {
   for (const auto& [directory, count] : children) {
     // Neither a home nor a top directory becomes one grant.
     const bool deep = std::ranges::count(directory, '/') >= 2 || (directory.starts_with("~/"));
-    if (count < kManyFiles || !deep) continue;
+    if (count < kManyFiles || !deep || holds_sensitive(directory)) continue;
     std::erase_if(paths, [&](const std::string& path) { return path_contains(directory, path); });
     paths.insert(directory);
   }
@@ -219,7 +268,9 @@ Proposal conclude(const LearnFrom& from, const Learned& learned, const std::stri
 std::string proposal_toml(const Proposal& proposal) {
   std::string text;
   if (!proposal.secrets.empty()) {
-    text += "# Not proposed, though it was wanted: these look like credentials.\n";
+    text +=
+        "# Not proposed, though it was wanted: what looks like credentials, and what your own\n"
+        "# programs execute or obey.\n";
     for (const std::string& path : proposal.secrets) text += "#   " + printable(path) + '\n';
   }
   if (!proposal.calls.empty()) {

@@ -123,6 +123,31 @@ std::string set_option(Options& options, std::string_view name, std::string_view
   return {};
 }
 
+// For those who know other sandboxes, where the command line says it.
+std::string said_elsewhere(std::string_view option) {
+  constexpr struct {
+    std::string_view begin, where;
+  } kElsewhere[] = {
+      {"--ro-bind", "what is shown inside is said in a policy: allow_read = [\"/PATH\"]"},
+      {"--bind", "what is shown inside is said in a policy: allow_write = [\"/PATH\"]"},
+      {"--dev", "/dev, /proc and /tmp are always there"},
+      {"--proc", "/dev, /proc and /tmp are always there"},
+      {"--tmpfs", "/dev, /proc and /tmp are always there"},
+      {"--setenv", "variables are said in a policy: [env] pass and set"},
+      {"--env", "variables are said in a policy: [env] pass and set"},
+      {"--unsetenv", "the environment is made from nothing; see [env] in a policy"},
+      {"--clearenv", "the environment is made from nothing; see [env] in a policy"},
+      {"--share-net", "the network is said by --net, or in a policy"},
+      {"--unshare", "every namespace is always a new one; the network is said by --net"},
+      {"--die-with-parent", "nothing that runs inside outlives this"},
+      {"--chdir", "programs start in the workspace: --workspace DIR"},
+  };
+  for (const auto& [begin, where] : kElsewhere) {
+    if (option.starts_with(begin)) return "; " + std::string(where);
+  }
+  return {};
+}
+
 std::string check_words(const Options& options, const Command& command) {
   const std::size_t count = options.words.size();
   const std::string name(command.name);
@@ -160,8 +185,9 @@ class Parser {
       } else if (command_ == nullptr) {
         command_ = find_command(word);
         if (command_ == nullptr) {
-          return std::unexpected("unknown command " + std::string(word) +
-                                 "; see `oqto-sandbox --help`");
+          return std::unexpected(
+              "unknown command " + std::string(word) +
+              "; see `oqto-sandbox --help`; programs are started with `run -- CMD`");
         }
         options_.command = word;
       } else if (command_->takes_program) {  // its options are its own, as with env or nice
@@ -196,7 +222,9 @@ class Parser {
     }
     const auto* known = std::ranges::find(kOptions, name, &OptionHelp::name);
     if (known == kOptions.end()) {
-      return "unknown option " + std::string(name) + "; see `oqto-sandbox --help`";
+      return "unknown option " + std::string(name) + "; see `oqto-sandbox " +
+             (command_ == nullptr ? "" : std::string(command_->name) + ' ') + "--help`" +
+             said_elsewhere(name);
     }
     seen_.push_back(known->name);
     if (known->value.empty()) {

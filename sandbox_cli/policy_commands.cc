@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "sandbox/filters.h"
+#include "sandbox/git_paths.h"
 #include "sandbox/policy_items.h"
 #include "sandbox/policy_words.h"
 #include "sandbox_cli/policy_files.h"
@@ -76,8 +77,10 @@ Outcome<std::pair<std::string, std::uint16_t>> host_and_port(const std::string& 
 }
 
 // In the form that policies have. What exists is looked up where it really is.
-Outcome<std::string> path_of(const std::string& text, const sandbox::PolicyContext& context) {
-  std::string whole = text.starts_with('/') || text.starts_with('~') ? text : here({}) + '/' + text;
+Outcome<std::string> path_of(const std::string& text, const Options& options,
+                             const sandbox::PolicyContext& context) {
+  std::string whole =
+      text.starts_with('/') || text.starts_with('~') ? text : here(options) + '/' + text;
   const std::string written = std::filesystem::path(whole).lexically_normal().string();
   auto normal = sandbox::normal_path(real_path(whole).value_or(written), context);
   if (!normal) return std::unexpected(text + ": " + normal.error());
@@ -94,6 +97,28 @@ std::string program_path(const std::string& word) {
   return "/usr/bin/" + word;
 }
 
+// What git obeys is found by looking at the workspace: no file says it.
+void explain_git(const EffectivePolicy& policy, const std::string& path,
+                 sandbox::Explanation& found) {
+  if (found.verdict != sandbox::Verdict::read_write || !path.starts_with("./")) return;
+  sandbox::World world;
+  world.policy = policy.policy;
+  world.workspace.outside = world.workspace.inside = policy.workspace_path;
+  world.home.inside = world.real_home = policy.user.home;
+  const auto git = sandbox::look_at_git(world);
+  if (!git) return;  // the start will say why
+  const std::string whole = policy.workspace_path + path.substr(1);
+  if (git->own_store && sandbox::path_contains(policy.workspace_path + "/.git", whole)) {
+    found = {found.verdict, "built in",
+             "a repository that exists inside only: the workspace has none"};
+  }
+  for (const std::string& kept : git->keep) {
+    if (!sandbox::path_contains(kept, whole)) continue;
+    found = {sandbox::Verdict::read_only, "built in",
+             "git would obey it outside, so it stays as it is, or absent"};
+  }
+}
+
 Outcome<sandbox::Explanation> explain_one(const Options& options) {
   const EffectivePolicy policy = TRY(look_up_policy(options));
   const auto layers = policy_layers(policy);
@@ -101,9 +126,14 @@ Outcome<sandbox::Explanation> explain_one(const Options& options) {
   const std::string& word = options.words[1];
   const sandbox::PolicyContext context =
       policy_context(PolicySource::host, "", policy.user, policy.workspace_path);
-  if (kind == "path") return sandbox::explain_path(layers, TRY(path_of(word, context)));
+  if (kind == "path") {
+    const std::string path = TRY(path_of(word, options, context));
+    sandbox::Explanation found = sandbox::explain_path(layers, path);
+    explain_git(policy, path, found);
+    return found;
+  }
   if (kind == "exec") {
-    return sandbox::explain_exec(layers, TRY(path_of(program_path(word), context)));
+    return sandbox::explain_exec(layers, TRY(path_of(program_path(word), options, context)));
   }
   if (kind == "host") {
     const auto [name, port] = TRY(host_and_port(word));

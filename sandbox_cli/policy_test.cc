@@ -51,6 +51,14 @@ TEST_F(PolicyFiles, WithAnErrorRefuseWithFileAndLine) {
   expect_refused({}, {path + ":2", "no_such_key"});
 }
 
+TEST_F(PolicyFiles, WithAValueOfAnyKindInAWrongPlaceRefuseWithFileAndLine) {
+  for (const char* value :
+       {"1.5", "1e3", "1.0e400", "inf", "2020-01-01", "07:32:00", "true", "[]", "{}", "''"}) {
+    own(std::string("[limits]\nmax_processes = ") + value + '\n');
+    expect_refused({}, {"sandbox.toml:2", value});
+  }
+}
+
 TEST_F(PolicyFiles, OfTheWorkspaceWithAnErrorRefuseToo) {
   const std::string path = of_workspace("deny_read = [\"./x\"\n");
   expect_refused({}, {path + ":"});

@@ -86,8 +86,10 @@ Result<Fd> take_signals() {
   (void)sigaddset(&quiet, SIGPIPE);
   (void)sigaddset(&quiet, SIGTTOU);
   if (::sigprocmask(SIG_BLOCK, &quiet, nullptr) != 0) return fail_errno("sigprocmask");
-  return ipc::signal_fd(
+  auto signals = ipc::signal_fd(
       {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGTSTP, SIGCHLD});
+  leave_ignored_signals();
+  return signals;
 }
 
 struct Prepared {

@@ -41,6 +41,10 @@ TEST(Run, SaysThatAProgramWasNotFound) {
   EXPECT_EQ(ran.status, 127);
   EXPECT_EQ(ran.err, "oqto-sandbox: not found: no-such-program\n");
   EXPECT_EQ(tool.sandboxed({"/usr/bin/no-such-program"}).status, 127);
+  EXPECT_EQ(tool.sandboxed({""}).status, 127);
+  // One of the user's own is named, with what to do.
+  const std::string own = tool.write(tool.home() + "/bin/own", "#!/bin/sh\n", 0755);
+  EXPECT_NE(tool.sandboxed({own}).err.find("outside it is " + own), std::string::npos);
 }
 
 TEST(Run, SaysThatAProgramCannotBeExecuted) {
@@ -82,6 +86,20 @@ TEST(Run, PassesSignalsOnToTheProgram) {
     EXPECT_EQ(ran.out, std::string("got ") + name + '\n');
     EXPECT_EQ(ran.status, 3);
   }
+}
+
+TEST(Run, IgnoresWhatItsCallerHasItIgnore) {
+  const Tool tool;
+  Running running = tool.start({"run", "--", "sh", "-c", "echo ready; sleep 0.3; echo done"});
+  running.read_until("ready\n");
+  ASSERT_EQ(::kill(running.pid(), SIGHUP), 0);
+  EXPECT_EQ(running.finish().status, 128 + SIGHUP);  // the control
+  const Finished ran =
+      tool.outside({"/bin/sh", "-c",
+                    "trap '' HUP INT; cd " + tool.workspace() + "; " + tool.tool() +
+                        " run -- sh -c 'sleep 1; echo done' & sleep 0.5; kill -HUP $!; "
+                        "kill -INT $!; wait $!; echo $?"});
+  EXPECT_EQ(ran.out, "done\n0\n") << ran.err;
 }
 
 TEST(Run, PassesOnWhatItsWholeGroupIsTold) {

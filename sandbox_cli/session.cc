@@ -62,6 +62,7 @@ Outcome<> Session::start() {
   TRY(start_cgroup());
   const auto stops = ipc::signal_fd({SIGTERM, SIGINT, SIGHUP, SIGQUIT});
   if (!stops) return std::unexpected("no descriptor for signals");
+  leave_ignored_signals();
   sandbox::StartWith with;
   with.call_off = {stops->get()};
   with.namespaces = std::move(setup_.namespaces);
@@ -135,7 +136,8 @@ Outcome<> Session::give_stdio() {
     if (terminal_.is_terminal(number)) continue;
     if (const Status sent = sandbox_.control.send(ipc::GiveStdio{program_, kind}, copy_of(number));
         !sent) {
-      return std::unexpected("oqto-init does not answer");
+      return std::unexpected("oqto-init cannot be given descriptors: " +
+                             sandbox::explain(sent.error()));
     }
   }
   return {};
@@ -157,7 +159,9 @@ void Session::start_program() {
     wanted.rows = size.rows;
     wanted.columns = size.columns;
   }
-  if (!give_stdio() || !sandbox_.control.send(wanted)) {
+  if (const auto given = give_stdio(); !given) {
+    end(kNotStarted, given.error());
+  } else if (!sandbox_.control.send(wanted)) {
     end(kNotStarted, "oqto-init does not answer");
   }
 }

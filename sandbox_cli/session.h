@@ -104,6 +104,12 @@ class Session {
   Watch<&Session::on_gone> gone_watch_{*this};
 };
 
+// Signals that whoever started us has us ignore stay ignored, and are not passed on.
+void leave_ignored_signals();
+
+// Where the shell outside finds `name`; "" if nowhere. For advice only.
+std::string found_outside(const std::string& name);
+
 // Where the shell inside would look for `name`, in this order.
 std::deque<std::string> program_candidates(const std::string& name, const sandbox::World& world,
                                            const std::string& directory);

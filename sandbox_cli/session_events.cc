@@ -53,7 +53,12 @@ void Session::on_failed(int error) {
   }
   const std::string& name = options_.program[0];
   if (worst_error_ == ENOENT || worst_error_ == ENOTDIR) {
-    end(kNotFound, "not found: " + name);
+    std::string rule = "not found: " + name;
+    if (const std::string outside = found_outside(name); !outside.empty()) {
+      rule += "; outside it is " + outside +
+              ", which nothing grants: allow_read, and PATH in [env] set if it is not found then";
+    }
+    end(kNotFound, std::move(rule));
     return;
   }
   std::string rule = "cannot be executed: " + name + ": " + ::strerrordesc_np(worst_error_);
@@ -105,6 +110,18 @@ void Session::on_gone() {
 }
 
 // --- signals -----------------------------------------------------------------------------------
+
+// As nohup(1) and shells' background jobs have it. What is blocked is kept for us nevertheless.
+void leave_ignored_signals() {
+  for (const int number : {SIGHUP, SIGINT, SIGQUIT}) {
+    struct sigaction now {};
+    if (::sigaction(number, nullptr, &now) != 0 || now.sa_handler != SIG_IGN) continue;
+    sigset_t one;
+    sigemptyset(&one);
+    (void)sigaddset(&one, number);
+    (void)::sigprocmask(SIG_UNBLOCK, &one, nullptr);
+  }
+}
 
 void Session::on_signals() {
   signalfd_siginfo info{};

@@ -1,6 +1,7 @@
 #include "sandbox_cli/text.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 
 #include "base/encoding.h"
@@ -39,21 +40,37 @@ std::string json_string(std::string_view text) {
   return all + '"';
 }
 
+// Characters that are not seen, or that change the order in which others are: with them, a name
+// looks like another one. Marks of direction, joiners, separators, tags, and the soft hyphen.
+bool misleads(std::string_view one) {
+  std::uint32_t code = static_cast<unsigned char>(one.front());
+  if (one.size() < 2) return false;
+  code &= 0x7fU >> one.size();
+  for (const char c : one.substr(1)) code = code << 6 | (static_cast<unsigned char>(c) & 0x3fU);
+  constexpr struct {
+    std::uint32_t first, last;
+  } kRanges[] = {{0x80, 0x9f},     {0xad, 0xad},     {0x34f, 0x34f},    {0x61c, 0x61c},
+                 {0x115f, 0x1160}, {0x17b4, 0x17b5}, {0x180b, 0x180f},  {0x200b, 0x200f},
+                 {0x2028, 0x202e}, {0x2060, 0x206f}, {0x3164, 0x3164},  {0xfe00, 0xfe0f},
+                 {0xfeff, 0xfeff}, {0xfff0, 0xfffb}, {0xe0000, 0xe0fff}};
+  return std::ranges::any_of(
+      kRanges, [code](const auto& range) { return code >= range.first && code <= range.last; });
+}
+
 }  // namespace
 
 std::string printable(std::string_view text) {
   std::string shown;
   while (!text.empty()) {
     const auto byte = static_cast<unsigned char>(text.front());
-    // C1 control characters are two bytes in UTF-8: 0xc2 0x80 to 0xc2 0x9f.
-    const bool c1 = text.size() > 1 && byte == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0;
-    const std::size_t length = c1 ? 0 : character(text);
-    const bool plain = length > 1 || (length == 1 && byte >= 0x20 && byte != 0x7f);
+    const std::size_t length = character(text);
+    const bool plain = length > 1 ? !misleads(text.substr(0, length))
+                                  : length == 1 && byte >= 0x20 && byte != 0x7f;
     if (plain)
       shown += text.substr(0, length);
     else
       shown += '?';
-    text.remove_prefix(plain ? length : 1);
+    text.remove_prefix(std::max<std::size_t>(length, 1));
   }
   return shown;
 }

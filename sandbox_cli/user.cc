@@ -11,9 +11,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <vector>
 
+#include "base/encoding.h"
 #include "base/sys.h"
 #include "sandbox/policy.h"
 
@@ -197,6 +199,10 @@ Outcome<Directory> open_workspace(const User& user, const std::string& wanted) {
   Directory workspace{*path, {}};
   const std::string the = "the workspace " + *path;
   if (path->size() > sandbox::kMaxPolicyItem) return no("the workspace's path is too long");
+  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+  if (!is_valid_utf8(*path) || std::ranges::any_of(*path, is_control)) {
+    return no(the + " has control characters in its path, or is not UTF-8: rename it");
+  }
   if (path_contains(*path, user.home)) {
     return no(the + " is your home directory, or above it: give a project directory");
   }

@@ -197,6 +197,13 @@ TEST_P(Attack, PlantingByAHardLinkASymbolicLinkOrAnotherName) {
   EXPECT_TRUE(is_closed(run({"chmod", "/workspace/.git/config", "0777"})));
 }
 
+TEST_P(Attack, ByLeasesOnFilesThatOthersOpen) {
+  const std::string file = session->workspace() + "/file";
+  EXPECT_EQ(outside(agent(), {"write", file}), "open\n");
+  EXPECT_EQ(outside(agent(), {"lease", file}), "open\n");
+  EXPECT_EQ(inside({"lease", "/workspace/file"}), "closed: EPERM\n");
+}
+
 TEST_P(Attack, LeavesNothingBehindInTheWorkspaceAlsoWhenKilled) {
   TestSession fresh({.policy = policy()});
   std::ofstream(fresh.workspace() + "/kept") << "x";

@@ -36,6 +36,11 @@ TEST_P(Attack, ByRawSocketsAndNetlinkProtocols) {
   }
 }
 
+TEST_P(Attack, ByAProgramThatTheKernelRunsOnASocket) {
+  EXPECT_EQ(outside(agent(), {"filter-socket"}), "open\n");
+  EXPECT_EQ(inside({"filter-socket"}), "closed: EPERM\n");
+}
+
 TEST_P(Attack, OnlyTheOrdinarySocketsOpen) {
   EXPECT_EQ(inside({"every-socket"}),
             "1/1 1/2 1/3 1/5 2/1 2/2 10/1 10/2 16/2 16/3 \n");

@@ -176,6 +176,12 @@ int climb(const Words& a) {
   return verdict(fd >= 0 && ::read(fd, &byte, 1) == 1);
 }
 
+// Whoever opens the file then waits, for as long as fs.lease-break-time says.
+int lease(const Words& a) {
+  const int fd = ::open(a[0].c_str(), O_RDONLY | O_CLOEXEC);
+  return verdict(fd >= 0 && ::fcntl(fd, F_SETLEASE, F_WRLCK) == 0);
+}
+
 constexpr Attack kAttacks[] = {
     {"read", read_file},
     {"list", list_directory},
@@ -198,6 +204,7 @@ constexpr Attack kAttacks[] = {
     {"umount", uncover},
     {"who", who_am_i},
     {"climb", climb},
+    {"lease", lease},
 };
 
 }  // namespace

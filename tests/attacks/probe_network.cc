@@ -1,6 +1,7 @@
 // Attacks by sockets, and on what other sessions share by name.
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
@@ -38,6 +39,13 @@ int open_every_socket(const Words&) {
   }
   std::puts(opened.c_str());
   return 0;
+}
+
+int filter_socket(const Words&) {  // with a program that accepts everything
+  sock_filter accept{BPF_RET | BPF_K, 0, 0, 0xffff};
+  const sock_fprog program{1, &accept};
+  const int fd = ::socket(AF_INET, SOCK_DGRAM, 0);
+  return verdict(::setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0);
 }
 
 int reach(const Words& a) {  // ADDRESS PORT
@@ -152,6 +160,7 @@ int reach_hypervisor(const Words&) {  // opened only: it connects nowhere
 }
 
 constexpr Attack kAttacks[] = {
+    {"filter-socket", filter_socket},
     {"socket", open_socket},
     {"every-socket", open_every_socket},
     {"connect", reach},

@@ -122,6 +122,13 @@ int exhaust_watchers(const Words&) {  // all that the uid may have, and stays
   hold();
 }
 
+int many_terminals(const Words& a) {  // each process of this has as many files as it may
+  for (long i = 0; i < number(a[0]); ++i) {
+    if (::open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC) < 0) return verdict(false);
+  }
+  return verdict(true);
+}
+
 int many_namespaces(const Words& a) {  // each kept by a process of its own
   std::vector<pid_t> keepers;
   int error = 0;
@@ -184,6 +191,7 @@ constexpr Attack kAttacks[] = {
     {"fill-pipes", fill_pipes},
     {"watchers", many_watchers},
     {"exhaust-watchers", exhaust_watchers},
+    {"terminals", many_terminals},
     {"many-namespaces", many_namespaces},
     {"flood", flood},
     {"raise-limit", raise_limit},

@@ -91,16 +91,27 @@ TEST_P(Attack, FillingPipeBuffers) {
   EXPECT_EQ(session->run({"/bin/bash", "-c", "echo works | cat"}).output, "works\n");
 }
 
-TEST_P(Attack, UsingUpWatchersHarmsNoOtherTenant) {
+TEST_P(Attack, UsingUpWatchersHarmsNobodyElse) {
+  {
+    const Held control(agent(), {"exhaust-watchers"});
+    EXPECT_EQ(outside(agent(), {"watchers", "1"}), "closed: EMFILE\n");  // it is all that uid has
+  }
   TestSession other({.policy = policy()});
   ASSERT_EQ(other.start(), "");
   {
     const Held taking(*session, {"exhaust-watchers"});
-    EXPECT_EQ(outside(agent(), {"watchers", "1"}), "closed: EMFILE\n");  // it is all that uid has
+    EXPECT_EQ(outside(agent(), {"watchers", "1"}), "open\n");
     EXPECT_EQ(other.run(probe_words({"watchers", "1"})).output, "open\n");
     EXPECT_EQ(outside(kRoot, {"watchers", "1"}), "open\n");
   }
   EXPECT_TRUE(is_closed(inside({"watchers", "100000"})));
+}
+
+// The kernel has kernel.pty.max for the whole host, some thousands.
+TEST_P(Attack, UsingUpTheHostsTerminals) {
+  EXPECT_EQ(outside(agent(), {"terminals", "100"}), "open\n");
+  EXPECT_EQ(inside({"terminals", "100"}), "closed: ENOSPC\n");
+  EXPECT_EQ(inside({"terminals", "40"}), "open\n");
 }
 
 TEST_P(Attack, UsingUpUserNamespaces) {

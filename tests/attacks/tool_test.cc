@@ -52,6 +52,78 @@ TEST(ToolAttack, AWorkspacesFileThatTurnsTheSandboxOff) {
   }
 }
 
+// Without a `.git`, git takes a directory with these in it for a repository, and runs what its
+// configuration says: in a shell's prompt already.
+constexpr const char* kMakeBareRepository =
+    "mkdir -p $DIR/objects $DIR/refs; echo 'ref: refs/heads/main' > $DIR/HEAD; "
+    "printf '[core]\nrepositoryformatversion = 0\nbare = false\nworktree = .\n"
+    "fsmonitor = \"touch obeyed; false\"\n' > $DIR/config";
+
+TEST(ToolAttack, AWorkspaceThatLooksLikeABareRepository) {
+  const std::string attack(kMakeBareRepository);
+  // Also where some of it is the user's own.
+  for (const std::string own : {"/src", "/refs", "/objects"}) {
+    const Tool tool;
+    const auto is_obeyed = [&](const std::string& directory) {
+      (void)tool.outside({"/bin/sh", "-c", "cd " + directory + " && git status"});
+      return fs::exists(directory + "/obeyed");
+    };
+    tool.make_directory(tool.home() + "/control");
+    (void)tool.outside({"/bin/sh", "-c", "DIR=" + tool.home() + "/control; " + attack});
+    EXPECT_TRUE(is_obeyed(tool.home() + "/control"));
+    tool.make_directory(tool.workspace() + own);
+    (void)tool.shell("DIR=.; " + attack);
+    EXPECT_FALSE(is_obeyed(tool.workspace())) << own;
+    for (const char* part : {"/refs", "/objects"}) {
+      EXPECT_EQ(fs::exists(tool.workspace() + part) && !fs::is_directory(tool.workspace() + part), false);
+    }
+  }
+}
+
+TEST(ToolAttack, WhatKeepsABareRepositoryAwayIsInNobodysWay) {
+  const Tool tool;
+  const Finished ran = tool.shell(
+      "git init -q . && echo x > f && git add -A && git -c user.name=a -c user.email=a@b commit -qm f "
+      "&& git diff HEAD && git status --porcelain && git ls-files && git log --format=%s HEAD");
+  EXPECT_EQ(ran.out, "f\nf\n") << ran.err;
+}
+
+TEST(ToolAttack, ABareRepositoryAsWorkspace) {
+  const Tool tool;
+  (void)tool.outside({"/bin/sh", "-c", "git init -q --bare " + tool.workspace()});
+  EXPECT_EQ(tool.shell("echo x > description && echo ok").out, "ok\n");
+  for (const char* attack : {"echo x > hooks/post-update", "git config core.fsmonitor ./evil",
+                             "mv hooks h", "rm -f config", "echo x >> config"}) {
+    EXPECT_NE(tool.shell(attack).status, 0) << attack;
+  }
+}
+
+// Hooks outside of `.git`: where the user's own configuration, or that of the repository around the
+// workspace, says that they are.
+TEST(ToolAttack, OnHooksThatTheUsersConfigurationNames) {
+  const struct {
+    const char* configure;  // in the home
+    const char* hook;       // in the workspace
+  } all[] = {
+      {"git -C project config core.hooksPath '~/project/.githooks'", ".githooks/pre-commit"},
+      {"git config --global core.hooksPath .githooks", ".githooks/pre-commit"},
+      {"mkdir -p dot && git config -f dot/inc core.hooksPath .h && ln -s dot/inc inc && "
+       "git config --global include.path '~/inc'",
+       ".h/pre-commit"},
+      {"rm -rf project/.git && git init -q . && git config core.hooksPath project/.husky",
+       ".husky/pre-commit"},
+  };
+  for (const auto& [configure, hook] : all) {
+    const Tool tool;
+    const std::string begin = "cd " + tool.home() + " && export HOME=$PWD && git init -q project && ";
+    const Finished configured = tool.outside({"/bin/sh", "-c", begin + configure});
+    ASSERT_EQ(configured.status, 0) << configured.err;
+    const std::string directory = fs::path(hook).parent_path();
+    EXPECT_NE(tool.shell("mkdir -p " + directory + "; echo x > " + hook).status, 0) << configure;
+    EXPECT_EQ(tool.shell("echo x > free && echo ok").out, "ok\n");
+  }
+}
+
 TEST(ToolAttack, AProgramThatStartsTheToolAgain) {
   const Tool tool;
   const Finished ran = tool.shell("cp /proc/self/exe x 2>/dev/null; command -v oqto-sandbox bwrap; "

@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -76,6 +77,13 @@ bool reads_addresses(const Host&) {
   return std::strtoul(line, nullptr, 16) != 0;
 }
 bool reads_keys(const Host&) { return readable("/proc/keys"); }
+bool reads_host_details(const Host&) {
+  for (const char* path : {"/proc/cmdline", "/proc/interrupts", "/proc/diskstats", "/proc/partitions",
+                           "/proc/locks", "/proc/fs/nfsd/exports", "/proc/bus/pci/devices"}) {
+    if (readable(path)) return true;
+  }
+  return false;
+}
 bool reads_kernel_messages(const Host&) { return readable("/dev/kmsg"); }
 bool opens_memory(const Host&) { return readable("/dev/mem"); }
 bool opens_fuse(const Host&) { return writable("/dev/fuse"); }
@@ -150,6 +158,19 @@ bool binds_low(const Host&) {
   return ::bind(fd, reinterpret_cast<sockaddr*>(&here), sizeof here) == 0;
 }
 
+bool filters_a_socket(const Host&) {
+  sock_filter accept{BPF_RET | BPF_K, 0, 0, 0xffff};
+  const sock_fprog program{1, &accept};
+  const int fd = ::socket(AF_INET, SOCK_DGRAM, 0);
+  return ::setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
+}
+bool leases(const Host&) {
+  const int fd = ::open(".battery-lease", O_RDONLY | O_CREAT, 0600);
+  const bool taken = fd >= 0 && ::fcntl(fd, F_SETLEASE, F_WRLCK) == 0;
+  ::unlink(".battery-lease");
+  return taken;
+}
+
 constexpr Probe kFiles[] = {
     {"etc-shadow", reads_shadow},
     {"etc-machine-id", reads_machine_id},
@@ -171,7 +192,9 @@ constexpr Probe kFiles[] = {
     {"sysrq", triggers_sysrq},
     {"kcore", reads_core_memory},
     {"kernel-addresses", reads_addresses},
+    {"file-lease", leases},
     {"proc-keys", reads_keys},
+    {"proc-host-details", reads_host_details},
     {"dev-kmsg", reads_kernel_messages},
     {"dev-mem", opens_memory},
     {"dev-fuse", opens_fuse},
@@ -198,6 +221,7 @@ constexpr Probe kNetwork[] = {
     {"socket-tipc", opens<AF_TIPC, SOCK_SEQPACKET, 0>},
     {"socket-can", opens<AF_CAN, SOCK_RAW, 1>},
     {"socket-xdp", opens<AF_XDP, SOCK_RAW, 0>},
+    {"socket-filter", filters_a_socket},
     {"netlink-route", opens<AF_NETLINK, SOCK_RAW, 0>},
     {"netlink-netfilter", opens<AF_NETLINK, SOCK_RAW, 12>},
     {"netlink-audit", opens<AF_NETLINK, SOCK_RAW, 9>},
