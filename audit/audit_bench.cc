@@ -34,9 +34,13 @@ Slice clients(std::span<ipc::Channel> channels, int window) {
   std::vector<pollfd> waiting;
   std::vector<Clock::time_point> sent(channels.size(), start);
   std::vector<int> under_way(channels.size(), window);
-  const ipc::AuditAppend one = sample();
+  ipc::AuditAppend one = sample();
+  const auto send = [&one](ipc::Channel& channel) {
+    ++one.request;
+    CHECK(channel.send(one));
+  };
   for (ipc::Channel& channel : channels) {
-    for (int i = 0; i < window; ++i) CHECK(channel.send(one));
+    for (int i = 0; i < window; ++i) send(channel);
     waiting.push_back({channel.fd().get(), POLLIN, 0});
   }
   double count = 0;
@@ -46,15 +50,14 @@ Slice clients(std::span<ipc::Channel> channels, int window) {
     for (std::size_t i = 0; i < channels.size(); ++i) {
       if ((waiting[i].revents & POLLIN) == 0) continue;
       while (const auto answer = channels[i].receive()) {
-        CHECK(answer->template as<ipc::AuditAppended>());
-        ++count;
+        const auto appended = answer->template as<ipc::AuditAppended>();
+        CHECK(appended);
         slice.latencies_us.push_back(micros_since(sent[i]));
-        if (is_over) {
-          --under_way[i];
-        } else {
-          sent[i] = Clock::now();
-          CHECK(channels[i].send(one));
-        }
+        sent[i] = Clock::now();
+        appended->each([&](std::uint64_t /*request*/, std::uint64_t /*index*/) {
+          ++count;
+          is_over ? static_cast<void>(--under_way[i]) : send(channels[i]);
+        });
       }
       if (under_way[i] > 0) continue;
       waiting[i].fd = -1;

@@ -226,6 +226,37 @@ TEST(Auditd, ManyClientsAreAllAnsweredWithDistinctIndices) {
   EXPECT_EQ(verified.status, 0) << verified.out;
 }
 
+TEST(Auditd, OneAnswerCanBeForManyRecordsOfOneSource) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  auto channel = host.source();
+  constexpr std::uint64_t kFirst = 40, kRecords = 200;
+  std::map<std::uint64_t, std::uint64_t> indices;
+  auto append = record(Event::exec);
+  for (append.request = kFirst; append.request < kFirst + kRecords; ++append.request) {
+    append.list = {{FieldKey::request_id, std::to_string(append.request)}};
+    ASSERT_TRUE(channel.send(append));
+  }
+  std::size_t answers = 0;
+  while (indices.size() < kRecords) {
+    const auto answer = channel.wait(10'000);
+    ASSERT_TRUE(answer);
+    const auto appended = answer->as<ipc::AuditAppended>();
+    ASSERT_TRUE(appended);
+    ++answers;
+    appended->each([&](std::uint64_t request, std::uint64_t index) {
+      EXPECT_TRUE(indices.emplace(request, index).second) << request;
+    });
+  }
+  EXPECT_LT(answers, kRecords);
+  EXPECT_EQ(host.stop_auditd(), 0);
+  const auto entries = entries_of(host);
+  for (const auto& [request, index] : indices) {
+    ASSERT_LT(index, entries.size());
+    EXPECT_TRUE(contains(entries[index], "\"request_id\":\"" + std::to_string(request) + "\""));
+  }
+}
+
 TEST(Auditd, AnOrderlyStopRecordsItselfAndLeavesAVerifiableDirectory) {
   TestHost host;
   ASSERT_TRUE(host.start());

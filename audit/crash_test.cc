@@ -44,13 +44,18 @@ class Crash : public testing::TestWithParam<unsigned> {
       sent_.insert(id);
     }
     const int awaited = static_cast<int>(random_() % static_cast<unsigned>(count + 1));
-    for (int i = 0; i < awaited; ++i) {
+    for (int answered = 0; answered < awaited;) {
       const auto answer = channel.wait(10'000);
       ASSERT_TRUE(answer);
       const auto appended = answer->as<ipc::AuditAppended>();
-      if (!appended) continue;  // refused, while the signer was away
-      acknowledged_.emplace_back(appended->index, std::to_string(round) + "." +
-                                                      std::to_string(appended->request));
+      if (!appended) {  // refused, while the signer was away
+        ++answered;
+        continue;
+      }
+      appended->each([&](std::uint64_t request, std::uint64_t index) {
+        ++answered;
+        acknowledged_.emplace_back(index, std::to_string(round) + "." + std::to_string(request));
+      });
     }
     if (random_() % 2 == 0) ::usleep(static_cast<useconds_t>(random_() % 2000));
   }

@@ -111,6 +111,7 @@ class Server {
   void append_gaps(std::vector<Pending>& batch) const;
   void record_full(const Error& why);
   void note_refusal(std::span<const Pending> records);
+  static std::size_t end_of_run(std::span<const Pending> records, std::size_t at);
   void answer(std::span<const Pending> records, std::uint64_t first, const Status& status);
   Status publish();
   [[nodiscard]] int timeout_ms() const;

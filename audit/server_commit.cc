@@ -266,14 +266,27 @@ void Server::take_result(std::span<const Pending> records, const Status& status)
   if (status.error().code == Errc::limit) record_full(status.error());
 }
 
+// The last of the records that one answer can be for: of one source, requested in a row.
+std::size_t Server::end_of_run(std::span<const Pending> records, std::size_t at) {
+  const std::size_t from = at;
+  while (at + 1 < records.size() && at - from < 0xff && records[at + 1].source == records[at].source &&
+         records[at + 1].request == records[at].request + 1) {
+    ++at;
+  }
+  return at;
+}
+
 void Server::answer(std::span<const Pending> records, std::uint64_t first, const Status& status) {
-  for (const Pending& pending : records) {
-    const std::uint64_t index = first++;
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const std::size_t from = i;
+    if (status) i = end_of_run(records, i);
+    const Pending& pending = records[i];
     const auto found = sources_.find(pending.source);
     if (found == sources_.end() || found->second->is_dropped) continue;
     Source& source = *found->second;
     const auto sent =
-        status ? source.channel.send(ipc::AuditAppended{pending.request, index})
+        status ? source.channel.send(ipc::AuditAppended{pending.request, first + i,
+                                                        static_cast<std::uint8_t>(i - from)})
                : source.channel.send(ipc::AuditRefused{pending.request, status.error().what});
     if (sent) continue;
     drop(source, sent.error().code == Errc::limit ? "it does not read its answers" : "");

@@ -54,7 +54,8 @@ bool AuditLink::receive_all() {
 
 void AuditLink::handle(const ipc::Received& received) {
   if (received.tag == ipc::Tag::audit_appended) {
-    if (const auto done = received.as<ipc::AuditAppended>()) answer(done->request, done->index);
+    const auto done = received.as<ipc::AuditAppended>();
+    if (done) done->each([this](std::uint64_t request, std::uint64_t index) { answer(request, index); });
     return;
   }
   const auto refused = received.as<ipc::AuditRefused>();

@@ -242,6 +242,7 @@ class Guard {
                    Continuation then);
   void record(ipc::AuditAppend record);  // an event or outcome; kept while auditd is away
   void audit_message();
+  void answer_record(std::uint64_t request, bool durable, std::uint64_t index);
   void flush_backlog();
   void policy_stored(const Uuid& session, std::uint64_t, bool durable, std::uint64_t);
   void session_recorded(const Uuid& session, std::uint64_t, bool durable, std::uint64_t index);

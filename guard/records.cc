@@ -1,4 +1,6 @@
 // The guard's own audit records: asynchronous, since it never waits for a peer.
+#include <algorithm>
+
 #include "base/log.h"
 #include "base/sys.h"
 #include "guard/guard.h"
@@ -53,31 +55,24 @@ void Guard::audit_message() {
       }
       return;
     }
-    std::uint64_t request = 0;
-    std::uint64_t index = 0;
-    bool durable = false;
     if (const auto appended = received->as<ipc::AuditAppended>()) {
-      request = appended->request;
-      index = appended->index;
-      durable = true;
+      appended->each([this](std::uint64_t request, std::uint64_t index) { answer_record(request, true, index); });
     } else if (const auto stored = received->as<ipc::AuditBlobStored>()) {
-      request = stored->request;
-      durable = true;
       stored_blob_ = to_hex(stored->sha256);
+      answer_record(stored->request, true, 0);
     } else if (const auto refused = received->as<ipc::AuditRefused>()) {
-      request = refused->request;
-    } else {
-      continue;  // auditd is not obeyed, only listened to
-    }
-    for (auto entry = pending_.begin(); entry != pending_.end(); ++entry) {
-      if (entry->request != request) continue;
-      const PendingRecord found = *entry;
-      pending_.erase(entry);
-      (this->*found.then)(found.session, found.connection, durable, index);
-      break;
-    }
+      answer_record(refused->request, false, 0);
+    }  // else: auditd is not obeyed, only listened to
   }
   flush_backlog();
+}
+
+void Guard::answer_record(std::uint64_t request, bool durable, std::uint64_t index) {
+  const auto entry = std::ranges::find(pending_, request, &PendingRecord::request);
+  if (entry == pending_.end()) return;
+  const PendingRecord found = *entry;
+  pending_.erase(entry);
+  (this->*found.then)(found.session, found.connection, durable, index);
 }
 
 }  // namespace oqto::guard

@@ -2,6 +2,9 @@
 
 #include <poll.h>
 
+#include <algorithm>
+#include <optional>
+
 #include "base/sys.h"
 
 namespace oqto::ipc {
@@ -90,13 +93,20 @@ Result<std::uint64_t> AuditClient::append(AuditAppend record, int timeout_ms) {
     const auto received = channel_.wait(static_cast<int>(deadline - now));
     if (!received) return std::unexpected(kNoAudit);
     if (received->tag == Tag::audit_appended) {
-      const auto done = TRY(received->as<AuditAppended>());
-      if (done.request == request) return done.index;
-    } else {
-      const auto no = TRY(received->as<AuditRefused>());
-      if (no.request == request) return std::unexpected(kNoAudit);
+      std::optional<std::uint64_t> found;
+      TRY(received->as<AuditAppended>()).each([&](std::uint64_t done, std::uint64_t index) {
+        if (done == request) {
+          found = index;
+        } else if (unacknowledged_ > 0) {
+          --unacknowledged_;  // an answer to an earlier post()
+        }
+      });
+      if (found) return *found;
+      continue;
     }
-    if (unacknowledged_ > 0) --unacknowledged_;  // an answer to an earlier post()
+    const auto no = TRY(received->as<AuditRefused>());
+    if (no.request == request) return std::unexpected(kNoAudit);
+    if (unacknowledged_ > 0) --unacknowledged_;
   }
 }
 
@@ -125,8 +135,10 @@ Result<std::string> AuditClient::store(std::string_view content, std::uint32_t a
 Status AuditClient::collect(int timeout_ms) {
   const auto received = channel_.wait(timeout_ms);
   if (!received) return std::unexpected(received.error());
-  if (unacknowledged_ > 0) --unacknowledged_;
-  if (received->tag != Tag::audit_appended) return std::unexpected(kNoAudit);
+  const auto appended = received->as<AuditAppended>();
+  const std::uint32_t answered = appended ? appended->before + 1U : 1U;
+  unacknowledged_ -= std::min(unacknowledged_, answered);
+  if (!appended) return std::unexpected(kNoAudit);
   return {};
 }
 

@@ -176,7 +176,13 @@ struct AuditAppended {  // durable, and in a signed checkpoint
   OQTO_MESSAGE(audit_appended, false);
   std::uint64_t request = 0;
   std::uint64_t index = 0;
-  bool fields(auto& io) { return io(request, index); }
+  std::uint8_t before = 0;  // so many requests right before this one are at the indices before it
+  bool fields(auto& io) { return io(request, index, before); }
+  // Calls take(request, index) for each of them.
+  void each(auto take) const {
+    for (std::uint64_t back = before; back > 0; --back) take(request - back, index - back);
+    take(request, index);
+  }
 };
 struct AuditRefused {  // not recorded: what it was for must not be done
   OQTO_MESSAGE(audit_refused, false);

@@ -95,25 +95,20 @@ void AuditLog::send_owed() {
 }
 
 void AuditLog::on_message(ipc::Received& received) {
-  std::uint64_t request = 0;
-  Result<std::uint64_t> index = std::unexpected(kNoAudit);
   if (const auto stored = received.as<ipc::AuditBlobStored>()) {
     return end_store(stored->request, to_hex(stored->sha256));
   }
   if (received.tag == ipc::Tag::audit_appended) {
     const auto appended = received.as<ipc::AuditAppended>();
-    if (!appended) return;
-    request = appended->request;
-    index = appended->index;
-  } else if (received.tag == ipc::Tag::audit_refused) {
-    const auto refused = received.as<ipc::AuditRefused>();
-    if (!refused) return;
-    request = refused->request;
-    if (storing_.contains(request)) {
-      log::warn("auditd does not store a long command", {{"why", refused->why.view()}});
-      return end_store(request, std::unexpected(kNoAudit));
-    }
+    if (appended) appended->each([this](std::uint64_t request, std::uint64_t index) { settle(request, index); });
+  } else if (const auto refused = received.as<ipc::AuditRefused>()) {
+    if (!storing_.contains(refused->request)) return settle(refused->request, std::unexpected(kNoAudit));
+    log::warn("auditd does not store a long command", {{"why", refused->why.view()}});
+    end_store(refused->request, std::unexpected(kNoAudit));
   }
+}
+
+void AuditLog::settle(std::uint64_t request, Result<std::uint64_t> index) {
   const auto entry = waiting_.find(request);
   if (entry == waiting_.end()) return;
   const Waiting waiting = std::move(entry->second);

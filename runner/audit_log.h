@@ -45,6 +45,7 @@ class AuditLog {
     Timer timeout;
   };
   void on_message(ipc::Received& received);
+  void settle(std::uint64_t request, Result<std::uint64_t> index);
   void end_store(std::uint64_t request, Result<std::string> name);
   void on_gone();
   void fail_all();

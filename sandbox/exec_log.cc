@@ -47,7 +47,9 @@ void ExecLog::on_ready() {
 
 Status ExecLog::take_answer(const ipc::Received& received) {
   if (received.tag == ipc::Tag::audit_appended) {
-    settle(TRY(received.as<ipc::AuditAppended>()).request, true);
+    TRY(received.as<ipc::AuditAppended>()).each([this](std::uint64_t request, std::uint64_t /*index*/) {
+      settle(request, true);
+    });
   } else {
     settle(TRY(received.as<ipc::AuditRefused>()).request, false);
   }
