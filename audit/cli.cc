@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdio>
 
+#include "audit/epoch.h"
 #include "audit/json.h"
 #include "base/sys.h"
 
@@ -153,15 +154,29 @@ std::optional<VerifierKey> read_key(const std::string& path, KeyType type) {
   return key;
 }
 
+// The second line of its file, empty if there is none.
+static std::string epoch_line(const Arguments& arguments) {
+  const auto text = read_file(arguments.get("--vkey", kDefaultKey), kMaxKeyFile);
+  if (!text) return {};
+  const std::string_view rest = std::string_view(*text).substr(first_line(*text).size());
+  return std::string(first_line(rest.substr(std::min<std::size_t>(1, rest.size()))));
+}
+
 std::optional<VerifierKey> log_key(const Arguments& arguments) {
-  return read_key(arguments.get("--vkey", kDefaultKey), KeyType::log);
+  const std::string path = arguments.get("--vkey", kDefaultKey);
+  auto key = read_key(path, KeyType::log);
+  const std::string line = key ? epoch_line(arguments) : "";
+  const auto epoch = VerifierKey::parse(line);
+  // A damaged line must not pass for none: less would be checked than was asked for.
+  if (key && !line.empty() && (!epoch || epoch->name != epoch_key_name(key->name, 0))) {
+    (void)complain("the second line of the public key " + path + " is not that of its log's epoch 0");
+    return std::nullopt;
+  }
+  return key;
 }
 
 std::optional<VerifierKey> first_epoch_key(const Arguments& arguments) {
-  const auto text = read_file(arguments.get("--vkey", kDefaultKey), kMaxKeyFile);
-  if (!text) return std::nullopt;
-  const std::string_view rest = std::string_view(*text).substr(first_line(*text).size());
-  return VerifierKey::parse(first_line(rest.substr(std::min<std::size_t>(1, rest.size()))));
+  return VerifierKey::parse(epoch_line(arguments));
 }
 
 std::optional<std::vector<VerifierKey>> witness_keys(const Arguments& arguments) {

@@ -3,8 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "audit/cli.h"
-#include "audit/prove.h"
+#include "audit/cli_pinned.h"
 #include "audit/time_text.h"
 #include "audit/tree.h"
 #include "audit/witness_client.h"
@@ -25,7 +24,7 @@ struct Cosigned {
 
 struct Submission {
   const Fd& log;
-  const VerifierKey& key;
+  const Pinned& pinned;
   Published tree;
   Cosigned kept;
 };
@@ -58,7 +57,7 @@ int check_kept(Submission& submission) {
   Cosigned& kept = submission.kept;
   if (::access(kept.path.c_str(), F_OK) != 0) return kOk;
   auto note = read_file(kept.path, kMaxNoteFile);
-  const auto checkpoint = note ? verify_checkpoint(*note, submission.key)
+  const auto checkpoint = note ? submission.pinned.verify_by_log(*note)
                                : Result<Checkpoint>(std::unexpected(note.error()));
   if (!checkpoint) return complain(kept.path + ": " + reason(checkpoint.error()));
   kept.note = std::move(*note);
@@ -73,7 +72,8 @@ int check_kept(Submission& submission) {
   if (!proof) return complain("the log: " + reason(proof.error()));
   if (verify_prefix(kept.checkpoint.size, kept.checkpoint.root, now.size, now.root,
                     proof->hashes)) {
-    return kOk;
+    const auto in_epoch = submission.pinned.verify(kept.note);
+    return in_epoch ? kOk : unproven(kept.path + ": " + in_epoch.error().what);
   }
   return contradiction("the log is another one than " + kept.path + " says", kept.note,
                        submission.tree.note);
@@ -165,8 +165,8 @@ int submit_to(Submission& submission, const std::string& address, const Verifier
 
 int submit(const Arguments& arguments) {
   const auto urls = arguments.all("--url");
-  const auto key = log_key(arguments);
-  const auto witnesses = key ? witness_keys(arguments) : std::nullopt;
+  auto pinned = Pinned::read(arguments);
+  const auto witnesses = pinned ? witness_keys(arguments) : std::nullopt;
   if (!witnesses) return kUnusable;
   if (urls.empty() || urls.size() != witnesses->size()) {
     return complain("each witness needs --url and --witness, in the same order");
@@ -174,14 +174,15 @@ int submit(const Arguments& arguments) {
   const std::string path = log_dir(arguments);
   const auto log = sys::open_dir(path.c_str());
   if (!log) return complain("the log " + path + ": " + reason(log.error()));
-  auto tree = read_published(*log, *key);
-  if (!tree) return complain("the checkpoint of " + path + ": " + reason(tree.error()));
-  Submission submission{*log, *key, std::move(*tree), {}};
+  int status = kOk;
+  auto believed = believe(*log, path, std::nullopt, false, *pinned, status);
+  if (!believed) return status;
+  Submission submission{*log, *pinned, std::move(believed->tree), {}};
   submission.kept.path = arguments.get("--out", kDefaultOut);
-  if (const int status = check_kept(submission); status != kOk) return status;
+  if (status = check_kept(submission); status != kOk) return status;
   int worst = kOk;
   for (std::size_t i = 0; i < urls.size(); ++i) {
-    const int status = submit_to(submission, urls[i], (*witnesses)[i]);
+    status = submit_to(submission, urls[i], (*witnesses)[i]);
     if (worst == kOk || status == kFindings) worst = status == kOk ? worst : status;
   }
   return worst;

@@ -95,7 +95,8 @@ Command witness_serve_command() {
           .options = {{"--state", "DIR", "what the witness remembers"},
                       {"--key", "FILE", "its private key, from `oqto-audit keygen --type witness`"},
                       {"--listen", "ADDR:PORT", "as 127.0.0.1:8090"},
-                      {"--log", "FILE", "a log's public key; may be given several times"}},
+                      {"--log", "FILE", "a log's public key; may be given several times, and must be\n"
+                                         "for each key that a log had if it was rotated"}},
           .run = serve};
 }
 

@@ -142,7 +142,11 @@ void KeyChain::add_claims(std::string_view segment) {
     const auto note = seal_in_entry(entry);
     const auto seal = note ? read_seal(*note) : std::nullopt;
     if (!seal || (last() != nullptr && seal->size <= last()->index)) continue;
-    add({seal->epoch, seal->size, seal->log_key, seal->epoch_key, leaf_hash(entry)});
+    const auto signatures = read_note(*note);
+    const bool is_rotation =
+        signatures && std::ranges::count(signatures->signatures, seal->log_key.name,
+                                         &NoteSignature::name) > 1;
+    add({seal->epoch, seal->size, seal->log_key, seal->epoch_key, leaf_hash(entry), is_rotation});
   }
 }
 

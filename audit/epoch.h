@@ -49,7 +49,9 @@ struct EpochKeys {
   std::uint64_t index = 0;  // of the seal that began it
   VerifierKey log;
   VerifierKey key;
-  Hash leaf{};  // of the entry with the seal, if it was found by add_claims()
+  // If it was found by add_claims():
+  Hash leaf{};              // of the entry with the seal
+  bool is_rotation = false;  // another log key signed before
 };
 
 // Demands that the seal follows `before` (nullptr: that it is the first), with every signature that

@@ -1,5 +1,6 @@
 #include "audit/proof.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "base/result.h"
@@ -70,6 +71,24 @@ std::optional<std::vector<Hash>> prove_consistency(std::uint64_t old_size, std::
   Prover prover{node};
   if (old_size > 0 && !prover.prefix(old_size, 0, size, true)) return std::nullopt;
   return std::move(prover.proof);
+}
+
+unsigned growth_level(std::uint64_t from, std::uint64_t to) {
+  const int fits = static_cast<int>(std::bit_width(to - from)) - 1;
+  return static_cast<unsigned>(from == 0 ? fits : std::min(fits, std::countr_zero(from)));
+}
+
+std::optional<std::vector<Hash>> prove_growth(std::uint64_t from, std::uint64_t to,
+                                              const NodeSource& node) {
+  std::vector<Hash> hashes;
+  while (from < to) {
+    const unsigned level = growth_level(from, to);
+    const auto hash = node(level, from >> level);
+    if (!hash) return std::nullopt;
+    hashes.push_back(*hash);
+    from += std::uint64_t{1} << level;
+  }
+  return hashes;
 }
 
 bool verify_inclusion(std::uint64_t index, std::uint64_t size, const Hash& leaf, const Hash& root,

@@ -23,6 +23,13 @@ std::optional<std::vector<Hash>> prove_inclusion(std::uint64_t index, std::uint6
 std::optional<std::vector<Hash>> prove_consistency(std::uint64_t old_size, std::uint64_t size,
                                                    const NodeSource& node);
 
+// The roots of the fewest complete subtrees that the leaves [from, to) are made of, in their order: with
+// them the edge of a tree of `from` leaves grows to `to` (Tree::grow).
+std::optional<std::vector<Hash>> prove_growth(std::uint64_t from, std::uint64_t to,
+                                              const NodeSource& node);
+// The level of the first of them; needs from < to.
+unsigned growth_level(std::uint64_t from, std::uint64_t to);
+
 // RFC 9162 §2.1.3.2. An index beyond the tree, a hash too many or too few: refused. The check of a
 // consistency proof is verify_prefix() in audit/tree.h.
 bool verify_inclusion(std::uint64_t index, std::uint64_t size, const Hash& leaf, const Hash& root,

@@ -51,6 +51,29 @@ TEST(LogTree, HasTheRootsOfTheWritersTreeAtEverySize) {
   EXPECT_EQ(tree.root(), roots.back());
 }
 
+TEST(Proof, TheEdgeGrowsFromEverySizeToEveryLargerOneAndByNothingElse) {
+  const auto leaves = numbered_leaves(70);
+  const LogTree whole = tree_of(leaves);
+  for (std::uint64_t from = 0; from <= leaves.size(); ++from) {
+    for (std::uint64_t to = from; to <= leaves.size(); ++to) {
+      Tree edge;
+      ASSERT_TRUE(edge.grow(from, *prove_growth(0, from, nodes_of(whole))));
+      auto hashes = *prove_growth(from, to, nodes_of(whole));
+      Tree grown = edge;
+      ASSERT_TRUE(grown.grow(to, hashes)) << from << " to " << to;
+      EXPECT_EQ(grown.size(), to);
+      EXPECT_EQ(grown.root(), whole.root_at(to));
+      hashes.push_back(leaves[0]);
+      EXPECT_FALSE(edge.grow(to, hashes)) << "a hash too many";
+      hashes.pop_back();
+      if (hashes.empty()) continue;
+      hashes.pop_back();
+      EXPECT_FALSE(edge.grow(to, hashes)) << "a hash too few";
+      EXPECT_EQ(edge.root(), whole.root_at(from)) << "and nothing changed";
+    }
+  }
+}
+
 TEST(Proof, EveryEntryIsProvenInEverySizeAndNothingElseIs) {
   const auto leaves = numbered_leaves(40);
   const LogTree whole = tree_of(leaves);

@@ -1,9 +1,13 @@
 #include "audit/prove.h"
 
+#include <fcntl.h>
+
 #include "audit/format.h"
 #include "audit/proof.h"
+#include "audit/segment_file.h"
 #include "audit/tile_store.h"
 #include "audit/tree.h"
+#include "base/sys.h"
 
 namespace oqto::audit {
 namespace {
@@ -25,6 +29,33 @@ Result<Published> read_published(const Fd& log, const VerifierKey& key) {
   published.note = TRY(read_log_file(log, kCheckpointFile, kMaxNoteFile));
   published.checkpoint = TRY(verify_checkpoint(published.note, key));
   return published;
+}
+
+Result<Seals> make_seals(const Fd& log, const std::string& note) {
+  const auto checkpoint = read_checkpoint(note);
+  if (!checkpoint) return fail(Errc::bad_message, "no checkpoint");
+  const Fd segments = TRY(sys::open_beneath(log, kSegmentDir, O_RDONLY | O_DIRECTORY));
+  TileStore tiles(log, checkpoint->size);
+  const NodeSource node = nodes_of(tiles);
+  Seals made{{}, {}, note};
+  std::uint64_t at = 0;
+  for (const std::uint64_t first : TRY(list_segments(segments))) {
+    if (first >= checkpoint->size) break;
+    KeyChain claims;
+    claims.add_claims(TRY(read_segment(segments, first)));
+    for (const EpochKeys& claim : claims.links()) {
+      if (claim.index < at || claim.index >= checkpoint->size) continue;
+      auto hashes = prove_growth(at, claim.index, node);
+      if (!hashes) return lacking();
+      made.seals.push_back({claim.index, TRY(read_entry(log, claim.index, checkpoint->size)),
+                            std::move(*hashes)});
+      at = claim.index + 1;
+    }
+  }
+  auto hashes = prove_growth(at, checkpoint->size, node);
+  if (!hashes) return lacking();
+  made.hashes = std::move(*hashes);
+  return made;
 }
 
 Result<std::string> read_entry(const Fd& log, std::uint64_t index, std::uint64_t tree_size) {

@@ -6,6 +6,7 @@
 
 #include "audit/note.h"
 #include "audit/proof_file.h"
+#include "audit/seals.h"
 #include "base/fd.h"
 #include "base/result.h"
 
@@ -17,6 +18,10 @@ struct Published {
   Checkpoint checkpoint;
 };
 Result<Published> read_published(const Fd& log, const VerifierKey& key);
+
+// The seals before this note's end, which the note's tree holds. Reads every segment once. Errors as
+// make_inclusion(); whether the seals are good, follow_seals() says.
+Result<Seals> make_seals(const Fd& log, const std::string& note);
 
 // The tree may be smaller than the published one. Errc::not_found: tiles are missing.
 // Errc::denied: they do not fit the checkpoint.

@@ -2,6 +2,7 @@
 
 #include <bit>
 
+#include "audit/proof.h"
 #include "base/result.h"
 
 namespace oqto::audit {
@@ -55,13 +56,29 @@ struct PrefixProver {
 }  // namespace
 
 void Tree::append(const Hash& leaf) {
-  edge_.push_back(leaf);
-  for (std::uint64_t rest = size_; (rest & 1) != 0; rest >>= 1) {
+  add(0, leaf);
+}
+
+// A complete subtree; the size is a multiple of its width.
+void Tree::add(unsigned level, const Hash& root) {
+  edge_.push_back(root);
+  for (std::uint64_t rest = size_ >> level; (rest & 1) != 0; rest >>= 1) {
     const Hash right = edge_.back();
     edge_.pop_back();
     edge_.back() = node_hash(edge_.back(), right);
   }
-  ++size_;
+  size_ += std::uint64_t{1} << level;
+}
+
+bool Tree::grow(std::uint64_t size, std::span<const Hash> hashes) {
+  Tree grown = *this;
+  for (const Hash& hash : hashes) {
+    if (grown.size_ >= size) return false;
+    grown.add(growth_level(grown.size_, size), hash);
+  }
+  if (grown.size_ != size) return false;
+  *this = std::move(grown);
+  return true;
 }
 
 Hash Tree::root() const {

@@ -12,6 +12,8 @@ namespace oqto::audit {
 class Tree {
  public:
   void append(const Hash& leaf);
+  // To `size`, with what prove_growth() made. False: the hashes do not lead there, and nothing changed.
+  bool grow(std::uint64_t size, std::span<const Hash> hashes);
   [[nodiscard]] std::uint64_t size() const { return size_; }
   [[nodiscard]] Hash root() const;
 
@@ -19,6 +21,8 @@ class Tree {
   [[nodiscard]] std::vector<Hash> prove_prefix(std::span<const Hash> leaves) const;
 
  private:
+  void add(unsigned level, const Hash& root);
+
   std::uint64_t size_ = 0;
   std::vector<Hash> edge_;  // roots of the complete subtrees, largest first: one per bit of size_
 };

@@ -35,7 +35,7 @@ std::optional<std::string> read_checkpoint_file(Verification& v) {
 // By the keys that the seals name; what is beyond the last entry may be of a later epoch.
 void check_checkpoint_file(Verification& v, const std::string& note) {
   const EpochKeys* keys = v.claimed ? v.chain.of_size(v.claimed->size) : nullptr;
-  const bool is_ours = keys == nullptr || v.chain.has_log_key(v.key);
+  const bool is_ours = keys == nullptr || v.has_given_key();
   const bool by_log_alone = keys == nullptr || v.misses_seals || v.claimed->size > v.tree.size();
   const auto checkpoint = !is_ours       ? verify_checkpoint(note, v.key)
                           : by_log_alone ? verify_checkpoint(note, keys == nullptr ? v.key : keys->log)
@@ -57,7 +57,7 @@ bool is_by_log(const Verification& v, const std::string& text) {
   for (const EpochKeys& keys : v.chain.links()) {
     if (distinct.empty() || distinct.back().log != keys.log) distinct.push_back(keys);
   }
-  return v.chain.has_log_key(v.key) && std::ranges::any_of(distinct, is_signer);
+  return v.has_given_key() && std::ranges::any_of(distinct, is_signer);
 }
 
 // It is a copy of the note that ends a batch. Witnesses may have signed below.

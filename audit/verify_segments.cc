@@ -65,8 +65,8 @@ class SegmentCheck {
       } else if (is_tail(examined.batch)) {
         if (data_.find_first_not_of('\0', offset_) == data_.npos) return;  // room for the next ones
         v_.report.remarks.push_back(name_ + ": " + std::to_string(data_.size() - offset_) +
-                                    " bytes of an unfinished batch at the end: signed by nobody, "
-                                    "acknowledged to nobody");
+                                    " bytes of an unfinished batch at the end, which no checkpoint "
+                                    "covers: auditd signs or drops it when it starts");
         return;
       } else {
         take_damaged(std::move(examined));
@@ -204,7 +204,7 @@ class SegmentCheck {
     const EpochKeys* keys = claimed_.of_size(part.end);
     if (!checkpoint && v_.misses_seals && (keys == nullptr || keys->index < v_.tree.size())) {
       // The seal that named its epoch's key is among what is missing.
-      checkpoint = verify_checkpoint(part.note, keys != nullptr ? keys->log : v_.key);
+      checkpoint = keys != nullptr ? verify_checkpoint(part.note, keys->log) : verify_early(v_, part.note);
     }
     // One run of notes that lack the key of their epoch is one defect.
     const EpochKeys* of_epoch = keys != nullptr && !checkpoint &&
@@ -357,6 +357,8 @@ Status verify_segments(Verification& v) {
     replace_from_tiles(v, v.from);
     v.misses_seals = !has_keys;
   }
+  v.early_keys = {v.key};
+  if (!firsts.empty() && firsts.front() > 0 && !has_keys) find_early_keys(v, firsts);
   BundleCheck bundles(v);
   for (const std::uint64_t first : firsts) {
     if (first < v.from) continue;

@@ -22,6 +22,11 @@ struct Verification {
   Report report = {};
   LogTree tree = {};            // over all signed entries, as far as they can be established
   KeyChain chain = {};          // as the seals that were read say
+  // Of a pruned log: who signed before the first seal that is left. Empty: no seal names that key any
+  // more, as the first one is a rotation itself.
+  std::vector<VerifierKey> early_keys = {};
+  bool has_unsigned_start = false;  // of those, only the trees were compared
+  bool signed_first_seal = false;  // the given key did, which the chain need not name then
   bool misses_seals = false;    // entries before this were not read: seals among them are unknown
   std::optional<Checkpoint> claimed = {};  // by the file `checkpoint`, before its signatures are known
   bool is_complete = true;      // no leaf is uncertain: roots and tiles can be compared
@@ -37,6 +42,7 @@ struct Verification {
     if (report.findings.size() == Report::kMaxFindings) return;
     report.findings.push_back({std::move(where), std::move(what), entry});
   }
+  [[nodiscard]] bool has_given_key() const { return signed_first_seal || chain.has_log_key(key); }
   void append(const std::vector<Hash>& leaves) {
     for (const Hash& leaf : leaves) tree.append(leaf);
   }
@@ -51,6 +57,10 @@ void verify_seal_entry(Verification& verification, const std::string& where, std
 // With `since`: the keys of the epoch that the first entry to be read is in, from a seal that the
 // signed tree holds. False: they are not to be had.
 bool find_keys_before(Verification& verification, const std::vector<std::uint64_t>& segments);
+// Of a pruned log: looks ahead to the first seal that is left.
+void find_early_keys(Verification& verification, const std::vector<std::uint64_t>& segments);
+// A checkpoint before that seal: which of the log's keys was in use, only the seal says.
+Result<Checkpoint> verify_early(Verification& verification, std::string_view note);
 void verify_tiles(Verification& verification);
 
 std::string entry_range(std::uint64_t first, std::uint64_t end);  // "entry 7", "entries 7..9"

@@ -65,7 +65,8 @@ Status Witness::load(const std::string& origin, Log& log) {
   const auto time = verify_cosignature(log.note, key_.verifier());
   if (!known || !time) {
     return fail(Errc::invalid,
-                "a file in the state directory is damaged, or of another witness or log key");
+                "a file in the state directory is damaged, or of another witness or log key; after a "
+                "rotation of the log's key both of its keys are needed");
   }
   log.latest = known->checkpoint;
   log.time = *time;

@@ -33,11 +33,15 @@ Answers::Counted failed(const Error& error) {
   return {std::unexpected(failure_of(error)), 0};
 }
 
+}  // namespace
+
 std::string hashes_json(const std::vector<audit::Hash>& hashes) {
   JsonArray array;
   for (const audit::Hash& hash : hashes) array.text(to_base64(hash));
   return array.str();
 }
+
+namespace {
 
 std::string row_json(const Row& row) {
   JsonObject object;
@@ -59,6 +63,7 @@ Answers::Counted Answers::to(const protocol::AuditCommand& command) {
         if constexpr (std::is_same_v<Args, protocol::AuditSearch>) return search(args);
         if constexpr (std::is_same_v<Args, protocol::AuditEntry>) return entry(args);
         if constexpr (std::is_same_v<Args, protocol::AuditConsistency>) return consistency(args);
+        if constexpr (std::is_same_v<Args, protocol::AuditSeals>) return seals(args);
         if constexpr (std::is_same_v<Args, protocol::AuditRecording>) return recording(args);
         if constexpr (std::is_same_v<Args, protocol::AuditExport>) return export_range(args);
       },
@@ -66,10 +71,9 @@ Answers::Counted Answers::to(const protocol::AuditCommand& command) {
 }
 
 // A proof that cannot be made is `null`: why, is not for the host to say.
-static void add_consistency(JsonObject& data, const LogView& view, std::uint64_t old_size,
-                            std::uint64_t size) {
+void Answers::add_consistency(JsonObject& data, std::uint64_t old_size, std::uint64_t size) const {
   data.number("old_size", old_size);
-  const auto proof = view.prove_consistency(old_size, size);
+  const auto proof = view_.prove_consistency(old_size, size);
   data.json("consistency", proof ? hashes_json(*proof) : "null");
 }
 
@@ -80,7 +84,7 @@ Answers::Counted Answers::checkpoint(const protocol::AuditCheckpoint& args) {
   JsonObject data;
   data.text("note", published->note).number("first", state.first).number("indexed", state.next);
   data.text_unless_empty("trouble", state.trouble);
-  if (args.old_size) add_consistency(data, view_, *args.old_size, published->checkpoint.size);
+  if (args.old_size) add_consistency(data, *args.old_size, published->checkpoint.size);
   return {data.str(), 0};
 }
 
@@ -89,7 +93,7 @@ Answers::Counted Answers::consistency(const protocol::AuditConsistency& args) {
   if (!published) return failed(published.error());
   JsonObject data;
   data.text("note", published->note);
-  add_consistency(data, view_, args.old_size, published->checkpoint.size);
+  add_consistency(data, args.old_size, published->checkpoint.size);
   return {data.str(), 0};
 }
 
@@ -120,7 +124,7 @@ Answers::Counted Answers::entry(const protocol::AuditEntry& args) {
   data.append(row_json(row)).text("note", published->note);
   const auto proof = view_.prove_inclusion(args.index, size);
   data.json("proof", proof ? hashes_json(*proof) : "null");
-  if (args.old_size) add_consistency(data, view_, *args.old_size, size);
+  if (args.old_size) add_consistency(data, *args.old_size, size);
   return {data.str(), 1};
 }
 

@@ -6,9 +6,15 @@
 #include "auditor/search.h"
 #include "protocol/audit_command.h"
 
+namespace oqto::protocol {
+class JsonObject;
+}
+
 namespace oqto::auditor {
 
 using Answer = std::expected<std::string, protocol::Failure>;
+
+std::string hashes_json(const std::vector<audit::Hash>& hashes);
 
 class Answers {
  public:
@@ -26,8 +32,11 @@ class Answers {
   Counted search(const protocol::AuditSearch& args);
   Counted entry(const protocol::AuditEntry& args);
   Counted consistency(const protocol::AuditConsistency& args);
+  Counted seals(const protocol::AuditSeals& args);
   Counted recording(const protocol::AuditRecording& args);
   Counted export_range(const protocol::AuditExport& args);
+  void add_consistency(protocol::JsonObject& data, std::uint64_t old_size,
+                       std::uint64_t size) const;
 
   LogView& view_;
   Follower& follower_;

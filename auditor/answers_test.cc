@@ -1,55 +1,14 @@
 // What an auditor is answered, from a log that the real auditd writes.
-#include "auditor/answers.h"
-
 #include <gtest/gtest.h>
 
-#include <thread>
-
 #include "audit/hash.h"
-#include "audit/test_host.h"
-#include "base/encoding.h"
-#include "base/sys.h"
-#include "protocol/json.h"
+#include "audit/open_entry.h"
+#include "auditor/test_served.h"
 
 namespace oqto::auditor {
 namespace {
 
-using audit::TempDir;
 using audit::TestHost;
-
-struct Served {
-  explicit Served(TestHost& host)
-      : follower(host.log_dir(), dir.path(), [](std::uint64_t) {}),
-        view(*LogView::open(host.log_dir())),
-        answers(view, follower, dir.path()) {}
-
-  // Once the index and the published checkpoint cover `index`.
-  bool covers(std::uint64_t index) {
-    const std::uint64_t end = sys::monotonic_ms() + 20'000;
-    for (;;) {
-      const auto published = view.published();
-      if (follower.state().next > index && published && published->checkpoint.size > index)
-        return true;
-      if (sys::monotonic_ms() > end) return false;
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-  }
-  protocol::Json ask(const std::string& cmd, const std::string& fields) {
-    const auto frame = protocol::decode_audit_frame(
-        R"({"channel":"agent","id":"1","session_id":"_system","cmd":")" + cmd + "\"," + fields +
-        "}");
-    const auto* command = std::get_if<protocol::AuditCommand>(&frame);
-    if (command == nullptr) return {};
-    auto counted = answers.to(*command);
-    auto json = counted.answer ? protocol::parse_json(*counted.answer) : Result<protocol::Json>();
-    return json ? std::move(*json) : protocol::Json();
-  }
-
-  TempDir dir;
-  Follower follower;
-  LogView view;
-  Answers answers;
-};
 
 ipc::AuditAppend piece(ipc::AuditClient& client, const std::string& terminal, int chunk,
                        std::string_view content) {
@@ -109,7 +68,10 @@ TEST(Answers, AttackPiecesOfAnotherAccountAreNoPartOfARecording) {
   for (const protocol::Json& one : *pieces) {
     const auto bytes = from_base64(one.text_at("data"));
     ASSERT_TRUE(bytes && bytes->size() > audit::kSealSalt);
-    EXPECT_EQ(to_hex(audit::sha256(audit::as_text(*bytes))), one.text_at("commitment"));
+    const auto blobs = audit::blobs_of(one.text_at("entry"));
+    ASSERT_EQ(blobs.size(), 1U);
+    EXPECT_EQ(to_hex(audit::sha256(audit::as_text(*bytes))), blobs[0].commitment);
+    EXPECT_NE(one.find("proof")->array(), nullptr);
     all += audit::as_text(*bytes).substr(audit::kSealSalt);
   }
   EXPECT_EQ(all, "one\ntwo\n");

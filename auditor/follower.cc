@@ -68,7 +68,8 @@ void Follower::run() {
       const std::lock_guard lock(mutex_);
       state_.trouble = trouble;
     }
-    if (wait(kRetryMs)) return;
+    // A log that is about to be begun is there in a moment.
+    if (wait(status.error().code == Errc::not_found ? kPollMs : kRetryMs)) return;
   }
 }
 

@@ -1,5 +1,6 @@
 // Recordings: entries of `recording.chunk` name the pieces, the log's blobs have them. The browser
-// gets what a blob opens to, salt included, and compares it with what the entry commits to.
+// gets what a blob opens to, salt included, and compares it with what the entry commits to, which it
+// has the proof of.
 #include <algorithm>
 
 #include "audit/entry_reader.h"
@@ -40,10 +41,13 @@ std::optional<std::string> plaintext_of(const Fd& log, const audit::BlobReferenc
   return audit::open_text(key.key, {.tenant = blob.tenant, .day = blob.day}, *stored);
 }
 
-std::string piece_json(const Fd& log, const Row& row, const audit::BlobReference& blob,
-                       std::uint64_t chunk) {
+std::string piece_json(const LogView& view, std::uint64_t size, const Row& row,
+                       const audit::BlobReference& blob) {
+  const Fd& log = view.dir();
+  const auto proof = view.prove_inclusion(row.index, size);
   JsonObject piece;
-  piece.number("index", row.index).number("chunk", chunk).text("commitment", blob.commitment);
+  piece.number("index", row.index).text("entry", row.entry);
+  piece.json("proof", proof ? hashes_json(*proof) : "null");
   if (const auto plaintext = plaintext_of(log, blob)) {
     return piece.text("data", to_base64(audit::as_bytes(*plaintext))).str();
   }
@@ -57,6 +61,11 @@ std::string piece_json(const Fd& log, const Row& row, const audit::BlobReference
 }  // namespace
 
 Answers::Counted Answers::recording(const protocol::AuditRecording& args) {
+  const auto published = view_.published();
+  if (!published) {
+    return {std::unexpected(Failure{Code::unavailable, published.error().what}), 0};
+  }
+  const std::uint64_t size = published->checkpoint.size;
   const auto text = search_.entry(args.index);
   const auto entry = text ? audit::ReadEntry::parse(*text) : std::nullopt;
   const auto wanted = text ? piece_of(*text) : std::nullopt;
@@ -85,10 +94,12 @@ Answers::Counted Answers::recording(const protocol::AuditRecording& args) {
       is_all = false;
       break;
     }
-    pieces.json(piece_json(view_.dir(), row, *blob, chunk));
+    pieces.json(piece_json(view_, size, row, *blob));
     ++next;
   }
   JsonObject data;
+  data.text("note", published->note);
+  if (args.old_size) add_consistency(data, *args.old_size, size);
   data.json("pieces", pieces.str()).json("next", is_all ? "null" : std::to_string(next));
   return {data.str(), next - args.chunk};
 }

@@ -27,6 +27,8 @@ std::string query_of(const protocol::AuditCommand& command) {
     query.number("index", recording->index).number("chunk", recording->chunk);
   } else if (const auto* proof = std::get_if<protocol::AuditConsistency>(&command.args)) {
     query.number("old_size", proof->old_size);
+  } else if (const auto* seals = std::get_if<protocol::AuditSeals>(&command.args)) {
+    query.number("from", seals->from);
   }
   return query.str();
 }

@@ -89,9 +89,15 @@ Args consistency(Fields& fields) {
   return AuditConsistency{fields.number("old_size", true, kMaxAuditIndex).value_or(0)};
 }
 
+Args seals(Fields& fields) {
+  return AuditSeals{fields.number("from", true, kMaxAuditIndex).value_or(0),
+                    fields.number("old_size", false, kMaxAuditIndex)};
+}
+
 Args recording(Fields& fields) {
   return AuditRecording{fields.number("index", true, kMaxAuditIndex).value_or(0),
-                        fields.number("chunk", false, kMaxAuditIndex).value_or(0)};
+                        fields.number("chunk", false, kMaxAuditIndex).value_or(0),
+                        fields.number("old_size", false, kMaxAuditIndex)};
 }
 
 Args export_range(Fields& fields) {
@@ -115,6 +121,7 @@ constexpr auto kKnown = std::to_array<Known>({{"audit.checkpoint", checkpoint},
                                               {"audit.search", search},
                                               {"audit.entry", entry},
                                               {"audit.consistency", consistency},
+                                              {"audit.seals", seals},
                                               {"audit.recording", recording},
                                               {"audit.export", export_range}});
 

@@ -49,9 +49,14 @@ struct AuditEntry {
 struct AuditConsistency {
   std::uint64_t old_size = 0;
 };
+struct AuditSeals {  // of epochs, oldest first, with what leads the tree's edge of `from` entries to them
+  std::uint64_t from = 0;
+  std::optional<std::uint64_t> old_size;
+};
 struct AuditRecording {  // that the entry at `index` is a piece of, from the piece `chunk` on
   std::uint64_t index = 0;
   std::uint64_t chunk = 0;
+  std::optional<std::uint64_t> old_size;
 };
 enum class ExportFormat : std::uint8_t { jsonl, ocsf };
 struct AuditExport {  // oldest first
@@ -63,8 +68,8 @@ struct AuditExport {  // oldest first
 
 struct AuditCommand {
   CommandHead head;
-  std::variant<AuditCheckpoint, AuditSearch, AuditEntry, AuditConsistency, AuditRecording,
-               AuditExport>
+  std::variant<AuditCheckpoint, AuditSearch, AuditEntry, AuditConsistency, AuditSeals,
+               AuditRecording, AuditExport>
       args;
 };
 using AuditFrame = std::variant<BadFrame, ReservedChannel, BadCommand, AuditCommand>;

@@ -44,6 +44,9 @@ TEST(AuditCommand, AttackWhateverIsWrongGetsOneClearError) {
       {"audit.export", R"("from":0,"format":"xml")"},
       {"audit.consistency", ""},
       {"audit.recording", ""},
+      {"audit.seals", ""},
+      {"audit.seals", R"("from":-1)"},
+      {"audit.seals", R"("from":0,"old_size":"1")"},
   };
   for (const auto& [cmd, fields] : wrong) {
     const auto decoded = frame(cmd, fields);

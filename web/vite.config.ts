@@ -17,9 +17,9 @@ export default defineConfig({
     target: ["chrome123", "firefox121", "safari17.5"],
     // A data: URL would need `img-src data:`; every asset stays a file of this origin.
     assetsInlineLimit: 0,
-    // One script, so that the policy's hash list has one entry and needs no import map.
+    // Two scripts: what everybody loads, and the auditor's page. Every browser must get by with the first
+    // one alone: the second is let in by the import map's integrity, which is younger.
     modulePreload: false,
-    rolldownOptions: { output: { codeSplitting: false } },
     reportCompressedSize: true,
   },
 });

@@ -104,9 +104,18 @@ func openNote(data []byte, keys ...note.Verifier) string {
 }
 
 func open(data []byte, keys ...note.Verifier) tlog.Tree {
-	parts := strings.Split(openNote(data, keys...), "\n")
+	return treeOf(openNote(data, keys...), keys[0].Name())
+}
+
+func signedBy(data []byte, key note.Verifier) bool {
+	opened, err := note.Open(data, note.VerifierList(key))
+	return err == nil && len(opened.Sigs) == 1
+}
+
+func treeOf(body, origin string) tlog.Tree {
+	parts := strings.Split(body, "\n")
 	check(len(parts) == 4 && parts[3] == "", "a checkpoint has three lines")
-	check(parts[0] == keys[0].Name(), "another log's checkpoint")
+	check(parts[0] == origin, "another log's checkpoint")
 	size, err := strconv.ParseInt(parts[1], 10, 64)
 	check(err == nil && strconv.FormatInt(size, 10) == parts[1] && size >= 0, "malformed size")
 	hash, err := tlog.ParseHash(parts[2])
@@ -150,8 +159,8 @@ func (c chain) of(size int64) []note.Verifier {
 	return c[at-1].keys
 }
 
-// add takes a seal. Behind what was pruned the first one needs the signature of `logKey` alone.
-func (c *chain) add(value *entry, index int64, origin string, root tlog.Hash, isPruned bool, logKey string) {
+// add takes a seal. Behind what was pruned the first one needs the signature of the log's key that it names alone.
+func (c *chain) add(value *entry, index int64, origin string, root tlog.Hash, isPruned bool) {
 	if value.Event != "epoch.seal" {
 		check(index > 0, "the log does not begin with the seal of epoch 0")
 		return
@@ -173,9 +182,7 @@ func (c *chain) add(value *entry, index int64, origin string, root tlog.Hash, is
 	if len(*c) > 0 {
 		signers = (*c)[len(*c)-1].keys
 	}
-	if len(*c) == 0 && isPruned {
-		signers = []note.Verifier{verifier(logKey)}
-	} else if len(*c) == 0 || (*c)[len(*c)-1].log != next.log {
+	if len(*c) == 0 || (*c)[len(*c)-1].log != next.log {
 		signers = append(signers[:len(signers):len(signers)], next.keys[0])
 	}
 	openNote([]byte(value.Fields.Note), signers...)
@@ -324,13 +331,47 @@ type segments struct {
 	permitted int64 // to be pruned
 	size      int64
 	notes     map[int64][]byte // by the size that they sign
+	early     [][]byte         // notes before the first seal that is left
+	firstSeal []byte
 }
 
-func (s *segments) of(size int64) []note.Verifier {
-	if s.first > 0 && (len(s.chain) == 0 || s.chain[0].index >= size) {
-		return []note.Verifier{verifier(s.logKey)}
+func (s *segments) isEarly(size int64) bool {
+	return s.first > 0 && (len(s.chain) == 0 || s.chain[0].index >= size)
+}
+
+// of gives the keys that must have signed this note. Before the first seal that is left of a pruned log: the
+// log's key, which is the given one or, if it was rotated later, the one that this seal names.
+func (s *segments) of(data []byte) []note.Verifier {
+	size := sizeOf(data)
+	if !s.isEarly(size) {
+		return s.chain.of(size)
 	}
-	return s.chain.of(size)
+	given := verifier(s.logKey)
+	if len(s.chain) > 0 && !signedBy(data, given) {
+		return s.chain[0].keys[:1]
+	}
+	return []note.Verifier{given}
+}
+
+// checkEarly does so once the first seal is known. If that one is a rotation, no seal names the key before it any
+// more: the notes' trees were compared, which it seals.
+func (s *segments) checkEarly() {
+	isRotation := bytes.Count(s.firstSeal, []byte("\n\u2014 "+s.origin+" ")) > 1
+	for _, data := range s.early {
+		if keys := s.of(data); !isRotation || signedBy(data, keys[0]) {
+			open(data, keys...)
+		}
+	}
+}
+
+// hasKey: one of the log's keys is the given one.
+func (s *segments) hasKey() bool {
+	for _, epoch := range s.chain {
+		if epoch.log == s.logKey {
+			return true
+		}
+	}
+	return s.first > 0 && (len(s.chain) == 0 || signedBy(s.firstSeal, verifier(s.logKey)))
 }
 
 // beginAt takes the hashes of what was pruned from the tiles: the next batch's root will show them right.
@@ -399,7 +440,10 @@ func (s *segments) read(path string, isLast bool) {
 
 func (s *segments) add(text []byte) {
 	value := checkEntry(text, s.size)
-	s.chain.add(value, s.size, s.origin, s.root(s.size), s.first > 0, s.logKey)
+	s.chain.add(value, s.size, s.origin, s.root(s.size), s.first > 0)
+	if len(s.chain) == 1 && s.firstSeal == nil {
+		s.firstSeal = []byte(value.Fields.Note)
+	}
 	if value.Event == "log.prune" && value.Actor.Process == "auditd" {
 		minimum, err := strconv.ParseInt(value.Fields.Minimum, 10, 64)
 		must(err, "minimum_index")
@@ -418,11 +462,19 @@ func (s *segments) checkNote(frame []byte, path string) {
 	length := int(binary.LittleEndian.Uint32(frame[4:]))
 	check(length <= noteFrame-16-32, "%s: a checkpoint's length", path)
 	check(len(bytes.Trim(frame[16+length:noteFrame-32], "\x00")) == 0, "%s: behind a checkpoint", path)
-	tree := open(frame[16:16+length], s.of(s.size)...)
+	data := frame[16 : 16+length]
+	var tree tlog.Tree
+	if len(s.chain) == 0 && s.first > 0 {
+		s.early = append(s.early, data)
+		body, _, _ := strings.Cut(string(data), "\n\n")
+		tree = treeOf(body+"\n", s.origin)
+	} else {
+		tree = open(data, s.chain.of(s.size)...)
+	}
 	check(tree.N == s.size && binary.LittleEndian.Uint64(frame[8:]) == uint64(s.size),
 		"%s: a checkpoint of another size", path)
 	check(tree.Hash == s.root(s.size), "%s: not the root that was signed for %d entries", path, s.size)
-	s.notes[s.size] = frame[16 : 16+length]
+	s.notes[s.size] = data
 }
 
 func (s *segments) root(size int64) tlog.Hash {
@@ -452,6 +504,7 @@ func readSegments(dir, origin, logKey string) *segments {
 		check(name == fmt.Sprintf("%020d", s.size), "segment %s, expected one of entry %d", name, s.size)
 		s.read(filepath.Join(dir, "segment", name), i == len(names)-1)
 	}
+	s.checkEarly()
 	check(s.permitted >= s.first, "the entries before %d are missing, and none permits to prune them", s.first)
 	return s
 }
@@ -524,21 +577,17 @@ func main() {
 	vkey := firstLine(flag.Arg(1))
 	origin := verifier(vkey).Name()
 	all := readSegments(log, origin, vkey)
-	known := all.first > 0 && len(all.chain) == 0
-	for _, epoch := range all.chain {
-		known = known || epoch.log == vkey
-	}
-	check(known, "the log never had this key")
+	check(all.hasKey(), "the log never had this key")
 	if lines := strings.Split(string(read(flag.Arg(1))), "\n"); len(lines) > 1 && lines[1] != "" && all.first == 0 {
 		check(all.chain[0].first == lines[1], "epoch 0 had another key: a history of its own")
 	}
 
 	checkpoint := read(filepath.Join(log, "checkpoint"))
-	tree := open(checkpoint, all.of(sizeOf(checkpoint))...)
+	tree := open(checkpoint, all.of(checkpoint)...)
 	checkPublished(tileDir(log), tree, all.first)
 	if *since != "" {
 		old := read(*since)
-		checkContinues(tileDir(log), open(old, all.of(sizeOf(old))...), tree)
+		checkContinues(tileDir(log), open(old, all.of(old)...), tree)
 	}
 	check(all.root(tree.N) == tree.Hash, "the checkpoint's tree is not that of the segments")
 	check(bytes.HasPrefix(checkpoint, all.notes[tree.N]) && all.notes[tree.N] != nil,
@@ -547,7 +596,7 @@ func main() {
 
 	if *cosigned != "" {
 		data := read(*cosigned)
-		keys := all.of(sizeOf(data))
+		keys := all.of(data)
 		seen := open(data, append(keys[:len(keys):len(keys)], newWitness(firstLine(*witnessKey)))...)
 		check(all.root(seen.N) == seen.Hash, "FORK: the witness saw another tree")
 	}

@@ -124,16 +124,20 @@ def open_note(text, what):
     return note[1], [(line[1], decode(line[2])[:4].hex(), decode(line[2])[4:]) for line in lines]
 
 
-def demand(note, vkey, what):
-    """That this key has signed, once."""
+def has_signed(note, vkey):
+    """Whether this key has, exactly once."""
     name, key_hash, key_data = vkey.split("+", 2)
     key = decode(key_data)
     if hashlib.sha256(name.encode() + b"\n" + key).digest()[:4].hex() != key_hash or key[0] != 1:
         sys.exit("a public key does not fit its hash")
     body, lines = note
     mine = [signature for line_name, line_hash, signature in lines if (line_name, line_hash) == (name, key_hash)]
-    if len(mine) != 1 or not verify_signature(key[1:], body.encode(), mine[0]):
-        sys.exit(f"openssl: {what} is not signed by {name}")
+    return len(mine) == 1 and verify_signature(key[1:], body.encode(), mine[0])
+
+
+def demand(note, vkey, what):
+    if not has_signed(note, vkey):
+        sys.exit(f"openssl: {what} is not signed by {vkey.split('+')[0]}")
 
 
 def read_checkpoint(path):
@@ -145,10 +149,12 @@ def read_checkpoint(path):
 
 
 def read_seals(origin, vkey, entries, hashes):
-    """The keys of each epoch as (index of its seal, log's key, epoch's key), each signed with those before. Behind
-    what was pruned, the first one that is there counts as the beginning."""
+    """The keys of each epoch as (index of its seal, log's key, epoch's key), each signed with those before, and
+    whether the given key of the log was one of them. Behind what was pruned, the first one that is there counts as the
+    beginning: the log's key that it names signed it, and perhaps the one before."""
     chain = []
     first_number = 0
+    is_ours = False
     for index, entry in enumerate(entries):
         if entry is None:
             continue
@@ -163,7 +169,7 @@ def read_seals(origin, vkey, entries, hashes):
         empty = hashlib.sha256(b"").digest()
         if not chain and entries[0] is None:
             first_number = int(epoch)
-            demand(note, vkey, what)
+            is_ours = has_signed(note, vkey)
         if title != "oqto-audit-seal/v1" or log != origin or epoch != str(first_number + len(chain)) or \
                 size != str(index) or decode(sealed_root) != (root(hashes[:index]) if index else empty) or \
                 epoch_key.split("+")[0] != f"{origin}/epoch/{epoch}" or log_key.split("+")[0] != origin:
@@ -173,7 +179,7 @@ def read_seals(origin, vkey, entries, hashes):
         if not chain or log_key != chain[-1][1]:
             demand(note, log_key, what)
         chain.append((index, log_key, epoch_key))
-    return chain
+    return chain, is_ours or vkey in [keys[1] for keys in chain]
 
 
 def main():
@@ -191,11 +197,11 @@ def main():
     if root(hashes) != signed_root:
         sys.exit(f"the root of {size} entries is {root(hashes).hex()}, not what was signed")
     verify_hash_tiles(log, hashes)
-    chain = read_seals(origin, vkey, entries, hashes)
+    chain, is_ours = read_seals(origin, vkey, entries, hashes)
     if not chain:  # the epoch began in what was pruned
         demand(note, vkey, "the checkpoint")
         chain = [(0, vkey)]
-    elif vkey not in [keys[1] for keys in chain]:
+    elif not is_ours:
         sys.exit("the log never had this key")
     if entries[0] is not None and first_epoch not in (None, chain[0][2]):
         sys.exit("epoch 0 had another key: a history of its own")
@@ -205,7 +211,10 @@ def main():
         old_note, _, old_size, old_root = read_checkpoint(pathlib.Path(sys.argv[3]))
         if not 0 < old_size <= size or root(hashes[:old_size]) != old_root:
             sys.exit("the log does not continue the older checkpoint")
-        for key in [keys for keys in chain if keys[0] < old_size][-1][1:]:
+        of_epoch = [keys for keys in chain if keys[0] < old_size]
+        if not of_epoch and not has_signed(old_note, vkey):  # of an epoch that began in what was pruned
+            of_epoch = [(0, chain[0][1])]
+        for key in of_epoch[-1][1:] if of_epoch else ():
             demand(old_note, key, "the older checkpoint")
     print(f"{size} {signed_root.hex()}")
 

@@ -129,7 +129,7 @@ test("a wrong pinned key proves nothing", async () => {
     assert.match(await byId(page, "trust").innerText(), /Nothing is verified/);
     await closeDialog();
   }
-  await pin(vkey);
+  await pin(keyFile);
   await closeDialog();
   await until("a verified checkpoint", async () => (await byId(page, "trust").getAttribute("data-state")) === "good");
   await byId(page, "detail-close").click();
@@ -260,7 +260,7 @@ test("AttackTheProcessThatServesAuditorsHasNoRightsButToReadTheLog", async () =>
 
 test("AttackTenantsReachNoAuditCommandAndAuditorsNoTenants", async () => {
   const tenant = await Mux.open(host, alice);
-  for (const cmd of ["audit.checkpoint", "audit.search", "audit.entry", "audit.consistency", "audit.recording", "audit.export"]) {
+  for (const cmd of ["audit.checkpoint", "audit.search", "audit.entry", "audit.consistency", "audit.seals", "audit.recording", "audit.export"]) {
     const answer = await tenant.command(cmd, "_system", { index: 0, old_size: 0, from: 0 });
     assert.deepEqual([answer.success, answer.code], [false, "bad_request"], cmd);
   }
@@ -291,7 +291,7 @@ test("AttackFramesOfAnAuditorGetOneClearErrorEach", async () => {
     ["audit.search", { text: 7 }], ["audit.search", { text: "x".repeat(257) }], ["audit.search", { limit: 0 }], ["audit.search", { limit: 101 }],
     ["audit.search", { actors: "ada" }], ["audit.search", { actors: Array(17).fill("a") }], ["audit.search", { actors: [""] }], ["audit.search", { before: -1 }],
     ["audit.search", { from_ms: 1.5 }], ["audit.search", { text: "//" }], ["audit.entry", {}], ["audit.entry", { index: "1" }], ["audit.entry", { index: 2 ** 60 }],
-    ["audit.consistency", {}], ["audit.export", { from: 0, format: "xml" }], ["audit.recording", { index: "x" }], ["audit.nothing", {}],
+    ["audit.consistency", {}], ["audit.seals", {}], ["audit.seals", { from: "0" }], ["audit.export", { from: 0, format: "xml" }], ["audit.recording", { index: "x" }], ["audit.nothing", {}],
   ];
   for (const [cmd, fields] of bad) {
     const answer = await auditor.command(cmd, "_system", fields);

@@ -1,10 +1,10 @@
 import { render } from "preact";
 import { boot } from "./state/app";
+import { auditorFailure, auditorPage } from "./state/auditor";
 import { screen } from "./state/store";
 import "./state/theme";
 import { Skeleton } from "./ui/basics";
 import { Login, Register, Setup, Unreachable } from "./views/auth";
-import { AuditScreen } from "./views/audit/screen";
 import { listenForKeys } from "./views/keyboard";
 import { Shell, Toasts } from "./views/shell";
 import "./styles/tokens.css";
@@ -14,7 +14,6 @@ import "./styles/shell.css";
 import "./styles/conversation.css";
 import "./styles/tools.css";
 import "./styles/prose.css";
-import "./styles/audit.css";
 
 function Screen() {
   switch (screen.value) {
@@ -28,8 +27,11 @@ function Screen() {
       return <Login />;
     case "register":
       return <Register />;
-    case "auditor":
-      return <AuditScreen />;
+    case "auditor": {
+      const Page = auditorPage.value?.AuditScreen;
+      if (Page) return <Page />;
+      return <div class="nothing">{auditorFailure.value ? <p role="alert">{auditorFailure.value}</p> : <Skeleton lines={3} />}</div>;
+    }
     case "shell":
       return <Shell />;
   }

@@ -1,36 +1,13 @@
-// The proofs are made here from the definitions of RFC 6962, by other code than checks them.
+// The proofs are made by other code (log.ts) than checks them.
 import assert from "node:assert/strict";
-import { createHash, generateKeyPairSync, sign } from "node:crypto";
 import { test } from "node:test";
 import {
-  fromBase64, Invalid, leafHash, parseKey, parseProof, toBase64, toHex, verifyCheckpoint, verifyConsistency, verifyInclusion,
+  fromBase64, Invalid, leafHash, parsePin, parseProof, toBase64, toHex, verifyCheckpoint, verifyConsistency, verifyInclusion,
 } from "../src/audit/verify";
+import { leaf, path, prefix, root, sha, signer } from "./log";
 
-const sha = (...parts: Uint8Array[]) => {
-  const hash = createHash("sha256");
-  for (const part of parts) hash.update(part);
-  return new Uint8Array(hash.digest());
-};
-const leaf = (entry: Uint8Array) => sha(Uint8Array.of(0), entry);
-const split = (n: number) => 2 ** Math.floor(Math.log2(n - 1));
-function root(leaves: Uint8Array[]): Uint8Array {
-  if (leaves.length === 0) return sha();
-  if (leaves.length === 1) return leaves[0]!;
-  const k = split(leaves.length);
-  return sha(Uint8Array.of(1), root(leaves.slice(0, k)), root(leaves.slice(k)));
-}
-function path(m: number, leaves: Uint8Array[]): Uint8Array[] {
-  if (leaves.length <= 1) return [];
-  const k = split(leaves.length);
-  return m < k ? [...path(m, leaves.slice(0, k)), root(leaves.slice(k))] : [...path(m - k, leaves.slice(k)), root(leaves.slice(0, k))];
-}
-function subproof(m: number, leaves: Uint8Array[], whole: boolean): Uint8Array[] {
-  if (m === leaves.length) return whole ? [] : [root(leaves)];
-  const k = split(leaves.length);
-  return m <= k ? [...subproof(m, leaves.slice(0, k), whole), root(leaves.slice(k))]
-    : [...subproof(m - k, leaves.slice(k), false), root(leaves.slice(0, k))];
-}
-const prefix = (m: number, leaves: Uint8Array[]) => (m === 0 ? [] : subproof(m, leaves, true));
+const parseKey = async (text: string) => (await parsePin(text)).log;
+
 const tree = (n: number) => Array.from({ length: n }, (_, i) => leaf(Buffer.from(`entry ${i}`)));
 const flipped = (bytes: Uint8Array) => bytes.map((b, i) => (i === 7 ? b ^ 1 : b));
 const MOST = 33;
@@ -101,27 +78,27 @@ test("a tree that was rewritten is not consistent, whatever proof it comes with"
   }
 });
 
-function signer(name: string) {
-  const { publicKey, privateKey } = generateKeyPairSync("ed25519");
-  const raw = new Uint8Array(publicKey.export({ type: "spki", format: "der" }).subarray(-32));
-  const typed = Buffer.concat([Uint8Array.of(1), raw]);
-  const id = sha(Buffer.from(`${name}\n`), typed).slice(0, 4);
-  return {
-    vkey: `${name}+${toHex(id)}+${typed.toString("base64")}`,
-    line: (body: string, as = name) => `\u2014 ${as} ${Buffer.concat([id, sign(null, Buffer.from(body), privateKey)]).toString("base64")}\n`,
-  };
-}
 const body = (size: number, top: Uint8Array, origin = "audit.example/log") => `${origin}\n${size}\n${toBase64(top)}\n`;
 
 test("the verifier key of the C2SP specification is read, and no other spelling of it", async () => {
   const text = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
   const key = await parseKey(`  ${text}\n`);
   assert.equal(key.name, "PeterNeumann");
-  assert.equal((await parseKey(`${text}\nPeterNeumann/epoch/0+00000000+AAAA\n`)).text, text);
   assert.equal(toHex(key.id), "c74f20a3");
   for (const wrong of ["", "x", text.slice(0, -1), text + "A", text.replace("c7", "c8"), text.replace("Peter", "Pater"),
     text.replace("+AR", "+BR"), text.replace("+", " +"), `${text}\n${text}`, text.replace("c74f", "C74F")]) {
     await assert.rejects(parseKey(wrong), Invalid, wrong);
+  }
+});
+
+test("both lines of log.vkey are pinned, and nothing but them", async () => {
+  const log = signer("audit.example/log"), first = signer("audit.example/log/epoch/0"), later = signer("audit.example/log/epoch/1"), other = signer("other.example/log/epoch/0");
+  const pin = await parsePin(`${log.vkey}\n${first.vkey}\n`);
+  assert.deepEqual([pin.log.text, pin.first?.text, pin.text], [log.vkey, first.vkey, `${log.vkey}\n${first.vkey}`]);
+  assert.equal((await parsePin(log.vkey)).first, null);
+  for (const wrong of [`${log.vkey}\n${later.vkey}`, `${log.vkey}\n${other.vkey}`, `${first.vkey}\n${log.vkey}`, first.vkey, `${log.vkey}\n${log.vkey}`,
+    `${log.vkey}\n${first.vkey}\n${later.vkey}`, `${log.vkey}\n${first.vkey.slice(0, -3)}`, `${log.vkey}${first.vkey}`]) {
+    await assert.rejects(parsePin(wrong), Invalid, wrong);
   }
 });
 

@@ -1,19 +1,60 @@
 // Recordings of terminals (asciicast v2), shown as text: sequences are taken out, so that nothing of a
 // recording can act.
 
-import { fromBase64, Invalid, sha256, toHex } from "./verify";
+import { fromBase64, Invalid, leafHash, parseProof, sha256, toHex, verifyInclusion, type Checkpoint } from "./verify";
 
 export interface Frame {
   at: number; // seconds
   text: string;
 }
 
+// A piece as the host shows it; `data` is salt and content, or `state` says why there is none.
+export interface Piece {
+  index: number;
+  entry: string;
+  proof: unknown;
+  data?: string;
+  state?: string;
+}
+
+// Which recording: nobody can add to another account's.
+export interface Tape {
+  terminal: unknown;
+  account: unknown;
+}
+
 const SALT_BYTES = 16;
 
-// A piece as the host opened it: salt and content, which the proven entry commits to.
-export async function openPiece(data: string, commitment: string): Promise<string> {
-  const bytes = fromBase64(data);
-  if (toHex(await sha256(bytes)) !== commitment) throw new Invalid("a piece of the recording is not what was recorded");
+interface PieceEntry {
+  seq?: unknown;
+  event?: unknown;
+  actor?: { account?: unknown };
+  fields?: { terminal?: unknown; chunk?: unknown; recording_blob?: { commitment?: unknown } };
+}
+
+// The text of a piece, null if there is none. Its entry must stand in the tree (null: none is believed),
+// be piece `chunk` of this recording, and commit to these bytes.
+export async function openPiece(piece: Piece, chunk: number, tape: Tape, tree: Checkpoint | null): Promise<string | null> {
+  const what = `Piece ${chunk} of the recording`;
+  let entry: PieceEntry = {};
+  try {
+    entry = (JSON.parse(piece.entry) ?? {}) as PieceEntry;
+  } catch {
+    // Then it is none of them.
+  }
+  const { fields } = entry;
+  if (entry.event !== "recording.chunk" || entry.seq !== piece.index || fields?.chunk !== String(chunk) || fields.terminal !== tape.terminal ||
+      entry.actor?.account !== tape.account) {
+    throw new Invalid(`${what} is missing: the host shows another entry in its place.`);
+  }
+  if (tree) {
+    if (BigInt(piece.index) >= tree.size) throw new Invalid(`${what} is not covered by a checkpoint yet: try again in a moment.`);
+    const inside = await verifyInclusion(BigInt(piece.index), tree.size, await leafHash(piece.entry), tree.root, parseProof(piece.proof));
+    if (!inside) throw new Invalid(`${what} does not stand in the signed tree. Do not believe this recording.`);
+  }
+  if (piece.data === undefined) return null;
+  const bytes = fromBase64(piece.data);
+  if (toHex(await sha256(bytes)) !== fields.recording_blob?.commitment) throw new Invalid(`${what} is not what was recorded. Do not believe this recording.`);
   return new TextDecoder().decode(bytes.subarray(SALT_BYTES));
 }
 

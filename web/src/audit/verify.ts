@@ -21,8 +21,9 @@ export class Invalid extends Error {}
 const ED25519 = 1;
 const KEY_BYTES = 32;
 const SIGNATURE_BYTES = 64;
-const HASH_BYTES = 32;
+export const HASH_BYTES = 32;
 const MAX_PROOF = 63;
+const MAX_ORIGIN = 100;
 const MAX_SIGNATURES = 16;
 const MAX_SIZE = 2n ** 53n;
 
@@ -68,14 +69,12 @@ export async function sha256(bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>
 }
 
 export const leafHash = (entry: string): Promise<Uint8Array> => sha256(join(Uint8Array.of(0), bytesOf(entry)));
-const nodeHash = (left: Uint8Array, right: Uint8Array): Promise<Uint8Array> =>
+export const nodeHash = (left: Uint8Array, right: Uint8Array): Promise<Uint8Array> =>
   sha256(join(Uint8Array.of(1), left, right));
 
-// "name+hash+base64": the first line of the log's .vkey file. The lines below it, the keys of epochs, say
-// more to a verifier that reads the whole log; here they may be there.
-export async function parseKey(text: string): Promise<VerifierKey> {
-  const [trimmed = "", ...more] = text.trim().split(/\r?\n/);
-  const found = /^([\x21-\x2a\x2c-\x7e]{1,100})\+([0-9a-f]{8})\+([A-Za-z0-9+/]+=*)$/.exec(trimmed);
+// "name+hash+base64" of a log's or an epoch's key.
+export async function parseKeyLine(text: string): Promise<VerifierKey> {
+  const found = /^([\x21-\x2a\x2c-\x7e]{1,140})\+([0-9a-f]{8})\+([A-Za-z0-9+/]+=*)$/.exec(text);
   if (!found) throw new Invalid("A key looks like name+12345678+AbCd…, on one line.");
   const [, name, hash, encoded] = found as unknown as [string, string, string, string];
   let bytes: Uint8Array;
@@ -89,8 +88,29 @@ export async function parseKey(text: string): Promise<VerifierKey> {
   }
   const id = (await sha256(join(bytesOf(`${name}\n`), bytes))).slice(0, 4);
   if (toHex(id) !== hash) throw new Invalid("The key does not fit its own hash: a character is wrong.");
-  if (more.some((line) => !line.startsWith(`${name}/epoch/`))) throw new Invalid("There is more than one key. Paste the one of the log.");
-  return { name, id, key: bytes.slice(1), text: trimmed };
+  return { name, id, key: bytes.slice(1), text };
+}
+
+// What a person pins: the lines of the file log.vkey. The second one, the key of epoch 0, is what makes
+// the past safe from whoever steals the log's key (docs/audit.md).
+export interface Pin {
+  log: VerifierKey;
+  first: VerifierKey | null;
+  text: string;
+}
+
+export async function parsePin(text: string): Promise<Pin> {
+  const lines = text.trim().split(/\s*\n\s*/);
+  if (lines.length > 2) throw new Invalid("There is more than one log's key. Paste the one or two lines of log.vkey.");
+  const log = await parseKeyLine(lines[0]!);
+  if (log.name.length > MAX_ORIGIN || log.name.includes("/epoch/")) {
+    throw new Invalid("The first line is the key of an epoch. Paste both lines of log.vkey, in their order.");
+  }
+  const first = lines[1] === undefined ? null : await parseKeyLine(lines[1]);
+  if (first && first.name !== `${log.name}/epoch/0`) {
+    throw new Invalid("The second line is not the key of this log's epoch 0. Paste both lines of one log.vkey.");
+  }
+  return { log, first, text: first ? `${log.text}\n${first.text}` : log.text };
 }
 
 interface Signature {
@@ -99,7 +119,12 @@ interface Signature {
   bytes: Uint8Array;
 }
 
-function parseNote(note: string): { body: string; signatures: Signature[] } {
+export interface Note {
+  body: string;
+  signatures: Signature[];
+}
+
+export function readNote(note: string): Note {
   const cut = note.lastIndexOf("\n\n");
   if (cut < 0 || !note.endsWith("\n") || note.length > 65536) throw new Invalid("not a signed note");
   const body = note.slice(0, cut + 1);
@@ -115,9 +140,26 @@ function parseNote(note: string): { body: string; signatures: Signature[] } {
   return { body, signatures };
 }
 
+export type Signed = "good" | "absent" | "wrong";
+
+const imported = new WeakMap<VerifierKey, Promise<CryptoKey>>();
+function importKey(key: VerifierKey): Promise<CryptoKey> {
+  let made = imported.get(key);
+  if (!made) imported.set(key, (made = crypto.subtle.importKey("raw", key.key as Uint8Array<ArrayBuffer>, "Ed25519", false, ["verify"])));
+  return made;
+}
+
+// Whether this key has signed, exactly once. Lines of other keys are left alone.
+export async function signatureBy(note: Note, key: VerifierKey): Promise<Signed> {
+  const own = note.signatures.filter((s) => s.name === key.name && equal(s.id, key.id));
+  if (own.length !== 1 || own[0]!.bytes.length !== SIGNATURE_BYTES) return "absent";
+  const good = await crypto.subtle.verify("Ed25519", await importKey(key), own[0]!.bytes as Uint8Array<ArrayBuffer>, bytesOf(note.body));
+  return good ? "good" : "wrong";
+}
+
 // What a note claims; nothing is verified.
 export function readCheckpoint(note: string): Checkpoint {
-  const [origin, size, root, ...more] = parseNote(note).body.slice(0, -1).split("\n");
+  const [origin, size, root, ...more] = readNote(note).body.slice(0, -1).split("\n");
   if (!origin || !size || !/^(0|[1-9][0-9]{0,15})$/.test(size) || !root || more.some((line) => line === "")) {
     throw new Invalid("the note is no checkpoint");
   }
@@ -126,18 +168,13 @@ export function readCheckpoint(note: string): Checkpoint {
   return { origin, size: BigInt(size), root: hash, note };
 }
 
-// Demands this key's signature, and its name as the origin. Lines of other keys are left alone.
+// Demands this key's signature, and its name as the origin.
 export async function verifyCheckpoint(note: string, key: VerifierKey): Promise<Checkpoint> {
   const checkpoint = readCheckpoint(note);
-  const { body, signatures } = parseNote(note);
   if (checkpoint.origin !== key.name) throw new Invalid("the checkpoint is of a log of another name than the key");
-  const own = signatures.filter((s) => s.name === key.name && equal(s.id, key.id));
-  if (own.length !== 1 || own[0]!.bytes.length !== SIGNATURE_BYTES) {
-    throw new Invalid("the checkpoint is not signed with the pinned key");
-  }
-  const imported = await crypto.subtle.importKey("raw", key.key as Uint8Array<ArrayBuffer>, "Ed25519", false, ["verify"]);
-  const good = await crypto.subtle.verify("Ed25519", imported, own[0]!.bytes as Uint8Array<ArrayBuffer>, bytesOf(body));
-  if (!good) throw new Invalid("the checkpoint's signature is wrong");
+  const signed = await signatureBy(readNote(note), key);
+  if (signed === "absent") throw new Invalid("the checkpoint is not signed with the pinned key: it is of another log, or the log's key was rotated since. Pin both lines of log.vkey as it is on the host now");
+  if (signed === "wrong") throw new Invalid("the checkpoint's signature is wrong");
   return checkpoint;
 }
 

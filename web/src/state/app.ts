@@ -3,7 +3,7 @@
 import { batch } from "@preact/signals";
 import { http, HttpError } from "../net/http";
 import type { User } from "../protocol/types";
-import { auditConnected, auditGrew, closeEntry, rows, startAudit } from "./audit";
+import { auditorPage, loadAuditor } from "./auditor";
 import { hooks, mux } from "./link";
 import { outbox } from "./outbox";
 import { createWorkspace, forgetAll, loadLists, newSession, takeModels, watchPlace } from "./sessions";
@@ -16,10 +16,10 @@ export async function boot(): Promise<void> {
   hooks.connected = (who, offered) => {
     if (offered) takeModels(offered);
     if (who) user.value = who;
-    void (user.value?.role === "auditor" ? auditConnected() : connected());
+    void (user.value?.role === "auditor" ? auditorPage.value?.auditConnected() : connected());
   };
   hooks.event = (event) => {
-    if (event.event === "audit.grown") auditGrew(event.acts, event.indexed);
+    if (event.event === "audit.grown") auditorPage.value?.auditGrew(event.acts, event.indexed);
     else conversations.value.get(event.session_id)?.receive(event);
   };
   hooks.mayReconnect = stillSignedIn;
@@ -79,8 +79,15 @@ export function enter(who: User): void {
     linkToken.value = "";
     screen.value = who.role === "auditor" ? "auditor" : "shell";
   });
-  if (who.role === "auditor") void startAudit().then(() => mux.start());
+  if (who.role === "auditor") void audit();
   else mux.start();
+}
+
+async function audit(): Promise<void> {
+  const page = await loadAuditor();
+  if (!page) return;
+  await page.startTrust();
+  mux.start();
 }
 
 let firstRun: { workspace: string; profile: string } | null = null;
@@ -129,8 +136,8 @@ function leave(hint: string): void {
   mux.stop();
   batch(() => {
     forgetAll();
-    closeEntry();
-    rows.value = [];
+    auditorPage.value?.closeEntry();
+    if (auditorPage.value) auditorPage.value.rows.value = [];
     overlay.value = null;
     user.value = null;
     loginHint.value = hint;

@@ -1,15 +1,12 @@
-// What an auditor looks at, and how far it can be believed. Everything that carries a checkpoint goes
-// through `learn`: it is checked against the pinned key and against what this browser saw before.
+// What an auditor looks at: the time line, and one entry with its proof.
 
 import { batch, computed, signal } from "@preact/signals";
 import { readEntry, isCommitted, type Entry, type Row } from "../audit/entry";
-import {
-  canVerify, equal, Invalid, leafHash, parseKey, parseProof, toHex, verifyCheckpoint, verifyConsistency, verifyInclusion,
-  type Checkpoint, type VerifierKey,
-} from "../audit/verify";
+import { leafHash, parseProof, verifyInclusion, type Checkpoint } from "../audit/verify";
 import { ConnectionLost } from "../net/mux";
+import * as believed from "./audit_trust";
+import { indexed, noted, pinned, trust, whyNot, type Guard, type Noted } from "./audit_trust";
 import { mux } from "./link";
-import { lastingStore } from "./storage";
 import { messageOf, toast } from "./store";
 
 export interface Filter {
@@ -29,25 +26,11 @@ export const NO_FILTER: Filter = {
   text: "", groups: [], actor: "", tenant: "", session: "", outcome: "", since: "", from: "", to: "", reads: false, intent: null,
 };
 
-export type Trust =
-  | { kind: "unpinned" }
-  | { kind: "unable" }
-  | { kind: "checking" }
-  | { kind: "good"; checkpoint: Checkpoint; at: number }
-  | { kind: "bad"; why: string };
-
-export interface Finding {
-  kind: "rollback" | "fork";
-  at: number;
-  seen: string; // the two notes, which are the evidence
-  shown: string;
-}
-
 export type Proof =
   | { kind: "checking" }
   | { kind: "unpinned" }
   | { kind: "pending" }
-  | { kind: "good"; checkpoint: Checkpoint }
+  | { kind: "good"; checkpoint: Checkpoint; guard: Guard | null }
   | { kind: "bad"; why: string };
 
 export interface Opened {
@@ -56,146 +39,66 @@ export interface Opened {
   committed: boolean;
 }
 
-export const pinned = signal<VerifierKey | null>(null);
-export const trust = signal<Trust>({ kind: "unpinned" });
-export const finding = signal<Finding | null>(null);
 export const filter = signal<Filter>(NO_FILTER);
 export const rows = signal<Entry[]>([]);
 export const older = signal<number | null>(null); // where the next page begins
 export const loading = signal(false);
 export const failure = signal("");
 export const newer = signal(0); // acts since the list was loaded
-export const indexed = signal(0);
-export const trouble = signal("");
 export const opened = signal<Opened | null>(null);
 export const openIndex = signal<number | null>(null);
 export const filtersOpen = signal(false);
-export const trustOpen = signal(false);
 
 export const filterCount = computed(() => {
   const f = filter.value;
   return [f.text, f.actor, f.tenant, f.session, f.outcome, f.since, f.intent !== null].filter(Boolean).length + (f.groups.length > 0 ? 1 : 0);
 });
 
-const KEY = "audit.vkey";
-const FINDING = "audit.finding";
 const PAGE = 60;
 const PENDING_MS = 700;
 const PENDING_TRIES = 8;
 
-const seenKey = (key: VerifierKey) => `audit.seen.${toHex(key.id)}`;
-
 // ---------------------------------------------------------------- what is believed
 
-async function seen(): Promise<Checkpoint | null> {
-  const key = pinned.value;
-  const note = key && lastingStore.get(seenKey(key));
-  if (!key || !note) return null;
-  return verifyCheckpoint(note, key).catch(() => null); // not what this page stored
-}
-
-interface Noted {
-  note: string;
-  old_size?: number;
-  consistency?: unknown;
-}
-
-function find(kind: Finding["kind"], before: Checkpoint, shown: Checkpoint): null {
-  finding.value = { kind, at: Date.now(), seen: before.note, shown: shown.note };
-  lastingStore.set(FINDING, JSON.stringify(finding.value));
-  return null;
-}
-
-// The checkpoint of an answer, if it can be believed; null says why in `trust` or `finding`.
-async function learn(answer: Noted, before: Checkpoint | null): Promise<Checkpoint | null> {
-  const key = pinned.value;
-  if (!key) return null;
-  let shown: Checkpoint;
-  try {
-    shown = await verifyCheckpoint(answer.note, key);
-  } catch (error) {
-    trust.value = { kind: "bad", why: error instanceof Invalid ? error.message : "the signature could not be checked" };
-    return null;
-  }
-  if (before) {
-    if (shown.size < before.size) return find("rollback", before, shown);
-    let continues = false;
-    try {
-      continues = shown.size === before.size
-        ? equal(shown.root, before.root)
-        : await verifyConsistency(before.size, before.root, shown.size, shown.root, parseProof(answer.consistency));
-    } catch {
-      // No proof that can be read is no proof.
-    }
-    if (!continues) return find("fork", before, shown);
-  }
-  lastingStore.set(seenKey(key), shown.note);
-  trust.value = { kind: "good", checkpoint: shown, at: Date.now() };
-  return shown;
-}
-
-// One after the other, so that every proof begins at the checkpoint that was learned last.
-let queue: Promise<unknown> = Promise.resolve();
-function noted<T extends Noted>(cmd: string, fields: object): Promise<{ answer: T; checkpoint: Checkpoint | null }> {
-  const next = queue.then(async () => {
-    const before = await seen();
-    const answer = await mux.request<T>("_system", cmd, before ? { ...fields, old_size: Number(before.size) } : fields);
-    return { answer, checkpoint: await learn(answer, before) };
-  });
-  queue = next.catch(() => {});
-  return next;
-}
+const RETRY_MS = 5000;
+let retry: ReturnType<typeof setTimeout> | undefined;
 
 export async function checkNow(): Promise<void> {
+  clearTimeout(retry);
   try {
-    const { answer } = await noted<Noted & { indexed: number; trouble?: string }>("audit.checkpoint", {});
-    indexed.value = answer.indexed;
-    trouble.value = answer.trouble ?? "";
+    await believed.checkNow();
   } catch (error) {
-    if (!(error instanceof ConnectionLost)) failure.value = messageOf(error);
+    if (error instanceof ConnectionLost) return; // the next connection checks again
+    failure.value = messageOf(error);
+    retry = setTimeout(() => mux.open && trust.value.kind === "checking" && void checkNow(), RETRY_MS);
   }
+}
+
+// What was said about an entry was said with other keys.
+async function checkAgain(): Promise<void> {
+  if (opened.value) opened.value = { ...opened.value, proof: { kind: pinned.value ? "checking" : "unpinned" } };
+  if (pinned.value && mux.open) await checkNow();
+  if (pinned.value && openIndex.value !== null) void openEntry(openIndex.value);
 }
 
 export async function pinKey(text: string): Promise<void> {
-  const key = await parseKey(text);
-  lastingStore.set(KEY, key.text);
-  batch(() => {
-    pinned.value = key;
-    trust.value = { kind: "checking" };
-  });
-  if (mux.open) await checkNow();
-  if (openIndex.value !== null) void openEntry(openIndex.value);
+  await believed.pinKey(text);
+  void checkAgain();
 }
 
 export function unpin(): void {
-  lastingStore.set(KEY, null);
-  batch(() => {
-    pinned.value = null;
-    trust.value = { kind: "unpinned" };
-    if (opened.value) opened.value = { ...opened.value, proof: { kind: "unpinned" } };
-  });
+  believed.unpin();
+  void checkAgain();
 }
 
 export function forgetSeen(): void {
-  if (pinned.value) lastingStore.set(seenKey(pinned.value), null);
-  lastingStore.set(FINDING, null);
-  finding.value = null;
-  if (mux.open) void checkNow();
+  believed.forgetSeen();
+  void checkAgain();
 }
 
-export async function startAudit(): Promise<void> {
-  if (!(await canVerify())) {
-    trust.value = { kind: "unable" };
-    return;
-  }
-  const stored = lastingStore.get(KEY);
-  pinned.value = stored ? await parseKey(stored).catch(() => null) : null;
-  trust.value = pinned.value ? { kind: "checking" } : { kind: "unpinned" };
-  try {
-    finding.value = JSON.parse(lastingStore.get(FINDING) ?? "null") as Finding | null;
-  } catch {
-    finding.value = null;
-  }
+export function acceptGap(): void {
+  believed.acceptGap();
+  void checkAgain();
 }
 
 // ---------------------------------------------------------------- the time line
@@ -263,9 +166,15 @@ export function closeEntry(): void {
   opened.value = null;
 }
 
+// As the list has it, until its proof is there: the seals may take a while the first time.
+function listed(index: number): Opened | null {
+  const entry = rows.value.find((row) => row.index === index);
+  return entry && pinned.value ? { entry, proof: { kind: "checking" }, committed: true } : null;
+}
+
 export async function openEntry(index: number, tries = PENDING_TRIES): Promise<void> {
   openIndex.value = index;
-  if (opened.value?.entry.index !== index) opened.value = null;
+  if (opened.value?.entry.index !== index) opened.value = listed(index);
   try {
     const { answer, checkpoint } = await noted<Row & Noted & { proof: unknown }>("audit.entry", { index });
     if (openIndex.value !== index) return;
@@ -284,14 +193,12 @@ export async function openEntry(index: number, tries = PENDING_TRIES): Promise<v
 
 async function prove(answer: Row & { proof: unknown }, checkpoint: Checkpoint | null): Promise<Proof> {
   if (!pinned.value) return { kind: "unpinned" };
-  if (!checkpoint) {
-    return { kind: "bad", why: finding.value ? "The host's tree contradicts the one that this browser saw before." : `The host's checkpoint cannot be believed: ${trust.value.kind === "bad" ? trust.value.why : "it was not checked"}.` };
-  }
+  if (!checkpoint) return { kind: "bad", why: whyNot() };
   if (answer.proof === null && BigInt(answer.index) >= checkpoint.size) return { kind: "pending" };
   try {
     const leaf = await leafHash(answer.entry);
     const inside = await verifyInclusion(BigInt(answer.index), checkpoint.size, leaf, checkpoint.root, parseProof(answer.proof));
-    if (inside) return { kind: "good", checkpoint };
+    if (inside) return { kind: "good", checkpoint, guard: trust.value.kind === "good" ? trust.value.guard : null };
     return { kind: "bad", why: "These bytes are not what stands in the signed tree at this place." };
   } catch (error) {
     return { kind: "bad", why: `There is no proof: ${messageOf(error)}.` };
@@ -310,8 +217,7 @@ export function download(name: string, type: string, parts: string[]): void {
 }
 
 export async function auditConnected(): Promise<void> {
-  await checkNow();
-  await refresh();
+  await Promise.all([refresh(), checkNow()]); // seals may take a while; the list need not wait for them
 }
 
 export function auditGrew(acts: number, next: number): void {
@@ -319,4 +225,5 @@ export function auditGrew(acts: number, next: number): void {
     newer.value += acts;
     indexed.value = next;
   });
+  if (rows.value.length === 0 && !loading.value && filterCount.value === 0) void refresh(); // the log has just begun
 }

@@ -1,13 +1,15 @@
 import { act, className, sessionOf, valueText, who } from "../../audit/entry";
 import { plain, plainLines } from "../../audit/safe";
 import { toHex } from "../../audit/verify";
-import { closeEntry, openEntry, opened, openIndex, trustOpen, type Opened, type Proof } from "../../state/audit";
+import { closeEntry, openEntry, opened, openIndex, type Opened, type Proof } from "../../state/audit";
+import { trust, trustOpen, type Guard } from "../../state/audit_trust";
 import { useLayer } from "../../state/layers";
 import { CopyButton, IconButton, Skeleton } from "../../ui/basics";
 import { Icon } from "../../ui/icon";
 import { apply } from "./filters";
 import { Player } from "./player";
 import { cut, utcDay, utcTime } from "./timeline";
+import { checkingWords } from "./trust";
 
 export function Detail() {
   const index = openIndex.value;
@@ -46,7 +48,7 @@ function Shown({ shown }: { shown: Opened }) {
         {entry.intent !== null && <button type="button" class="secondary small" data-testid="goto-intent" onClick={() => void openEntry(entry.intent!)}>What began it: #{entry.intent}</button>}
         {entry.phase === "intent" && <button type="button" class="secondary small" data-testid="goto-outcome" onClick={() => apply({ intent: entry.index })}>What came of it</button>}
       </div>
-      {entry.event === "recording.chunk" && <Player key={entry.index} index={entry.index} />}
+      {entry.event === "recording.chunk" && <Player key={entry.index} entry={entry} />}
       <details class="audit-raw">
         <summary>The entry's own bytes</summary>
         <CopyButton text={() => entry.raw} />
@@ -73,9 +75,17 @@ function Sealed({ shown }: { shown: Opened }) {
   return null;
 }
 
+// Who could have made up this entry: said with every proof.
+function guardWords(guard: Guard | null, index: number): string {
+  if (!guard) return "Only the log's key stands behind it: whoever stole that key could have written another past. Pin both lines of log.vkey to be safe from that.";
+  if (index < guard.since) return `It is older than entry ${guard.since.toLocaleString("en")}, where the seals that are left begin: only the log's key stands behind it.`;
+  return "Its epoch's key signed as well. That key exists no more once the epoch has ended, so that nobody can write this past again.";
+}
+
 function ProofCard({ proof, index }: { proof: Proof; index: number }) {
   switch (proof.kind) {
     case "checking":
+      return <p class="proof" data-state="wait" data-testid="proof"><span class="spinner" aria-hidden="true" /> <span>{checkingWords(trust.value)}</span></p>;
     case "pending":
       return <p class="proof" data-state="wait" data-testid="proof"><span class="spinner" aria-hidden="true" /> <span>Recorded. The next signed checkpoint will cover it in a moment.</span></p>;
     case "unpinned":
@@ -96,6 +106,7 @@ function ProofCard({ proof, index }: { proof: Proof; index: number }) {
           <Icon name="check" />
           <div>
             <p><b>Proven.</b> Entry {index.toLocaleString("en")} is in the signed tree of {Number(proof.checkpoint.size).toLocaleString("en")} entries. Checked here, in your browser.</p>
+            <p class="audit-root" data-testid="proof-guard">{guardWords(proof.guard, index)}</p>
             <p class="audit-root">root <code>{toHex(proof.checkpoint.root).slice(0, 16)}…</code></p>
           </div>
         </div>

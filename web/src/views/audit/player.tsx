@@ -1,33 +1,39 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { framesOf, openPiece, screenOf, type Frame } from "../../audit/cast";
-import { plainLines } from "../../audit/safe";
-import { mux } from "../../state/link";
+import { framesOf, openPiece, screenOf, type Frame, type Piece, type Tape } from "../../audit/cast";
+import type { Entry } from "../../audit/entry";
+import { plain, plainLines } from "../../audit/safe";
+import { Invalid } from "../../audit/verify";
+import { noted, pinned, whyNot, type Noted } from "../../state/audit_trust";
 import { messageOf } from "../../state/store";
-
-interface Piece {
-  index: number;
-  chunk: number;
-  commitment: string;
-  data?: string;
-  state?: string;
-}
 
 const MAX_PIECES = 4096;
 const MAX_PAUSE_S = 2;
 const TICK_MS = 50;
 
-async function load(index: number): Promise<{ frames: Frame[]; gaps: string[] }> {
+interface Loaded {
+  frames: Frame[];
+  gaps: string[];
+  proven: boolean;
+}
+
+async function load(entry: Entry): Promise<Loaded> {
+  const tape: Tape = { terminal: entry.fields["terminal"], account: entry.actor["account"] };
   const gaps: string[] = [];
+  const proven = pinned.value !== null;
   let cast = "";
-  for (let chunk: number | null = 0; chunk !== null && chunk < MAX_PIECES; ) {
-    const got: { pieces: Piece[]; next: number | null } = await mux.request("_system", "audit.recording", { index, chunk });
-    for (const piece of got.pieces) {
-      if (piece.data === undefined) gaps.push(`piece ${piece.chunk} ${piece.state}`);
-      else cast += await openPiece(piece.data, piece.commitment);
+  let chunk = 0;
+  for (let more = true; more && chunk < MAX_PIECES; ) {
+    const { answer, checkpoint } = await noted<Noted & { pieces: Piece[]; next: number | null }>("audit.recording", { index: entry.index, chunk });
+    if (proven && !checkpoint) throw new Invalid(whyNot());
+    for (const piece of answer.pieces) {
+      const text = await openPiece(piece, chunk, tape, checkpoint);
+      if (text === null) gaps.push(`piece ${chunk} ${plain(String(piece.state))}`);
+      else cast += text;
+      ++chunk;
     }
-    chunk = got.pieces.length > 0 ? got.next : null;
+    more = answer.next !== null && answer.pieces.length > 0;
   }
-  return { frames: framesOf(cast), gaps };
+  return { frames: framesOf(cast), gaps, proven };
 }
 
 const clock = (s: number) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}`;
@@ -38,8 +44,8 @@ function timeline(frames: Frame[]): number[] {
   return frames.map((frame, i) => (at += Math.min(MAX_PAUSE_S, Math.max(0, frame.at - (frames[i - 1]?.at ?? 0)))));
 }
 
-export function Player({ index }: { index: number }) {
-  const [tape, setTape] = useState<{ frames: Frame[]; gaps: string[]; times: number[] } | null>(null);
+export function Player({ entry }: { entry: Entry }) {
+  const [tape, setTape] = useState<(Loaded & { times: number[] }) | null>(null);
   const [error, setError] = useState("");
   const [at, setAt] = useState(0);
   const [playing, setPlaying] = useState(false);
@@ -58,7 +64,7 @@ export function Player({ index }: { index: number }) {
   const start = async () => {
     setError("");
     try {
-      const known = tape ?? { ...(await load(index)), times: [] };
+      const known = tape ?? { ...(await load(entry)), times: [] as number[] };
       if (!tape) {
         known.times = timeline(known.frames);
         setTape(known);
@@ -79,7 +85,7 @@ export function Player({ index }: { index: number }) {
             {[1, 2, 4, 16].map((s) => <option key={s} value={String(s)}>{s}×</option>)}
           </select>
         </label>
-        <span role="status">{error ? error : tape ? `${clock(Math.min(at, end))} of ${clock(end)} · checked piece by piece` : "not loaded"}</span>
+        <span role="status">{error ? error : tape ? `${clock(Math.min(at, end))} of ${clock(end)} · ${tape.proven ? "every piece proven" : "not verified"}` : "not loaded"}</span>
       </div>
       {tape && tape.gaps.length > 0 && <p class="audit-note bad">{tape.gaps.join("; ")}</p>}
       <pre ref={box} tabIndex={0} data-testid="player-screen">{screenOf(shown).split("\n").map(plainLines).join("\n")}</pre>

@@ -1,7 +1,8 @@
 // The auditor's page: filters, the time line, one entry, and how far all of it can be believed.
 import { useEffect } from "preact/hooks";
 import { signOut } from "../../state/app";
-import { filtersOpen, finding, newer, openIndex, refresh, trouble } from "../../state/audit";
+import { filtersOpen, newer, openIndex, refresh } from "../../state/audit";
+import { finding, trouble } from "../../state/audit_trust";
 import { useLayer } from "../../state/layers";
 import { link, user } from "../../state/store";
 import { theme, THEMES } from "../../state/theme";
