@@ -78,8 +78,10 @@ Status Server::turn() {
   TRY(loop_.run_once(timeout_ms()));
   TRY(failure_);
   // What comes while a batch is being written is the next one, until somebody has had his share of it.
-  if (is_committing_ && !is_share_out_ && !committer_->is_done()) return {};
+  const bool is_under_way = is_committing_ && !committer_->is_done();
+  if (is_under_way && !is_share_out_) return {};
   TRY(await_commit());
+  if (is_under_way) TRY(loop_.run_once(0));  // the others have sent something while nobody looked
   if (log_.has_signer() && !log_.is_attached()) retry_signer();
   TRY(failure_);
   TRY(publish());
