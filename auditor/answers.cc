@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "audit/export.h"
+#include "audit/read/export.h"
 #include "base/encoding.h"
 #include "protocol/json_writer.h"
 

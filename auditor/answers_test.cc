@@ -1,8 +1,8 @@
 // What an auditor is answered, from a log that the real auditd writes.
 #include <gtest/gtest.h>
 
-#include "audit/hash.h"
-#include "audit/open_entry.h"
+#include "audit/format/hash.h"
+#include "audit/read/open_entry.h"
 #include "auditor/test_served.h"
 
 namespace oqto::auditor {

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <thread>
 
-#include "audit/test_host.h"
+#include "audit/tests/test_host.h"
 #include "auditor/follower.h"
 #include "base/sys.h"
 

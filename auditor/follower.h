@@ -11,7 +11,7 @@
 #include <string>
 #include <thread>
 
-#include "audit/reader.h"
+#include "audit/read/reader.h"
 #include "auditor/index.h"
 #include "auditor/log_view.h"
 

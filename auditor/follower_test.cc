@@ -5,7 +5,7 @@
 
 #include <chrono>
 
-#include "audit/test_host.h"
+#include "audit/tests/test_host.h"
 #include "auditor/search.h"
 #include "base/sys.h"
 

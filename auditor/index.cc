@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "audit/entry_reader.h"
+#include "audit/read/entry_reader.h"
 #include "auditor/words.h"
 #include "base/encoding.h"
 

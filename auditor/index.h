@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "audit/hash.h"
+#include "audit/format/hash.h"
 #include "sqlite/sqlite.h"
 
 namespace oqto::auditor {

@@ -4,10 +4,10 @@
 
 #include <cstdlib>
 
-#include "audit/entry_reader.h"
-#include "audit/format.h"
-#include "audit/proof.h"
-#include "audit/tile_store.h"
+#include "audit/format/format.h"
+#include "audit/format/proof.h"
+#include "audit/format/tile_store.h"
+#include "audit/read/entry_reader.h"
 #include "base/encoding.h"
 #include "base/sys.h"
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "audit/note.h"
-#include "audit/tenant_keys.h"
+#include "audit/format/note.h"
+#include "audit/format/tenant_keys.h"
 #include "base/fd.h"
 #include "base/result.h"
 

@@ -3,10 +3,10 @@
 // has the proof of.
 #include <algorithm>
 
-#include "audit/entry_reader.h"
-#include "audit/format.h"
-#include "audit/open_entry.h"
-#include "audit/tile_store.h"
+#include "audit/format/format.h"
+#include "audit/format/tile_store.h"
+#include "audit/read/entry_reader.h"
+#include "audit/read/open_entry.h"
 #include "auditor/answers.h"
 #include "base/encoding.h"
 #include "protocol/json_writer.h"

@@ -3,8 +3,8 @@
 // (docs/protocol.md).
 #include <algorithm>
 
-#include "audit/proof.h"
-#include "audit/tile_store.h"
+#include "audit/format/proof.h"
+#include "audit/format/tile_store.h"
 #include "auditor/answers.h"
 #include "base/encoding.h"
 #include "protocol/json_writer.h"

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "audit/epoch.h"
+#include "audit/format/epoch.h"
 #include "auditor/test_served.h"
 
 namespace oqto::auditor {

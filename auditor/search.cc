@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <tuple>
 
-#include "audit/entry_reader.h"
+#include "audit/read/entry_reader.h"
 #include "auditor/words.h"
 #include "base/sys.h"
 

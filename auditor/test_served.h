@@ -6,9 +6,9 @@
 #include <string>
 #include <thread>
 
-#include "audit/test_host.h"
-#include "audit/tile_store.h"
-#include "audit/tree.h"
+#include "audit/format/tile_store.h"
+#include "audit/format/tree.h"
+#include "audit/tests/test_host.h"
 #include "auditor/answers.h"
 #include "base/encoding.h"
 #include "base/sys.h"

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "audit/entry_reader.h"
+#include "audit/read/entry_reader.h"
 #include "protocol/audit_command.h"
 
 namespace oqto::auditor {

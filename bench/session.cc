@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "sandbox/test_session.h"
+#include "sandbox/launch/test_session.h"
 
 namespace {
 

@@ -5,7 +5,7 @@
 #include <map>
 
 #include "egress/host_name.h"
-#include "sandbox/policy.h"
+#include "sandbox/policy/policy.h"
 
 namespace oqto::egress {
 namespace {

@@ -24,7 +24,7 @@ class Rules {
   };
 
   Rules() = default;
-  // "NAME:PORT" each, as sandbox/policy.h has it. One that is malformed refuses all.
+  // "NAME:PORT" each, as sandbox/policy/policy.h has it. One that is malformed refuses all.
   static Result<Rules> parse(const std::vector<std::string>& domains);
 
   // Names that are written out, sorted. They have their address and their listeners from the start.

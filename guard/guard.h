@@ -21,7 +21,7 @@
 #include "ipc/channel.h"
 #include "ipc/loop.h"
 #include "sandbox/cgroup.h"
-#include "sandbox/policy.h"
+#include "sandbox/policy/policy.h"
 
 namespace oqto::guard {
 

@@ -8,7 +8,7 @@
 #include "base/sys.h"
 #include "guard/spawn.h"
 #include "ipc/channel.h"
-#include "sandbox/launch_plan.h"
+#include "sandbox/launch/launch_plan.h"
 
 namespace oqto::guard {
 namespace {

@@ -3,7 +3,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "guard/config.h"
-#include "sandbox/policy.h"
+#include "sandbox/policy/policy.h"
 
 namespace oqto::guard {
 

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "guard/guard.h"
-#include "sandbox/launch_plan.h"
+#include "sandbox/launch/launch_plan.h"
 
 namespace oqto::guard {
 namespace {

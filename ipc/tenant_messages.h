@@ -44,7 +44,7 @@ struct SessionStarted {  // with the Channel to the session's oqto-init
   std::uint64_t request = 0;
   Uuid session;
   Profile profile{};  // the effective one
-  // What its user may know of the effective policy (sandbox/policy.h).
+  // What its user may know of the effective policy (sandbox/policy/policy.h).
   Text<16> network;
   std::uint8_t asks_unknown_hosts = 0;
   TextList<256, 512> domains, allow_read, allow_write, ask;

@@ -221,7 +221,7 @@ constexpr Name kHost[] = {"init_module",     "finit_module",  "delete_module", "
 // --- the launcher ------------------------------------------------------------------------------
 
 constexpr Name kLauncher[] = {
-    // Its channels, its loop, and the notification descriptor (requests: sandbox/filter_gen.cc).
+    // Its channels, its loop, and the notification descriptor (requests: sandbox/monitor/filter_gen.cc).
     "read",
     "readv",
     "write",

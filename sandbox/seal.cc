@@ -16,7 +16,7 @@
 
 #include "base/fd.h"
 #include "policies/syscall_sets.h"
-#include "sandbox/landlock_abi.h"
+#include "sandbox/world/landlock_abi.h"
 
 namespace oqto::sandbox {
 namespace {

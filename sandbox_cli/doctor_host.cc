@@ -17,7 +17,7 @@
 
 #include "base/sys.h"
 #include "sandbox/cgroup.h"
-#include "sandbox/explain.h"
+#include "sandbox/monitor/explain.h"
 #include "sandbox/seal.h"
 #include "sandbox_cli/doctor.h"
 

@@ -10,7 +10,7 @@
 #include <algorithm>
 
 #include "base/sys.h"
-#include "sandbox/socket_owner.h"
+#include "sandbox/monitor/socket_owner.h"
 #include "sandbox_cli/text.h"
 
 namespace oqto::sandbox_cli {

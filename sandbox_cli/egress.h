@@ -2,7 +2,7 @@
 // belong to the sandbox's network.
 #pragma once
 #include "ipc/messages.h"
-#include "sandbox/world.h"
+#include "sandbox/world/world.h"
 #include "sandbox_cli/prompt.h"
 #include "sandbox_cli/text.h"
 

@@ -7,7 +7,7 @@
 #include <cerrno>
 
 #include "policies/session_syscalls.h"
-#include "sandbox/filters.h"
+#include "sandbox/monitor/filters.h"
 
 namespace oqto::sandbox_cli {
 namespace {

@@ -7,8 +7,8 @@
 #include <string>
 
 #include "ipc/loop.h"
-#include "sandbox/listener.h"
-#include "sandbox/tracee.h"
+#include "sandbox/monitor/listener.h"
+#include "sandbox/monitor/tracee.h"
 
 namespace oqto::sandbox_cli {
 

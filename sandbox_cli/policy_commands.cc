@@ -5,10 +5,10 @@
 #include <charconv>
 #include <filesystem>
 
-#include "sandbox/filters.h"
-#include "sandbox/git_paths.h"
-#include "sandbox/policy_items.h"
-#include "sandbox/policy_words.h"
+#include "sandbox/monitor/filters.h"
+#include "sandbox/policy/items.h"
+#include "sandbox/policy/words.h"
+#include "sandbox/world/git_paths.h"
 #include "sandbox_cli/policy_files.h"
 #include "sandbox_cli/policy_view.h"
 #include "sandbox_cli/setup.h"

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "sandbox/policy_explain.h"
+#include "sandbox/policy/explain.h"
 #include "sandbox_cli/options.h"
 #include "sandbox_cli/user.h"
 

@@ -1,6 +1,6 @@
 // A policy as rows, for showing and comparing.
 #pragma once
-#include "sandbox/policy.h"
+#include "sandbox/policy/policy.h"
 #include "sandbox_cli/text.h"
 
 namespace oqto::sandbox_cli {

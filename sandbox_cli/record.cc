@@ -9,7 +9,7 @@
 #include <charconv>
 
 #include "base/sys.h"
-#include "sandbox/policy.h"
+#include "sandbox/policy/policy.h"
 
 namespace oqto::sandbox_cli {
 namespace {

@@ -3,7 +3,7 @@
 #pragma once
 #include <vector>
 
-#include "sandbox/recorder.h"
+#include "sandbox/monitor/recorder.h"
 #include "sandbox_cli/user.h"
 
 namespace oqto::sandbox_cli {

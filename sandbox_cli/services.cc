@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
-#include "sandbox/explain.h"
+#include "sandbox/monitor/explain.h"
 
 namespace oqto::sandbox_cli {
 namespace {

@@ -3,7 +3,7 @@
 #pragma once
 #include <memory>
 
-#include "sandbox/monitor.h"
+#include "sandbox/monitor/monitor.h"
 #include "sandbox_cli/egress.h"
 #include "sandbox_cli/learn_watch.h"
 #include "sandbox_cli/record.h"

@@ -12,8 +12,8 @@
 #include <algorithm>
 
 #include "base/sys.h"
-#include "sandbox/explain.h"
-#include "sandbox/idle_memory.h"
+#include "sandbox/monitor/explain.h"
+#include "sandbox/world/idle_memory.h"
 #include "sandbox_cli/services.h"
 
 namespace oqto::sandbox_cli {

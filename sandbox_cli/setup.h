@@ -1,7 +1,7 @@
 // Everything that is decided before a sandbox is started: who, where, what policy, what
 // environment.
 #pragma once
-#include "sandbox/world.h"
+#include "sandbox/world/world.h"
 #include "sandbox_cli/policy_files.h"
 
 namespace oqto::sandbox_cli {

@@ -17,7 +17,7 @@
 
 #include "base/encoding.h"
 #include "base/sys.h"
-#include "sandbox/policy.h"
+#include "sandbox/policy/policy.h"
 
 namespace oqto::sandbox_cli {
 namespace {

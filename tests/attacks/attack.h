@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "sandbox/test_session.h"
+#include "sandbox/launch/test_session.h"
 
 namespace oqto::sandbox {
 

@@ -1,4 +1,4 @@
-// Attacks on what a policy denies or asks about. What a policy file may say: sandbox/policy_attack_test.cc.
+// Attacks on what a policy denies or asks about. What a policy file may say: sandbox/policy/attack_test.cc.
 #include <sys/stat.h>
 #include <unistd.h>
 

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "audit/recording.h"
+#include "audit/recording/recording.h"
 #include "base/encoding.h"
 #include "base/sys.h"
 #include "ipc/audit.h"

@@ -1,0 +1,57 @@
+#include "audit/cli/cli.h"
+#include "audit/cli/read.h"
+#include "audit/read/entry_view.h"
+#include "audit/read/export.h"
+
+namespace oqto::audit::cli {
+namespace {
+
+std::string as_line(std::uint64_t /*index*/, std::string_view entry) {
+  return entry_json(entry);
+}
+
+int export_entries(const Arguments& arguments) {
+  const std::string format = arguments.get("--format", "jsonl");
+  const auto spell = format == "jsonl"  ? as_line
+                     : format == "ocsf" ? to_ocsf
+                     : format == "cef"  ? to_cef
+                                        : nullptr;
+  if (spell == nullptr) return complain("--format is jsonl, ocsf or cef");
+  const auto query = read_query(arguments);
+  if (!query) return kUnusable;
+  const bool with_personal = arguments.has("--personal");
+  if (with_personal && format == "jsonl") {
+    return complain("--personal is for ocsf and cef: jsonl is the entries' own bytes");
+  }
+  std::uint64_t found = 0;
+  return visit_entries(
+      log_dir(arguments), *query,
+      [&](const SeenEntry& seen) {
+        return print(spell(seen.index, with_personal ? seen.opened : seen.entry) + "\n");
+      },
+      found);
+}
+
+}  // namespace
+
+Command export_command() {
+  return {.name = "export",
+          .summary = "Writes entries for other systems, one per line, oldest first.",
+          .details =
+              "jsonl is the entries' own bytes: the SHA-256 of a zero byte and the line without its\n"
+              "end is the entry's leaf hash. What is no entry of this program is kept as\n"
+              "{\"malformed\":...}.",
+          .options = joined(
+              {log_option(),
+               {"--personal", "",
+                "with the personal fields whose keys the log has. What has left cannot be\n"
+                "erased with `oqto-audit shred` any more"},
+               {"--format", "FORMAT",
+                "jsonl (the entries themselves, default), ocsf (OCSF 1.8 events) or cef\n"
+                "(ArcSight Common Event Format)"}},
+              joined(filter_options(),
+                     std::vector<Option>{{"--limit", "N", "stop after N entries"}})),
+          .run = export_entries};
+}
+
+}  // namespace oqto::audit::cli

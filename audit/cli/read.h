@@ -1,0 +1,46 @@
+// Walking through a log's entries for the commands that show them.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "audit/read/open_entry.h"
+#include "audit/read/query.h"
+#include "audit/read/reader.h"
+
+namespace oqto::audit::cli {
+
+struct SeenEntry {
+  std::uint64_t index = 0;
+  std::string_view entry;   // as it stands in the log
+  std::string_view opened;  // with its personal fields, where the log has the key to them
+};
+// false: enough.
+using EntryVisitor = std::function<bool(const SeenEntry& seen)>;
+
+// Opens entries with the keys in the log directory.
+class Opener {
+ public:
+  static Result<std::unique_ptr<Opener>> create(const std::string& log);
+  std::string open(std::string_view entry) { return open_entry(entry, keys_); }
+  [[nodiscard]] const Fd& log() const { return log_; }
+  KeyReader& keys() { return keys_; }
+
+ private:
+  explicit Opener(Fd log) : log_(std::move(log)), keys_(log_) {}
+  Fd log_;
+  KeyReader keys_;
+};
+
+// Visits what the query asks for, at most its limit; kOk, or kUnusable after a complaint. `found`
+// counts.
+int visit_entries(const std::string& log, const Query& query, const EntryVisitor& visit,
+                  std::uint64_t& found);
+
+// What became of reading, as an exit status. Errc::unavailable is how a sink says "enough".
+int reading_ended(const std::string& log, const LogReader& reader, const Status& status);
+Status enough();
+
+std::string shown(std::string_view entry, bool json);
+
+}  // namespace oqto::audit::cli

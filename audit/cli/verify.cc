@@ -1,0 +1,151 @@
+#include <sys/stat.h>
+
+#include "audit/cli/cli.h"
+#include "audit/format/json.h"
+#include "audit/verify/verify.h"
+#include "base/encoding.h"
+
+namespace oqto::audit::cli {
+namespace {
+
+constexpr std::string_view kDefaultCosigned = "checkpoint.cosigned";
+
+std::string counted(std::uint64_t count, std::string_view one, std::string_view many) {
+  return std::to_string(count) + " " + std::string(count == 1 ? one : many);
+}
+
+std::string report_text(const Report& report, const VerifierKey& key) {
+  std::string text;
+  for (const Finding& finding : report.findings) text += finding.where + ": " + finding.what + "\n";
+  if (report.defects > report.findings.size()) {
+    text += "and " + std::to_string(report.defects - report.findings.size()) + " more\n";
+  }
+  for (const std::string& remark : report.remarks) text += "note: " + remark + "\n";
+  if (!report.evidence.empty()) {
+    text += "The log signed two trees of one size. These two notes together are the proof:\n";
+    for (const std::string& note : report.evidence) text += "\n" + quoted_note(note);
+    text += "\n";
+  }
+  std::string what = counted(report.entries, "entry", "entries") + " in " +
+                     counted(report.batches, "signed batch", "signed batches") + ", " +
+                     counted(report.files, "file", "files");
+  if (report.not_read > 0) what += "; the first " + std::to_string(report.not_read) + " by hash only";
+  if (!report.is_clean()) {
+    return text + "FAILED: " + counted(report.defects, "defect", "defects") + "; " + what + "\n";
+  }
+  return text + "ok: " + what + "\n    log " + key.name + ", checkpoint at " +
+         std::to_string(report.checkpoint->size) + " entries, root " +
+         to_hex(report.checkpoint->root) + "\n";
+}
+
+void append_list(std::string& text, std::string_view name, const std::vector<std::string>& list) {
+  text += ",\"" + std::string(name) + "\":[";
+  for (const std::string& item : list) {
+    if (&item != &list.front()) text += ",";
+    append_json(text, item);
+  }
+  text += "]";
+}
+
+std::string report_json(const Report& report, const VerifierKey& key) {
+  std::string text = R"({"ok":)" + std::string(report.is_clean() ? "true" : "false");
+  text += R"(,"log":)";
+  append_json(text, key.name);
+  text += R"(,"entries":)" + std::to_string(report.entries);
+  text += R"(,"by_hash_only":)" + std::to_string(report.not_read);
+  text += R"(,"batches":)" + std::to_string(report.batches);
+  text += R"(,"files":)" + std::to_string(report.files);
+  if (report.checkpoint) {
+    text += R"(,"checkpoint":{"size":)" + std::to_string(report.checkpoint->size) + R"(,"root":")" +
+            to_hex(report.checkpoint->root) + "\"}";
+  }
+  text += R"(,"defects":)" + std::to_string(report.defects) + R"(,"findings":[)";
+  for (const Finding& finding : report.findings) {
+    if (&finding != &report.findings.front()) text += ",";
+    text += R"({"where":)";
+    append_json(text, finding.where);
+    if (finding.entry) text += R"(,"entry":)" + std::to_string(*finding.entry);
+    text += R"(,"what":)";
+    append_json(text, finding.what);
+    text += "}";
+  }
+  text += "]";
+  append_list(text, "remarks", report.remarks);
+  append_list(text, "evidence", report.evidence);
+  return text + "}\n";
+}
+
+// A checkpoint that the auditor kept must at least be one of this log.
+bool read_kept(const Arguments& arguments, std::string_view option, const VerifierKey& key,
+               std::optional<std::string>& note) {
+  if (!arguments.has(option)) return true;
+  const std::string path = arguments.get(option);
+  auto text = read_file(path, kMaxNoteFile);
+  auto checked = text ? verify_checkpoint(*text, key)
+                      : Result<Checkpoint>(std::unexpected(text.error()));
+  // Signed by another key of this name: by an earlier one of the log, as the verification will know.
+  const auto claimed = text ? read_checkpoint(*text) : std::nullopt;
+  if (!checked && claimed && claimed->origin == key.name) checked = *claimed;
+  if (!checked) {
+    (void)complain("the kept checkpoint " + path + ": " + reason(checked.error()));
+    return false;
+  }
+  note = std::move(*text);
+  return true;
+}
+
+int verify(const Arguments& arguments) {
+  const auto key = log_key(arguments);
+  auto witnesses = key ? witness_keys(arguments) : std::nullopt;
+  if (!witnesses) return kUnusable;
+  VerifyOptions options;
+  options.first_epoch = first_epoch_key(arguments);
+  options.witnesses = std::move(*witnesses);
+  if (!read_kept(arguments, "--known", *key, options.known) ||
+      !read_kept(arguments, "--since", *key, options.since)) {
+    return kUnusable;
+  }
+  if (arguments.has("--cosigned") || !options.witnesses.empty()) {
+    const std::string path = arguments.get("--cosigned", kDefaultCosigned);
+    auto note = read_file(path, kMaxNoteFile);
+    if (!note) return complain("the cosigned checkpoint " + path + ": " + reason(note.error()));
+    options.cosigned = std::move(*note);
+  }
+  if (arguments.has("--threads")) {
+    const auto threads = number(arguments.get("--threads"));
+    if (!threads || *threads == 0 || *threads > 256) return complain("--threads needs a number");
+    options.threads = static_cast<unsigned>(*threads);
+  }
+  const std::string log = log_dir(arguments);
+  const auto report = verify_log(log, *key, options);
+  if (!report) return complain("the log " + log + ": " + reason(report.error()));
+  (void)print(arguments.has("--json") ? report_json(*report, *key) : report_text(*report, *key));
+  return report->is_clean() ? kOk : kFindings;
+}
+
+}  // namespace
+
+Command verify_command() {
+  return {
+      .name = "verify",
+      .summary = "Checks every byte of a log directory against the public key.\n"
+                 "Segments, entry bundles, hash tiles, every signed checkpoint: one line per defect.",
+      .details =
+          "To copy a log in use: first `checkpoint`, then `tile`, then `segment`.\n"
+          "Exit status: 0 nothing found, 1 defects found, 2 not readable or wrong usage.",
+      .options = {log_option(),
+                  vkey_option(),
+                  {"--since", "FILE",
+                   "a `checkpoint` file that you kept: the log must be its continuation, and\n"
+                   "what it covers is not read again unless something is wrong"},
+                  {"--known", "FILE", "the same, but everything is read"},
+                  witness_option(),
+                  {"--cosigned", "FILE",
+                   "where the cosignatures are (default: checkpoint.cosigned in this\n"
+                   "directory, as `oqto-audit witness submit` makes it)"},
+                  {"--threads", "N", "how many processors to use (default: all)"},
+                  {"--json", "", "one JSON object instead of text"}},
+      .run = verify};
+}
+
+}  // namespace oqto::audit::cli

@@ -1,0 +1,23 @@
+// Gets cosignatures from witnesses (C2SP tlog-witness).
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "audit/witness/http.h"
+#include "base/result.h"
+
+namespace oqto::audit {
+
+// Where a witness takes submissions: http://host[:port][/prefix].
+struct WitnessUrl {
+  std::string host;  // as in the URL, without brackets
+  std::string port = "80";
+  std::string target;     // prefix and /add-checkpoint
+  std::string authority;  // for the Host field
+};
+Result<WitnessUrl> parse_witness_url(const std::string& url);
+
+// One POST over one connection. Errc::unavailable: the witness cannot be reached or stays silent.
+Result<HttpResponse> post_to_witness(const WitnessUrl& url, const std::string& body);
+
+}  // namespace oqto::audit

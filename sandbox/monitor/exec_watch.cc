@@ -1,0 +1,195 @@
+#include "sandbox/monitor/exec_watch.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+
+namespace oqto::sandbox {
+namespace {
+
+constexpr std::size_t kMaxDeferred = 1024;
+
+using ipc::FieldKey;
+
+ipc::AuditAppend new_record(ipc::Outcome outcome) {
+  ipc::AuditAppend record;
+  record.event = ipc::Event::exec;
+  record.phase = ipc::Phase::event;
+  record.outcome = outcome;
+  return record;
+}
+
+ipc::AuditAppend record_of(const ExecRequest& request, ipc::Outcome outcome) {
+  ipc::AuditAppend record = new_record(outcome);
+  record.add(FieldKey::pid, std::to_string(request.process));
+  for (const std::string& argument : request.argv) record.add(FieldKey::argv, argument);
+  return record;
+}
+
+long trace(__ptrace_request request, pid_t task, unsigned long data = 0) {
+  return ::ptrace(request, task, nullptr, reinterpret_cast<void*>(data));  // NOLINT: a number
+}
+
+// The errno that the system call is about to return in a task that is stopped on its way out.
+int pending_errno(pid_t task) {
+  user_regs_struct registers{};
+  if (::ptrace(PTRACE_GETREGS, task, nullptr, &registers) != 0) return 0;
+  const auto result = static_cast<long long>(registers.rax);
+  return result < 0 && result > -4096 ? static_cast<int>(-result) : 0;
+}
+
+}  // namespace
+
+void ExecWatch::on_exec(const seccomp_notif& notification) {
+  const auto task = static_cast<pid_t>(notification.pid);
+  auto request = tracees_.request(task, notification.data);
+  Exec exec{notification.id, task, request ? std::move(*request) : ExecRequest{}};
+  // Only now is it certain that the memory was that of the caller, not of a successor to its pid.
+  if (!listener_.is_waiting(exec.id)) return;
+  if (!request) {
+    exec.request.process = task;
+    refuse(exec, EACCES, request.error().what);
+    return;
+  }
+  consider(std::move(exec));
+}
+
+void ExecWatch::consider(Exec exec) {
+  if (!recorder_.available() || stopped_) {
+    ++refused_;
+    listener_.refuse(exec.id, EPERM);
+    return;
+  }
+  // One at a time per process: attaching to a thread waits for its process's exec to finish, and
+  // that exec waits for us to reap the threads that we are attached to.
+  if (in_flight(exec.request.process)) {
+    if (deferred_.size() >= kMaxDeferred) {
+      refuse(exec, EAGAIN, "too many threads of one process execute at once");
+      return;
+    }
+    deferred_.push_back(std::move(exec));
+    return;
+  }
+  release(std::move(exec));
+}
+
+void ExecWatch::release(Exec exec) {
+  if (trace(PTRACE_SEIZE, exec.task, PTRACE_O_TRACEEXEC) != 0) {
+    if (listener_.is_waiting(exec.id))
+      refuse(exec, EACCES, "the calling process cannot be watched");
+    return;
+  }
+  // Exactly one stop follows: after the exec, or, if it fails, when the call returns.
+  (void)trace(PTRACE_INTERRUPT, exec.task);
+  const std::uint64_t id = exec.id;
+  in_flight_.insert_or_assign(exec.task, std::move(exec));
+  listener_.go_on(id);  // if it is gone, its end is reported to us as that of a traced task
+}
+
+void ExecWatch::refuse(const Exec& exec, int error, std::string_view reason) {
+  listener_.refuse(exec.id, error);
+  if (!recorder_.available() || !recorder_.has_room(in_flight_.size())) {
+    ++refused_;
+    return;
+  }
+  auto record = record_of(exec.request, ipc::Outcome::failure);
+  record.add(FieldKey::exe, exec.request.path);
+  record.add(FieldKey::cwd, exec.request.cwd);
+  record.add(FieldKey::reason, reason);
+  recorder_.add(std::move(record));
+}
+
+bool ExecWatch::in_flight(pid_t process) const {
+  return std::ranges::any_of(
+      in_flight_, [process](const auto& entry) { return entry.second.request.process == process; });
+}
+
+void ExecWatch::consider_deferred() {
+  for (std::size_t left = deferred_.size(); left > 0; --left) {
+    Exec exec = std::move(deferred_.front());
+    deferred_.pop_front();
+    if (listener_.is_waiting(exec.id)) consider(std::move(exec));
+  }
+}
+
+// --- after the exec ----------------------------------------------------------------------------
+
+void ExecWatch::on_child(pid_t task, int status) {
+  if (WIFSTOPPED(status)) {
+    on_stop(task, status);
+  } else {
+    in_flight_.erase(task);
+  }
+}
+
+void ExecWatch::on_stop(pid_t task, int status) {
+  const int event = status >> 16;
+  if (event == PTRACE_EVENT_EXEC) {
+    on_new_image(task);
+    (void)trace(PTRACE_DETACH, task);
+    return;
+  }
+  const auto found = in_flight_.find(task);
+  if (found != in_flight_.end()) {
+    const Exec exec = std::move(found->second);
+    in_flight_.erase(found);
+    on_failed(task, exec);
+  }
+  const int signal = event == 0 ? WSTOPSIG(status) : 0;  // one that was about to be delivered
+  (void)trace(PTRACE_DETACH, task, static_cast<unsigned long>(signal));
+}
+
+void ExecWatch::on_new_image(pid_t process) {
+  // A thread that executes becomes its process's only thread, under the process's number.
+  unsigned long former = 0;
+  (void)::ptrace(PTRACE_GETEVENTMSG, process, nullptr, &former);
+  const auto found = in_flight_.find(static_cast<pid_t>(former));
+  if (found == in_flight_.end()) return;
+  const ExecRequest request = std::move(found->second.request);
+  in_flight_.erase(found);
+  in_flight_.erase(process);
+
+  const auto image = tracees_.image(process);
+  const bool allowed = image && recorder_.available();
+  auto record = record_of(request, allowed ? ipc::Outcome::success : ipc::Outcome::failure);
+  record.add(FieldKey::exe, image ? image->exe : request.path);
+  record.add(FieldKey::cwd, image ? image->cwd : request.cwd);
+  if (image && !same_arguments(request, *image)) {
+    for (const std::string& argument : image->argv) record.add(FieldKey::argv_after, argument);
+  }
+  if (request.truncated || (image && image->truncated)) record.add(FieldKey::truncated, "true");
+  if (!allowed) {
+    // It has not run one instruction yet, and will not.
+    (void)::kill(process, SIGKILL);
+    record.add(FieldKey::reason, image ? "killed: the audit log is unavailable"
+                                       : "killed: the program cannot be read");
+  }
+  recorder_.add(std::move(record));
+}
+
+void ExecWatch::on_failed(pid_t task, const Exec& exec) {
+  const int error = pending_errno(task);
+  // The search through PATH is not worth a record each.
+  if (error == ENOENT || error == ENOTDIR) return;
+  auto record = record_of(exec.request, ipc::Outcome::failure);
+  record.add(FieldKey::exe, exec.request.path);
+  record.add(FieldKey::cwd, exec.request.cwd);
+  const char* name = ::strerrorname_np(error);
+  record.add(FieldKey::reason, error != 0 && name != nullptr ? name : "interrupted");
+  recorder_.add(std::move(record));
+}
+
+void ExecWatch::note_refusals() {
+  if (refused_ == 0 || !recorder_.available() || !recorder_.has_room(in_flight_.size())) return;
+  auto record = new_record(ipc::Outcome::failure);
+  record.add(FieldKey::reason,
+             std::to_string(refused_) + " execs were refused while they could not be recorded");
+  refused_ = 0;
+  recorder_.add(std::move(record));
+}
+
+}  // namespace oqto::sandbox

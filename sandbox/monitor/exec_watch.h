@@ -1,0 +1,57 @@
+// Every execve and execveat of a session: noted before, while the caller is stopped in the kernel,
+// and seen once more after, stopped before the new image's first instruction. What it then is, no
+// thread of its own can have changed. Both go to the recorder, or the exec does not happen.
+#pragma once
+#include <deque>
+#include <map>
+
+#include "sandbox/monitor/listener.h"
+#include "sandbox/monitor/recorder.h"
+#include "sandbox/monitor/tracee.h"
+
+namespace oqto::sandbox {
+
+class ExecWatch {
+ public:
+  ExecWatch(const Listener& listener, const Tracees& tracees, Recorder& recorder)
+      : listener_(listener), tracees_(tracees), recorder_(recorder) {}
+
+  void on_exec(const seccomp_notif& notification);
+
+  // For every status that waitpid(__WALL) brings of a task that is not the owner's own child. Our
+  // thread must be the one that all execs were noted by: the kernel ties a tracer to its thread.
+  void on_child(pid_t task, int status);
+  // After all of them: execs that had to wait for another of the same process.
+  void consider_deferred();
+
+  // Records, once that is possible again, how many were refused meanwhile.
+  void note_refusals();
+  void stop() { stopped_ = true; }  // everything further is refused
+
+  [[nodiscard]] std::size_t in_flight() const { return in_flight_.size(); }
+  [[nodiscard]] bool waits() const { return refused_ != 0; }
+
+ private:
+  struct Exec {
+    std::uint64_t id;  // of the notification
+    pid_t task;
+    ExecRequest request;
+  };
+  void consider(Exec exec);
+  void release(Exec exec);
+  void refuse(const Exec& exec, int error, std::string_view reason);
+  void on_stop(pid_t task, int status);
+  void on_new_image(pid_t process);
+  void on_failed(pid_t task, const Exec& exec);
+  [[nodiscard]] bool in_flight(pid_t process) const;
+
+  const Listener& listener_;
+  const Tracees& tracees_;
+  Recorder& recorder_;
+  std::map<pid_t, Exec> in_flight_;  // attached and released, by task
+  std::deque<Exec> deferred_;        // another exec of the same process is in flight
+  std::uint64_t refused_ = 0;        // while nothing could be recorded, not recorded yet
+  bool stopped_ = false;
+};
+
+}  // namespace oqto::sandbox
