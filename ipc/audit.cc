@@ -128,17 +128,21 @@ Result<std::string> AuditClient::store(std::string_view content, std::uint32_t a
     } else if (received->tag == Tag::audit_refused) {
       if (TRY(received->as<AuditRefused>()).request == request) return std::unexpected(kNoAudit);
     }
-    if (unacknowledged_ > 0) --unacknowledged_;  // an answer to an earlier post()
+    count_answer(*received);
   }
+}
+
+// To earlier calls of post().
+void AuditClient::count_answer(const Received& received) {
+  const auto appended = received.as<AuditAppended>();
+  unacknowledged_ -= std::min(unacknowledged_, appended ? appended->before + 1U : 1U);
 }
 
 Status AuditClient::collect(int timeout_ms) {
   const auto received = channel_.wait(timeout_ms);
   if (!received) return std::unexpected(received.error());
-  const auto appended = received->as<AuditAppended>();
-  const std::uint32_t answered = appended ? appended->before + 1U : 1U;
-  unacknowledged_ -= std::min(unacknowledged_, answered);
-  if (!appended) return std::unexpected(kNoAudit);
+  count_answer(*received);
+  if (received->tag != Tag::audit_appended) return std::unexpected(kNoAudit);
   return {};
 }
 

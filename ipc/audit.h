@@ -253,14 +253,16 @@ struct SignRequest {
   std::uint64_t size = 0;
   std::array<std::uint8_t, 32> root{};
   LongText<64 * 32> proof;
-  bool fields(auto& io) { return io(epoch, old_size, size, root, proof); }
+  std::uint64_t request = 0;  // repeated in the answer
+  bool fields(auto& io) { return io(epoch, old_size, size, root, proof, request); }
 };
 struct SignedCheckpoint {
   OQTO_MESSAGE(signed_checkpoint, false);
   std::uint64_t size = 0;
   std::uint32_t epoch_ms_left = 0;  // 0: the epoch is over, auditd is to ask for its seal
   LongText<2048> note;              // C2SP signed note
-  bool fields(auto& io) { return io(size, epoch_ms_left, note); }
+  std::uint64_t request = 0;
+  bool fields(auto& io) { return io(size, epoch_ms_left, note, request); }
 };
 // Why a tree is not signed that would begin a new epoch without its seal: ask for that first.
 constexpr std::string_view kEpochOver = "the epoch is over";
@@ -269,7 +271,8 @@ struct SignRefused {
   std::uint64_t size = 0;         // what the signer remembers
   std::array<std::uint8_t, 32> root{};
   Text<128> why;
-  bool fields(auto& io) { return io(size, root, why); }
+  std::uint64_t request = 0;
+  bool fields(auto& io) { return io(size, root, why, request); }
 };
 
 // auditd -> signer, answered by SignerStatus.
@@ -283,7 +286,8 @@ enum class SignerAsk : std::uint8_t {
 struct SignerQuery {
   OQTO_MESSAGE(signer_query, false);
   SignerAsk what{};
-  bool fields(auto& io) { return io(what); }
+  std::uint64_t request = 0;  // repeated in the answer
+  bool fields(auto& io) { return io(what, request); }
 };
 // Whether what the signer remembers is what it signed last.
 enum class Recall : std::uint8_t {
@@ -298,7 +302,8 @@ struct SignerStatus {
   Recall recall{};
   std::uint32_t epoch_ms_left = 0;
   LongText<4096> seal;     // the newest one; it belongs into the log as the entry of its size
-  bool fields(auto& io) { return io(size, root, recall, epoch_ms_left, seal); }
+  std::uint64_t request = 0;
+  bool fields(auto& io) { return io(size, root, recall, epoch_ms_left, seal, request); }
 };
 
 // The blocking client, for processes that do one thing at a time (accounts, launcher, oqtoctl).
@@ -332,6 +337,8 @@ class AuditClient {
 
   Channel channel_;
   std::uint64_t next_request_ = 1;
+  void count_answer(const Received& received);
+
   std::uint32_t unacknowledged_ = 0;
 };
 

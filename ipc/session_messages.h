@@ -22,7 +22,7 @@ struct GiveStdio {  // before StartProgram of the same number
 struct StartProgram {
   OQTO_MESSAGE(start_program, false);
   std::uint32_t program = 0;
-  TextList<256, 32 * 1024> argv;  // argv[0] is an absolute path inside the sandbox
+  TextList<4096, 32 * 1024> argv;  // argv[0] is an absolute path inside the sandbox
   TextList<64, 4096> env;         // NAME=value, added to the session's environment
   Text<1024> cwd;                 // absolute path inside the sandbox
   // Not 0: with a terminal of its own of this size, which is what it is not given otherwise and is

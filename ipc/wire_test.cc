@@ -30,9 +30,9 @@ TEST(Wire, KeepsTheBytesOfEachMessage) {
             "7300" "0300000000000000" + std::string(64, '0') + "0900000000000000");
   EXPECT_EQ(hex(encode(AuditManage{1, AuditVerb::prune, 7, 2, 3})),
             "7400" "0100000000000000" "01" "07000000" "02000000" "0300000000000000");
-  EXPECT_EQ(hex(encode(SignerQuery{SignerAsk::seal_now})), "7b00" "03");
+  EXPECT_EQ(hex(encode(SignerQuery{SignerAsk::seal_now})), "7b00" "03" "0000000000000000");
   EXPECT_EQ(hex(encode(SignerStatus{3, {}, Recall::at_least, 5, {"s"}})),
-            "7c00" "0300000000000000" + std::string(64, '0') + "01" "05000000" "01000000" "73");
+            "7c00" "0300000000000000" + std::string(64, '0') + "01" "05000000" "01000000" "73" "0000000000000000");
 }
 
 TEST(Wire, DecodesWhatItEncodes) {

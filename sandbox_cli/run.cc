@@ -15,7 +15,8 @@ namespace oqto::sandbox_cli {
 namespace {
 
 // What a message to oqto-init holds.
-constexpr std::size_t kMaxArguments = 256;
+constexpr std::size_t kMaxArguments = 4096;
+constexpr std::size_t kArgumentHead = 4;  // in the message that carries them
 constexpr std::size_t kMaxArgumentBytes = 56 * 1024;
 
 // How a run ended, for --json.
@@ -57,10 +58,10 @@ int tell(const Options& options, const Report& report) {
 
 Outcome<> check_program(const Options& options) {
   std::size_t bytes = 0;
-  for (const std::string& word : options.program) bytes += word.size();
+  for (const std::string& word : options.program) bytes += word.size() + kArgumentHead;
   if (options.program.size() > kMaxArguments || bytes > kMaxArgumentBytes) {
     return std::unexpected(
-        "too many arguments: at most 256, with 56 KiB together; give the rest in "
+        "too many arguments: at most 4096, with 56 KiB together; give the rest in "
         "a file, or through a shell's own patterns: run -- sh -c '…'");
   }
   return {};

@@ -35,6 +35,17 @@ TEST(Run, TakesOptionsOfTheProgramForItsOwn) {
   EXPECT_EQ(tool.run({"run", "echo", "--net", "-x"}).out, "--net -x\n");
 }
 
+TEST(Run, PassesThousandsOfArguments) {
+  const Tool tool;
+  std::vector<std::string> command = {"run", "--", "sh", "-c", "echo $# ${4000}", "sh"};
+  for (int i = 1; i <= 4000; ++i) command.push_back(std::to_string(i));
+  EXPECT_EQ(tool.run(command).out, "4000 4000\n");
+  command.insert(command.end(), 100, "x");
+  const Finished refused = tool.run(command);
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_NE(refused.err.find("at most 4096"), std::string::npos) << refused.err;
+}
+
 TEST(Run, SaysThatAProgramWasNotFound) {
   const Tool tool;
   const Finished ran = tool.sandboxed({"no-such-program"});

@@ -106,11 +106,11 @@ class StubSigner {
       const auto message = channel_.wait(-1);
       if (!message) return;
       if (const auto request = message->as<ipc::SignRequest>()) {
-        ipc::SignedCheckpoint answer{request->size, 3'600'000, {}};
+        ipc::SignedCheckpoint answer{request->size, 3'600'000, {}, request->request};
         answer.note.value = checkpoint_body({"audit.example/test", request->size, request->root}) + "\n" + lines_;
         CHECK(channel_.send(answer));
-      } else {
-        CHECK(channel_.send(ipc::SignerStatus{0, {}, ipc::Recall::exact, 3'600'000, {seal_}}));
+      } else if (const auto query = message->as<ipc::SignerQuery>()) {
+        CHECK(channel_.send(ipc::SignerStatus{0, {}, ipc::Recall::exact, 3'600'000, {seal_}, query->request}));
       }
     }
   }

@@ -226,6 +226,47 @@ TEST(Auditd, ManyClientsAreAllAnsweredWithDistinctIndices) {
   EXPECT_EQ(verified.status, 0) << verified.out;
 }
 
+bool resumes(ipc::AuditClient& client) {
+  for (int i = 0; i < 400; ++i) {
+    if (client.append(record(Event::login))) return true;
+    ::usleep(20'000);
+  }
+  return false;
+}
+
+TEST(Auditd, ASignerThatAnswersTooLateIsSlowAndNoProofOfTampering) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  auto client = host.client();
+  ASSERT_TRUE(client.append(record(Event::login)));
+  ASSERT_EQ(::kill(host.signer.pid, SIGSTOP), 0);
+  EXPECT_FALSE(client.append(record(Event::login), 10'000));
+  ASSERT_EQ(::kill(host.signer.pid, SIGCONT), 0);
+  EXPECT_TRUE(resumes(client));
+  EXPECT_EQ(host.stop_auditd(), 0);
+  EXPECT_EQ(host.verify().status, 0) << host.verify().out;
+}
+
+TEST(Auditd, AnOutcomeIsNotHeldAgainstItsSourceBeforeTheLogWasRead) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  const auto intent = host.client().append(record(Event::command, ipc::Phase::intent));
+  ASSERT_TRUE(intent);
+  host.kill_auditd();
+  ASSERT_EQ(::kill(host.signer.pid, SIGSTOP), 0);
+  ASSERT_TRUE(host.start_auditd());
+  auto client = host.client();
+  auto outcome = record(Event::command, ipc::Phase::outcome);
+  outcome.intent = *intent;
+  EXPECT_FALSE(client.append(outcome, 10'000));
+  ASSERT_EQ(::kill(host.signer.pid, SIGCONT), 0);
+  EXPECT_TRUE(resumes(client));  // over the same channel: it was not cut off
+  EXPECT_TRUE(client.append(outcome));
+  EXPECT_EQ(host.stop_auditd(), 0);
+  EXPECT_EQ(count_events(entries_of(host), "violation"), 0U);
+  EXPECT_EQ(host.verify().status, 0) << host.verify().out;
+}
+
 TEST(Auditd, OneAnswerCanBeForManyRecordsOfOneSource) {
   TestHost host;
   ASSERT_TRUE(host.start());

@@ -35,10 +35,9 @@ Result<Log> Log::open(const std::string& path, Options options) {
 
 constexpr const char* kNoAnswer = "the audit signer does not answer";
 
-Status Log::send_to_signer(const auto& request) {
+Status Log::send_to_signer(auto request) {
   if (!signer_) return fail(Errc::unavailable, "there is no signer");
-  for (auto stale = signer_.receive(); stale; stale = signer_.receive()) {
-  }  // answers that came after we had stopped waiting
+  request.request = ++asked_;
   if (const auto sent = signer_.send(request); !sent) {
     if (sent.error().code == Errc::unavailable) signer_ = ipc::Channel();
     return fail(Errc::unavailable, kNoAnswer);
@@ -46,10 +45,31 @@ Status Log::send_to_signer(const auto& request) {
   return {};
 }
 
+// What came after we had stopped waiting for it is an answer to another question.
+static bool answers(const ipc::Received& message, std::uint64_t request) {
+  const auto names_it = [request](const auto& answer) { return !answer || answer->request == request; };
+  switch (message.tag) {
+    case ipc::Tag::signer_status:
+      return names_it(message.as<ipc::SignerStatus>());
+    case ipc::Tag::signed_checkpoint:
+      return names_it(message.as<ipc::SignedCheckpoint>());
+    case ipc::Tag::sign_refused:
+      return names_it(message.as<ipc::SignRefused>());
+    default:
+      return true;  // for the caller to refuse
+  }
+}
+
 Result<ipc::Received> Log::hear_signer() {
-  auto answer = signer_.wait(options_.signer_timeout_ms);
-  if (answer) return answer;
-  if (answer.error().code == Errc::unavailable) signer_ = ipc::Channel();
+  const std::uint64_t deadline =
+      sys::monotonic_ms() + static_cast<std::uint64_t>(options_.signer_timeout_ms);
+  for (std::uint64_t now = sys::monotonic_ms(); now < deadline; now = sys::monotonic_ms()) {
+    auto answer = signer_.wait(static_cast<int>(deadline - now));
+    if (answer && !answers(*answer, asked_)) continue;
+    if (answer) return answer;
+    if (answer.error().code == Errc::unavailable) signer_ = ipc::Channel();
+    break;
+  }
   return fail(Errc::unavailable, kNoAnswer);
 }
 
@@ -131,7 +151,8 @@ Status Log::attach(ipc::Channel signer) {
 
 Status Log::reattach() {
   const Remembered remembered = TRY(ask_status(ipc::SignerAsk::status));
-  if (attached_ && remembered.size == tree_.size() && remembered.root == tree_.root()) {
+  if (attached_ && remembered.size == tree_.size() && remembered.root == tree_.root() &&
+      remembered.recall == ipc::Recall::exact) {
     return take_seal(remembered);
   }
   attached_ = false;
@@ -330,7 +351,8 @@ Status Log::write_full_tiles() {
 
 Status Log::settle() {
   TRY(segment_.sync());
-  if (!ask_status(ipc::SignerAsk::settle)) attached_ = false;
+  // A signer that is only slow has lost nothing: the next request shows whether it is there.
+  if (!ask_status(ipc::SignerAsk::settle) && !signer_) attached_ = false;
   return {};
 }
 

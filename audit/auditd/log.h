@@ -88,7 +88,7 @@ class Log {
         segments_(std::move(segments)),
         options_(options),
         derived_(std::move(derived)) {}
-  Status send_to_signer(const auto& request);
+  Status send_to_signer(auto request);
   Result<ipc::Received> hear_signer();
   Result<Remembered> ask_status(ipc::SignerAsk what);
   Status take_seal(const Remembered& remembered);
@@ -110,6 +110,7 @@ class Log {
   Fd segments_;
   Options options_;
   ipc::Channel signer_;
+  std::uint64_t asked_ = 0;  // requests to the signer so far
   bool attached_ = false;
   bool full_ = false;
   std::uint64_t probed_at_ms_ = 0;

@@ -107,6 +107,7 @@ Status Server::finish() {
   TRY(await_commit());
   if (!log_.is_attached()) return {};
   log_.publish();
+  TRY(log_.settle());
   return log_.close();
 }
 
@@ -125,6 +126,7 @@ Status Server::connect_signer(ipc::Channel signer) {
                 {"do", "run oqto-audit verify; restore the newest copy of the log directory"}});
     return status;
   }
+  next_index_ = log_.next_index();
   if (std::exchange(was_attached_, true)) return {};
   greet();
   return {};
@@ -229,7 +231,7 @@ bool Server::take_record(Source& source, const ipc::Received& message) {
     return false;
   }
   // Whoever knows its index was told that it is durable.
-  if (record->phase == ipc::Phase::outcome && record->intent != ipc::kNoIndex &&
+  if (was_attached_ && record->phase == ipc::Phase::outcome && record->intent != ipc::kNoIndex &&
       record->intent >= next_index_) {
     drop(source, "the outcome of an intent that is not in the log");
     return false;

@@ -37,7 +37,7 @@ class Server {
   static constexpr std::uint32_t kTenantRecordsPerBatch = 64;
   static constexpr std::size_t kTenantBytesPerBatch = 96 * 1024;
   static constexpr std::size_t kMaxSources = 4096;
-  static constexpr std::size_t kMaxOwn = 16;
+  static constexpr std::size_t kMaxOwn = 16 + 2 * kMaxSources;  // each of them may be cut off, with a gap
   static constexpr std::uint64_t kMaxUnread = 10'000;
   static constexpr std::size_t kMaxGaps = 64;  // sources that a gap names; the others are joined
   static constexpr std::uint64_t kMaxClockStepMs = 2000;

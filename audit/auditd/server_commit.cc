@@ -49,7 +49,7 @@ void Server::add_own(Event event, std::initializer_list<ipc::AuditField> fields)
 }
 
 void Server::add_own(ipc::AuditAppend record) {
-  if (own_.size() >= kMaxOwn) return;  // only while the log refuses everybody
+  if (own_.size() >= kMaxOwn) return;  // only where the log refuses everybody for long
   own_.push_back({0, 0, self_, sys::now_ms(), std::move(record), {}});
 }
 
@@ -262,6 +262,7 @@ void Server::take_result(std::span<const Pending> records, const Status& status)
     return;
   }
   gap_reason_ = status.error().what;
+  if (status.error().code == Errc::unavailable) gap_reason_ += " (some may stand in the log all the same)";
   note_refusal(records);
   if (status.error().code == Errc::limit) record_full(status.error());
 }

@@ -33,6 +33,7 @@ ipc::AuditAppend record_of(ipc::Event event, ipc::Phase phase, const Status& sta
 Result<std::uint64_t> Server::commit_own(ipc::AuditAppend record) {
   TRY(commit_now());
   if (!own_.empty()) return fail(Errc::unavailable, "the audit log does not accept records now");
+  watch_clock();  // what that has to say comes before
   add_own(std::move(record));
   TRY(commit_now());
   if (own_.empty()) return log_.next_index() - 1;

@@ -119,16 +119,20 @@ class Signer {
     while (!stopping_) {
       TRY(loop_.run_once(timeout_ms()));
       TRY(failure_);
-      // Nothing was asked for that long: the log has synced what was signed last.
-      if (sys::monotonic_ms() - asked_at_ms_ >= kSealGraceMs && is_to_end(kSealGraceMs)) {
+      // Nobody asks for the seal, or for a signature that would end the epoch.
+      const std::uint64_t quiet_ms = sys::monotonic_ms() - signed_at_ms_;
+      if (quiet_ms >= (is_synced_ ? kSealGraceMs : kHungDiskMs) && is_to_end(kSealGraceMs)) {
         TRY(end_epoch());
       }
     }
-    return state_.settle();
+    return {};  // what auditd did not say is on its disk is not settled now either
   }
 
  private:
   static constexpr std::uint64_t kSealGraceMs = 2000;  // auditd asks in time, or it is not asked
+  // Where auditd has not said that what was signed last is on its disk. A seal of what a power cut then
+  // takes would leave a log that is never served again.
+  static constexpr std::uint64_t kHungDiskMs = 60'000;
 
   struct Port : ipc::Watcher {
     using Handler = void (Signer::*)();
@@ -166,7 +170,6 @@ class Signer {
   }
 
   void on_auditd() {
-    asked_at_ms_ = sys::monotonic_ms();
     const auto message = auditd_.receive();
     if (!message && message.error().code == Errc::limit) return;
     const Status taken = message ? take(*message) : Status(std::unexpected(message.error()));
@@ -183,13 +186,15 @@ class Signer {
   Status take(const ipc::Received& message) {
     if (message.tag == ipc::Tag::signer_query) {
       const auto query = TRY(message.as<ipc::SignerQuery>());
+      if (query.what != ipc::SignerAsk::status) is_synced_ = true;
       if (query.what == ipc::SignerAsk::settle) TRY(state_.settle());
       const bool is_wanted = query.what == ipc::SignerAsk::seal_now
                                  ? is_whole() && holds_entries()
                                  : query.what == ipc::SignerAsk::seal_if_due && is_to_end(0);
       if (is_wanted) TRY(end_epoch());
       const SignedTree& last = state_.last();
-      return auditd_.send(ipc::SignerStatus{last.size, last.root, state_.recall(), ms_left(), {epoch_.seal_note()}});
+      return auditd_.send(ipc::SignerStatus{last.size, last.root, state_.recall(), ms_left(),
+                                             {epoch_.seal_note()}, query.request});
     }
     const auto request = TRY(message.as<ipc::SignRequest>());
     // Who asks for more has synced what it has. An epoch that is not sealed in time ends all the same.
@@ -200,8 +205,13 @@ class Signer {
     if (const char* why = objection(request)) return refuse(request, why);
     const SignedTree tree{request.size, request.root};
     // Unless it is kept: a signature that would be forgotten must not exist.
-    if (tree != state_.last() || !is_whole()) TRY(state_.remember(tree));
+    if (tree != state_.last() || !is_whole()) {
+      is_synced_ = false;
+      signed_at_ms_ = sys::monotonic_ms();
+      TRY(state_.remember(tree));
+    }
     ipc::SignedCheckpoint answer;
+    answer.request = request.request;
     answer.size = tree.size;
     answer.epoch_ms_left = ms_left();
     answer.note.value = epoch_.sign(key_, tree.size, tree.root);
@@ -259,7 +269,7 @@ class Signer {
       log::error("refused to sign",
                  {{"why", why}, {"size", request.size}, {"signed_size", state_.last().size}});
     }
-    return auditd_.send(ipc::SignRefused{state_.last().size, state_.last().root, why});
+    return auditd_.send(ipc::SignRefused{state_.last().size, state_.last().root, why, request.request});
   }
 
   ipc::Loop loop_;
@@ -271,7 +281,8 @@ class Signer {
   SignerEpoch epoch_;
   const std::uint64_t epoch_ms_;
   std::uint64_t ends_at_ms_ = 0;  // CLOCK_BOOTTIME: the epoch's length is nobody's clock to set
-  std::uint64_t asked_at_ms_ = 0;
+  std::uint64_t signed_at_ms_ = 0;  // a tree that was new
+  bool is_synced_ = true;           // … and is on auditd's disk, as that says
   Port guard_port_{*this, &Signer::on_guard};
   Port auditd_port_{*this, &Signer::on_auditd};
   Port signal_port_{*this, &Signer::on_signal};

@@ -174,6 +174,22 @@ TEST_F(Signer, AttackAnEpochThatNobodySealsEndsAllTheSame) {
   EXPECT_TRUE(ask(next));
 }
 
+TEST_F(Signer, AttackAskingForNothingDoesNotProlongAnEpoch) {
+  host_.signer_arguments = {"--epoch-seconds", "0.001"};
+  restart();
+  ASSERT_TRUE(grow(0, 3));
+  ASSERT_TRUE(grow(3, 4));
+  ASSERT_TRUE(channel_.send(ipc::SignerQuery{ipc::SignerAsk::settle}));
+  ASSERT_TRUE(channel_.wait(5000));
+  std::uint64_t epoch = 0;
+  for (int i = 0; i < 80 && epoch == 0; ++i) {
+    ::usleep(100'000);
+    ASSERT_TRUE(channel_.send(ipc::SignerQuery{ipc::SignerAsk::status}));
+    epoch = read_seal(channel_.wait(5000)->as<ipc::SignerStatus>()->seal.value)->epoch;
+  }
+  EXPECT_EQ(epoch, 1U);
+}
+
 TEST_F(Signer, AttackASealIsNotRepeatedBeforeTheLogHoldsIt) {
   ASSERT_TRUE(grow(0, 3));
   const auto seal_now = [&] {
