@@ -247,6 +247,7 @@ constexpr Name kLauncher[] = {
     "newfstatat",
     "pidfd_send_signal",
     "kill",
+    "tgkill",  // with no signal: whether a thread is the first one of its process
     // The copy of a file that the session's user let a program read.
     "memfd_create",
     // libc.

@@ -266,7 +266,8 @@ constexpr std::uint32_t kAll = 0xffffffff;
 constexpr std::uint32_t kRequests[] = {static_cast<std::uint32_t>(SECCOMP_IOCTL_NOTIF_RECV),
                                        static_cast<std::uint32_t>(SECCOMP_IOCTL_NOTIF_SEND),
                                        static_cast<std::uint32_t>(SECCOMP_IOCTL_NOTIF_ID_VALID),
-                                       static_cast<std::uint32_t>(SECCOMP_IOCTL_NOTIF_ADDFD)};
+                                       static_cast<std::uint32_t>(SECCOMP_IOCTL_NOTIF_ADDFD),
+                                       static_cast<std::uint32_t>(SECCOMP_IOW(4, __u64))};  // SET_FLAGS
 constexpr std::uint32_t kTraces[] = {PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH,
                                      PTRACE_GETEVENTMSG, PTRACE_GETREGS};
 constexpr std::uint32_t kWrites = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
@@ -274,13 +275,15 @@ constexpr ArgumentTest kOtherRequest[] = {{1, false, kAll, false, kRequests}};
 constexpr ArgumentTest kOtherTrace[] = {{0, false, kAll, false, kTraces}};
 constexpr ArgumentTest kHighTrace[] = {{0, true, kAll, false, kZero}};
 constexpr ArgumentTest kWriting[] = {{2, false, kWrites, false, kZero}};
+constexpr ArgumentTest kSignalling[] = {{2, false, kAll, false, kZero}};  // more than a question
 constexpr ArgumentTest kExecutable[] = {{2, false, PROT_EXEC, false, kZero}};
 
 Program launcher_program() {
   const auto allowed = launcher_allowed();
   const std::multimap<std::string_view, std::span<const ArgumentTest>> refused = {
       {"ioctl", kOtherRequest}, {"ptrace", kOtherTrace}, {"ptrace", kHighTrace},
-      {"openat", kWriting},     {"mmap", kExecutable},   {"mprotect", kExecutable}};
+      {"openat", kWriting},     {"mmap", kExecutable},   {"mprotect", kExecutable},
+      {"tgkill", kSignalling}};
   Answers answers;
   for (int number = 0; number <= kLastCall; ++number) {
     const std::string name = name_of(number);

@@ -11,7 +11,7 @@ namespace oqto::sandbox {
 
 class Listener {
  public:
-  explicit Listener(Fd fd) : fd_(std::move(fd)) {}
+  explicit Listener(Fd fd);
 
   enum class State { quiet, ready, finished };  // finished: no task with our filter is left
   [[nodiscard]] State state() const;

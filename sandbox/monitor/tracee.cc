@@ -133,7 +133,9 @@ Result<ExecRequest> Tracees::request(pid_t task, const seccomp_data& call) const
   request.path = TRY(read_text(task, call.args[at ? 1 : 0], PATH_MAX, path_cut));
   TRY(read_arguments(task, call.args[at ? 2 : 1], request));
   request.cwd = TRY(link(task, "cwd"));
-  request.process = TRY(numbers(task)).process;
+  // Most callers are the first thread of their process, which this asks for less than /proc takes.
+  const bool is_first = ::syscall(SYS_tgkill, task, task, 0) == 0;
+  request.process = is_first ? task : TRY(numbers(task)).process;
   return request;
 }
 
