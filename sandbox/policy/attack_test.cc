@@ -2,32 +2,12 @@
 #include <gtest/gtest.h>
 
 #include "sandbox/policy/explain.h"
+#include "sandbox/policy/test_files.h"
 
 namespace oqto::sandbox {
 namespace {
 
 using policies::Ask;
-using Items = std::vector<std::string>;
-
-PolicyContext host_file(bool hosted = false) {
-  return {.name = "f",
-          .source = PolicySource::host,
-          .hosted = hosted,
-          .workspace = "/home/u/code/ws",
-          .home = "/home/u"};
-}
-PolicyContext workspace_file() {
-  PolicyContext context = host_file();
-  context.source = PolicySource::workspace;
-  return context;
-}
-Policy read_policy(std::string_view text, const PolicyContext& context) {
-  auto parsed = parse_policy(text, context);
-  EXPECT_TRUE(parsed.has_value()) << parsed.error();
-  return parsed.value_or(ParsedPolicy{}).policy;
-}
-Policy host(std::string_view text) { return read_policy(text, host_file()); }
-Policy asked(std::string_view text) { return read_policy(text, workspace_file()); }
 
 // -----------------------------------------
 
@@ -151,7 +131,7 @@ TEST(Attack, TheOrderOfNestedPathsCannotBeChosen) {
 TEST(Attack, TheWorkspaceIsAllOfTheHomeOrOfTheHost) {
   PolicyContext context = host_file();
   context.workspace = context.home;
-  EXPECT_EQ(read_policy("deny_read = [\"~/.ssh\"]\n", context).deny_read.values, Items{"./.ssh"});
+  EXPECT_EQ(parsed("deny_read = [\"~/.ssh\"]\n", context).policy.deny_read.values, Items{"./.ssh"});
   for (const char* path : {"/", "", ".", "relative", "/a/..", "/a/", "//a"}) {
     for (std::string PolicyContext::*root : {&PolicyContext::workspace, &PolicyContext::home}) {
       context = host_file();

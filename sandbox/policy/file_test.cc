@@ -1,40 +1,13 @@
 // What a policy file means when it is accepted. What is refused: refusal_test.cc.
 #include <gtest/gtest.h>
 
-#include "sandbox/policy/toml.h"
+#include "sandbox/policy/test_files.h"
 
 namespace oqto::sandbox {
 namespace {
 
 using policies::Ask;
 using policies::Network;
-using Items = std::vector<std::string>;
-
-PolicyContext host_file(bool hosted = false) {
-  return {.name = "f",
-          .source = PolicySource::host,
-          .hosted = hosted,
-          .workspace = "/home/u/code/ws",
-          .home = "/home/u"};
-}
-PolicyContext workspace_file() {
-  PolicyContext context = host_file();
-  context.source = PolicySource::workspace;
-  return context;
-}
-
-ParsedPolicy parsed(std::string_view text, const PolicyContext& context,
-                    std::string_view profile = "development") {
-  auto policy = parse_policy(text, context, profile);
-  EXPECT_TRUE(policy.has_value()) << policy.error();
-  return policy.value_or(ParsedPolicy{});
-}
-Policy host(std::string_view text, std::string_view profile = "development") {
-  return parsed(text, host_file(), profile).policy;
-}
-Policy asked(std::string_view text) {
-  return parsed(text, workspace_file()).policy;
-}
 
 // --- both spellings ------------------------------------------------------------------------------
 
