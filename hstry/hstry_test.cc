@@ -75,6 +75,7 @@ class Process {
 
   std::unique_ptr<proto::WriteService::Stub> write;
   std::unique_ptr<proto::ReadService::Stub> read;
+  std::unique_ptr<proto::PartService::Stub> parts;
 
  private:
   void connect(Fd socket) {
@@ -83,6 +84,7 @@ class Process {
     auto channel = grpc::CreateCustomInsecureChannelFromFd("hstry", socket.release(), arguments);
     write = proto::WriteService::NewStub(channel);
     read = proto::ReadService::NewStub(channel);
+    parts = proto::PartService::NewStub(channel);
   }
 
   pid_t pid_ = -1;
@@ -203,6 +205,80 @@ TEST_F(Hstry, RefusesNonsenseWithoutDying) {
   EXPECT_EQ(append("a", {message(0, "user", std::string(20 << 20, 'x'))}).error_code(),
             grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_TRUE(append("a", {message(0, "user", "x")}).ok());
+}
+
+TEST_F(Hstry, FindsAMessageByItsClientsIdAndByItsOwn) {
+  ASSERT_TRUE(create("a").ok());
+  for (int i = 0; i < 3; ++i) {
+    auto one = message(i, "user", std::to_string(i));
+    one.set_client_id("c" + std::to_string(i));
+    one.set_id("m" + std::to_string(i));
+    ASSERT_TRUE(append("a", {one}).ok());
+  }
+  const auto found = [&](auto&& name) {
+    proto::GetMessagesRequest request;
+    request.set_source_id("oqto");
+    request.set_external_id("a");
+    name(request);
+    proto::GetMessagesResponse response;
+    grpc::ClientContext context;
+    EXPECT_TRUE(process_->read->GetMessages(&context, request, &response).ok());
+    return response.messages_size() == 1 ? response.messages(0).content() : std::to_string(-response.messages_size());
+  };
+  EXPECT_EQ(found([](auto& request) { request.set_client_id("c1"); }), "1");
+  EXPECT_EQ(found([](auto& request) { request.set_message_id("m2"); }), "2");
+  EXPECT_EQ(found([](auto& request) { request.set_client_id("c7"); }), "0");
+}
+
+TEST_F(Hstry, KeepsTheWholeOfALongPartInPiecesAndDeletesItWithItsConversation) {
+  ASSERT_TRUE(create("a").ok());
+  const auto put = [&](std::int64_t offset, const std::string& data) {
+    proto::PutPartRequest request;
+    request.set_source_id("oqto");
+    request.set_external_id("a");
+    request.set_message_id("m");
+    request.set_part_id("m.0");
+    request.set_offset(offset);
+    request.set_data(data);
+    proto::PutPartResponse response;
+    grpc::ClientContext context;
+    return process_->parts->PutPart(&context, request, &response).error_code();
+  };
+  const auto piece = [&](std::int64_t offset, int length) {
+    proto::GetPartRequest request;
+    request.set_source_id("oqto");
+    request.set_external_id("a");
+    request.set_message_id("m");
+    request.set_part_id("m.0");
+    request.set_offset(offset);
+    request.set_length(length);
+    proto::GetPartResponse response;
+    grpc::ClientContext context;
+    get_status_ = process_->parts->GetPart(&context, request, &response);
+    return response;
+  };
+  (void)piece(0, 1);
+  EXPECT_EQ(get_status_.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(put(0, "hello "), grpc::StatusCode::OK);
+  EXPECT_EQ(put(6, "world"), grpc::StatusCode::OK);
+  EXPECT_EQ(put(6, "world"), grpc::StatusCode::OK);  // an answer was lost
+  EXPECT_EQ(piece(0, 100).data(), "hello world");
+  EXPECT_EQ(piece(4, 4).data(), "o wo");
+  EXPECT_EQ(piece(4, 4).total(), 11);
+  EXPECT_EQ(piece(11, 4).data(), "");
+  EXPECT_EQ(put(-1, "x"), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(put(std::int64_t{1} << 40, "x"), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  (void)piece(-5, 4);
+  EXPECT_EQ(get_status_.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  proto::DeleteConversationRequest gone;
+  gone.set_source_id("oqto");
+  gone.set_external_id("a");
+  proto::DeleteConversationResponse deleted;
+  grpc::ClientContext context;
+  ASSERT_TRUE(process_->write->DeleteConversation(&context, gone, &deleted).ok());
+  ASSERT_TRUE(create("a").ok());
+  (void)piece(0, 1);
+  EXPECT_EQ(get_status_.error_code(), grpc::StatusCode::NOT_FOUND);
 }
 
 TEST_F(Hstry, PagesBackwardsFromTheEnd) {

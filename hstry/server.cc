@@ -80,9 +80,24 @@ class ReadService final : public proto::ReadService::Service {
   Store& store_;
 };
 
+class PartService final : public proto::PartService::Service {
+ public:
+  explicit PartService(Store& store) : store_(store) {}
+  grpc::Status PutPart(grpc::ServerContext*, const proto::PutPartRequest* request, proto::PutPartResponse*) override {
+    return answer(store_.put_part(*request));
+  }
+  grpc::Status GetPart(grpc::ServerContext*, const proto::GetPartRequest* request,
+                       proto::GetPartResponse* response) override {
+    return answer(store_.get_part(*request, *response));
+  }
+
+ private:
+  Store& store_;
+};
+
 class GrpcServer final : public Server {
  public:
-  explicit GrpcServer(Store& store) : write_(store), read_(store) {}
+  explicit GrpcServer(Store& store) : write_(store), read_(store), parts_(store) {}
   ~GrpcServer() override { stop(); }
 
   bool start() {
@@ -94,6 +109,7 @@ class GrpcServer final : public Server {
     builder.SetMaxSendMessageSize(kMaxWireBytes);
     builder.RegisterService(&write_);
     builder.RegisterService(&read_);
+    builder.RegisterService(&parts_);
     server_ = builder.BuildAndStart();
     return server_ != nullptr;
   }
@@ -114,6 +130,7 @@ class GrpcServer final : public Server {
  private:
   WriteService write_;
   ReadService read_;
+  PartService parts_;
   std::unique_ptr<grpc::Server> server_;
 };
 

@@ -6,13 +6,14 @@
 #include "base/encoding.h"
 #include "base/sys.h"
 #include "hstry.pb.h"
+#include "hstry/pieces.h"
 #include "hstry/rows.h"
 #include "hstry/sqlite.h"
 
 namespace oqto::hstry {
 namespace {
 
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 constexpr const char* kSchema = R"sql(
   CREATE TABLE sources(id TEXT PRIMARY KEY, adapter TEXT NOT NULL, path TEXT, last_sync_at INTEGER,
     config TEXT);
@@ -30,7 +31,14 @@ constexpr const char* kSchema = R"sql(
     created_at INTEGER, model TEXT, tokens INTEGER, cost_usd REAL, metadata TEXT NOT NULL,
     sender_json TEXT NOT NULL, provider TEXT, harness TEXT, client_id TEXT,
     UNIQUE(conversation_id, idx));
-  PRAGMA user_version = 1;
+)sql";
+// Version 2: prompts are found by the id that their client gave them, and long parts have a place.
+constexpr const char* kSecondSchema = R"sql(
+  CREATE INDEX messages_by_client_id ON messages(conversation_id, client_id) WHERE client_id IS NOT NULL;
+  CREATE TABLE part_pieces(conversation_id TEXT NOT NULL REFERENCES conversations(id) ON DELETE CASCADE,
+    message_id TEXT NOT NULL, part_id TEXT NOT NULL, start INTEGER NOT NULL, data BLOB NOT NULL,
+    UNIQUE(conversation_id, message_id, part_id, start));
+  PRAGMA user_version = 2;
 )sql";
 
 // Ends the transaction when it goes out of scope; undone unless commit() succeeded.
@@ -88,7 +96,8 @@ class SqliteStore final : public Store {
     Transaction transaction(db_);
     version.reset();
     TRY(transaction.begin());
-    TRY(execute(db_, kSchema));
+    if (found < 1) TRY(execute(db_, kSchema));
+    TRY(execute(db_, kSecondSchema));
     return transaction.commit();
   }
 
@@ -181,8 +190,13 @@ class SqliteStore final : public Store {
     if (request.limit() < 0) return fail(Errc::invalid, "limit is negative");
     const std::string id = TRY(resolve(request));
     response.set_conversation_id(id);
-    Statement row(db_, select_message("WHERE conversation_id = ? AND idx < ? ORDER BY idx DESC"));
+    const std::string_view only = request.has_client_id()    ? "AND client_id = ?3 "
+                                  : request.has_message_id() ? "AND id = ?3 "
+                                                             : "";
+    Statement row(db_, select_message("WHERE conversation_id = ?1 AND idx < ?2 " + std::string(only) +
+                                      "ORDER BY idx DESC"));
     row.text(id).number(request.has_before_idx() ? request.before_idx() : INT64_MAX);
+    if (!only.empty()) row.text(request.has_client_id() ? request.client_id() : request.message_id());
     std::size_t bytes = 0;
     while (TRY(row.step())) {
       proto::Message message;
@@ -219,6 +233,19 @@ class SqliteStore final : public Store {
       summary.set_first_user_message(TRY(preview(summary.conversation_id())));
     }
     return {};
+  }
+
+  Status put_part(const proto::PutPartRequest& request) override {
+    const std::scoped_lock lock(mutex_);
+    TRY(check_id(request.source_id(), request.external_id()));
+    const Found found = TRY(find(request.source_id(), request.external_id()));
+    return insert_piece(db_, found.id, request);
+  }
+
+  Status get_part(const proto::GetPartRequest& request, proto::GetPartResponse& response) override {
+    const std::scoped_lock lock(mutex_);
+    const Found found = TRY(find(request.source_id(), request.external_id()));
+    return read_pieces(db_, found.id, request, response);
   }
 
  private:

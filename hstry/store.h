@@ -3,7 +3,7 @@
 // Thread-safe.
 //
 // Errors: Errc::not_found, Errc::denied (another message has that idx), Errc::invalid,
-// Errc::limit (a bound, or the disk is full), Errc::io.
+// Errc::limit (a bound: it will never be taken), Errc::unavailable (the disk is full), Errc::io.
 #pragma once
 #include <cstddef>
 #include <memory>
@@ -20,8 +20,11 @@ class GetConversationRequest;
 class GetConversationResponse;
 class GetMessagesRequest;
 class GetMessagesResponse;
+class GetPartRequest;
+class GetPartResponse;
 class ListConversationsRequest;
 class ListConversationsResponse;
+class PutPartRequest;
 class UpdateConversationRequest;
 class UpdateConversationResponse;
 class WriteConversationRequest;
@@ -39,6 +42,8 @@ constexpr std::size_t kMaxIdBytes = 512;
 constexpr int kMaxListed = 200;
 constexpr int kMaxMessagesPerCall = 10'000;
 constexpr std::size_t kMaxPreviewBytes = 200;
+constexpr std::size_t kMaxPieceBytes = 8 * 1024 * 1024;            // of a part, in one call
+constexpr std::int64_t kMaxPartBytes = 256 * 1024 * 1024;
 
 class Store {
  public:
@@ -60,6 +65,8 @@ class Store {
                           proto::GetMessagesResponse& response) = 0;
   virtual Status list(const proto::ListConversationsRequest& request,
                       proto::ListConversationsResponse& response) = 0;
+  virtual Status put_part(const proto::PutPartRequest& request) = 0;
+  virtual Status get_part(const proto::GetPartRequest& request, proto::GetPartResponse& response) = 0;
 };
 
 }  // namespace oqto::hstry

@@ -21,7 +21,8 @@ using Database = std::unique_ptr<sqlite3, CloseDatabase>;
 inline std::unexpected<Error> sqlite_error(int code) {
   const int kind = code & 0xff;
   const bool damaged = kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB;
-  return fail(kind == SQLITE_FULL ? Errc::limit : damaged ? Errc::bad_message : Errc::io,
+  if (kind == SQLITE_CONSTRAINT) return fail(Errc::denied, ::sqlite3_errstr(code));
+  return fail(kind == SQLITE_FULL ? Errc::unavailable : damaged ? Errc::bad_message : Errc::io,
               ::sqlite3_errstr(code));
 }
 
@@ -45,6 +46,9 @@ class Statement {
   Statement& text(std::string_view value) {
     return done(::sqlite3_bind_text64(statement_, ++bound_, value.data(), value.size(),
                                       SQLITE_STATIC, SQLITE_UTF8));
+  }
+  Statement& blob(std::string_view value) {
+    return done(::sqlite3_bind_blob64(statement_, ++bound_, value.data(), value.size(), SQLITE_STATIC));
   }
   Statement& number(std::int64_t value) {
     return done(::sqlite3_bind_int64(statement_, ++bound_, value));
@@ -93,6 +97,12 @@ class Statement {
     const auto* bytes = reinterpret_cast<const char*>(::sqlite3_column_text(statement_, column));
     if (bytes == nullptr) return {};
     return {bytes, static_cast<std::size_t>(::sqlite3_column_bytes(statement_, column))};
+  }
+
+  [[nodiscard]] std::string blob(int column) const {
+    const void* bytes = ::sqlite3_column_blob(statement_, column);
+    if (bytes == nullptr) return {};
+    return {static_cast<const char*>(bytes), static_cast<std::size_t>(::sqlite3_column_bytes(statement_, column))};
   }
 
  private:
