@@ -34,6 +34,8 @@ Gateway::Gateway(const sandbox::Sealed& /*proof*/, asio::io_context& io, ipc::Ch
 
 Status Gateway::run() {
   TRY(guard_.send(ipc::Ready{}));
+  const Fd models = TRY(sys::sealed_memfd("models.json", models_json_));
+  TRY(guard_.send(ipc::ModelsFile{}, models));
   asio::co_spawn(io_, listen(), asio::detached);
   io_.run();
   for (const auto& [id, session] : sessions_) session->close();
@@ -174,7 +176,7 @@ void Gateway::close(const Uuid& session) {
 void Gateway::report(const Session& session) {
   if (!sessions_.contains(session.id)) return;
   (void)guard_.send(ipc::GateUsage{session.id, session.calls, session.used.tokens_in,
-                                   session.used.tokens_out});
+                                   session.used.tokens_out, 0, 0});
 }
 
 }  // namespace oqto::gateway

@@ -245,6 +245,9 @@ Rig::Rig(std::pair<Fd, Fd> guard_pair, std::pair<Fd, Fd> audit_pair, const std::
   audit_pair.second.reset();
   const auto ready = guard.wait(kPatienceMs);
   EXPECT_TRUE(ready && ready->as<ipc::Ready>());
+  const auto models = guard.wait(kPatienceMs);
+  EXPECT_TRUE(models && models->as<ipc::ModelsFile>());
+  if (models) models_json = sys::read_all(models->fd, 1 << 20).value_or("");
 }
 ipc::GateUsage Rig::usage() {
   const auto received = guard.wait(kPatienceMs);

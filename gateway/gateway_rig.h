@@ -80,6 +80,7 @@ class Rig {
   static int exit_status_with(const std::string& toml, std::string& errors);
 
   ipc::Channel guard;
+  std::string models_json;  // what it said unasked
 
  private:
   Child process_;

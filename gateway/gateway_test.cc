@@ -33,6 +33,7 @@ TEST_F(GatewayProcess, TellsPiTheModelsButNeverAKey) {
   Rig rig(providers(mock_));
   Pi pi(rig);
   EXPECT_NE(pi.models_json.find("http://models.oqto/o/v1"), std::string::npos);
+  EXPECT_EQ(rig.models_json, pi.models_json) << "the guard has them before any session";
   EXPECT_NE(pi.models_json.find(R"("api": "anthropic-messages")"), std::string::npos);
   EXPECT_EQ(pi.models_json.find("secret"), std::string::npos);
   EXPECT_EQ(pi.settings_json.find("secret"), std::string::npos);

@@ -69,6 +69,7 @@ Status Guard::dispatch(Child& child, ipc::Received& received) {
       Rule{runner, ipc::Tag::stop_session, Health::ready, &Guard::on_stop_session},
       Rule{gateway, ipc::Tag::gate_file, Health::ready, &Guard::on_gate_file},
       Rule{gateway, ipc::Tag::gate_usage, Health::ready, &Guard::on_gate_usage},
+      Rule{gateway, ipc::Tag::models_file, Health::ready, &Guard::on_models_file},
       Rule{gateway, ipc::Tag::gate_listen, Health::ready, &Guard::on_gate_listen},
       Rule{gateway, ipc::Tag::approval_ask, Health::ready, &Guard::on_approval_ask},
       Rule{session, ipc::Tag::approval_ask, Health::ready, &Guard::on_approval_ask},
@@ -93,6 +94,7 @@ Status Guard::on_ready(Child& child, ipc::Received& received) {
   }
   if (child.health != ipc::Health::starting) return fail(Errc::bad_message, "ready twice");
   child.health = ipc::Health::ready;
+  if (child.process == ipc::Process::runner) send_host_facts(child);
   if (child.process != ipc::Process::session) return {};
   Session* const session = find_session(child.session);
   if (session != nullptr && session->launcher.get() == &child) session_ready(*session);

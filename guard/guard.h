@@ -201,7 +201,10 @@ class Guard {
   Status on_launch_failed(Child& child, ipc::Received& received);
   Status on_gate_file(Child& child, ipc::Received& received);
   Status on_gate_usage(Child& child, ipc::Received& received);
+  Status on_models_file(Child& child, ipc::Received& received);
+  void send_host_facts(Child& runner);
   [[nodiscard]] std::string why_unenforceable(const sandbox::Policy& policy) const;
+  [[nodiscard]] std::vector<std::string> unavailable_profiles() const;
   Status enter_cgroup(Session& session);
   void leave_cgroup(Session& session);
   void remove_cgroups();
@@ -278,6 +281,7 @@ class Guard {
   std::map<Uuid, std::unique_ptr<Session>> sessions_;
   std::map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::uint64_t next_connection_ = 1;
+  Fd models_;  // the newest gateway's, for the runners
   std::vector<std::unique_ptr<Operator>> operators_;
   std::vector<std::unique_ptr<Child>> dying_;  // killed, not reaped yet
   struct Emptying {

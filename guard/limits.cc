@@ -28,6 +28,17 @@ std::string Guard::why_unenforceable(const sandbox::Policy& policy) const {
          ". Or do without: `[limits] cgroups = \"optional\"` in " + own_.config.host_policy;
 }
 
+std::vector<std::string> Guard::unavailable_profiles() const {
+  std::vector<std::string> all;
+  for (const sandbox::Policy& policy : own_.host_policies) {
+    const std::string why = why_unenforceable(policy);
+    if (why.empty()) continue;
+    const std::string name(sandbox::profile_name(policy.profile));
+    all.push_back((name + ": " + why).substr(0, ipc::HostFacts::kMaxReason));
+  }
+  return all;
+}
+
 // Without controllers a leaf still makes the end of a session certain; without cgroup v2 there is none.
 Status Guard::enter_cgroup(Session& session) {
   if (!own_.cgroups) return {};

@@ -347,10 +347,26 @@ Status Guard::on_gate_usage(Child&, ipc::Received& received) {
   if (session == nullptr) return {};
   session->usage = usage;
   if (Child& runner = *tenants_.at(session->account).runner; runner.channel) {
-    (void)runner.channel.send(ipc::SessionUsage{usage.session, usage.calls, usage.tokens_in,
-                                                usage.tokens_out});
+    (void)runner.channel.send(ipc::SessionUsage{usage.session, usage.calls, usage.tokens_in, usage.tokens_out,
+                                                usage.cost_nanos, usage.estimated_calls});
   }
   return {};
+}
+
+Status Guard::on_models_file(Child&, ipc::Received& received) {
+  TRY(received.as<ipc::ModelsFile>());
+  models_ = std::move(received.fd);
+  for (auto& [account, tenant] : tenants_) send_host_facts(*tenant.runner);
+  return {};
+}
+
+// Opened anew for each runner, to be read only: tenants share not even the place that one has read to.
+void Guard::send_host_facts(Child& runner) {
+  if (!models_ || runner.health != ipc::Health::ready || !runner.channel) return;
+  const std::string path = "/proc/self/fd/" + std::to_string(models_.get());
+  const auto models = sys::open_file(path.c_str(), O_RDONLY | O_NONBLOCK);
+  if (!models) return log::error("the models could not be opened", models.error());
+  (void)runner.channel.send(ipc::HostFacts{{unavailable_profiles()}}, *models);
 }
 
 }  // namespace oqto::guard

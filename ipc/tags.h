@@ -8,7 +8,7 @@
 
 namespace oqto::ipc {
 
-constexpr std::uint32_t kProtocolVersion = 1;
+constexpr std::uint32_t kProtocolVersion = 2;
 
 // Descriptors that a process finds open when it starts. Slots that it does not use are /dev/null.
 constexpr int kGuardFd = 3;  // Channel to the guard
@@ -50,6 +50,7 @@ enum class Tag : std::uint16_t {
   session_ended = 57,
   refused = 58,
   session_usage = 59,
+  host_facts = 60,
   // guard <-> gateway
   open_gate = 70,
   gate_socket = 71,
@@ -60,6 +61,7 @@ enum class Tag : std::uint16_t {
   gate_listen = 76,
   gate_listener = 77,
   gate_listen_failed = 78,
+  models_file = 79,
   // guard -> session launcher
   launch_plan = 80,
   // policy parser -> guard

@@ -79,7 +79,17 @@ struct SessionUsage {  // guard -> runner, as the gateway counted it so far
   std::uint64_t calls = 0;
   std::uint64_t tokens_in = 0;
   std::uint64_t tokens_out = 0;
-  bool fields(auto& io) { return io(session, calls, tokens_in, tokens_out); }
+  std::uint64_t cost_nanos = 0;       // 1e-9 of the currency that gateway.toml's prices are in
+  std::uint64_t estimated_calls = 0;  // of `calls`: ended without a count of the provider's
+  bool fields(auto& io) { return io(session, calls, tokens_in, tokens_out, cost_nanos, estimated_calls); }
+};
+// guard -> runner, when it starts and whenever the gateway has (re)started: what can be offered before
+// any session has run. With a sealed memory file: the models.json that the harnesses get.
+struct HostFacts {
+  OQTO_MESSAGE(host_facts, true);
+  static constexpr std::size_t kMaxReason = 1024;
+  TextList<8, kMaxReason> unavailable;  // "PROFILE: why this host cannot enforce it"
+  bool fields(auto& io) { return io(unavailable); }
 };
 
 // --- gateway ---------------------------------------------------------------------------------
@@ -157,7 +167,13 @@ struct GateUsage {  // gateway -> guard, after each model call
   std::uint64_t calls = 0;
   std::uint64_t tokens_in = 0;
   std::uint64_t tokens_out = 0;
-  bool fields(auto& io) { return io(session, calls, tokens_in, tokens_out); }
+  std::uint64_t cost_nanos = 0;
+  std::uint64_t estimated_calls = 0;
+  bool fields(auto& io) { return io(session, calls, tokens_in, tokens_out, cost_nanos, estimated_calls); }
+};
+struct ModelsFile {  // gateway -> guard, once, right after Ready: GateFile's models_json, for no session
+  OQTO_MESSAGE(models_file, true);
+  bool fields(auto& io) { return io(); }
 };
 
 }  // namespace oqto::ipc

@@ -14,11 +14,20 @@ std::string hex(std::span<const std::byte> bytes) {
 
 // A change here is a change of the protocol: raise kProtocolVersion with it.
 TEST(Wire, KeepsTheBytesOfEachMessage) {
-  EXPECT_EQ(hex(encode(Ready{})), "010001000000");
+  EXPECT_EQ(hex(encode(Ready{})), "010002000000");
   EXPECT_EQ(hex(encode(OpenChannel{})), "1500" + std::string(64, '0') + "00");
   EXPECT_EQ(hex(encode(TokenOwner{7, 9, 3, Role::auditor, "ada"})),
             "2900" "0700000000000000" "0900000000000000" "03000000" "02" "0300616461");
   EXPECT_EQ(hex(encode(Refused{1, Refusal::limit, "no"})), "3a00" "0100000000000000" "04" "02006e6f");
+  const std::string session(32, '0');
+  EXPECT_EQ(hex(encode(SessionUsage{{}, 1, 2, 3, 4, 5})),
+            "3b00" + session + "0100000000000000" "0200000000000000" "0300000000000000" "0400000000000000"
+            "0500000000000000");
+  EXPECT_EQ(hex(encode(HostFacts{{{"strict: no"}}})), "3c00" "0100" "0a000000" "7374726963743a206e6f");
+  EXPECT_EQ(hex(encode(GateUsage{{}, 1, 2, 3, 4, 5})),
+            "4a00" + session + "0100000000000000" "0200000000000000" "0300000000000000" "0400000000000000"
+            "0500000000000000");
+  EXPECT_EQ(hex(encode(ModelsFile{})), "4f00");
   AuditAppend record;
   record.event = Event::exec;
   record.phase = Phase::event;
