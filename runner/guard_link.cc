@@ -120,6 +120,11 @@ void GuardLink::on_message(ipc::Received& received) {
     case ipc::Tag::session_usage:
       if (const auto usage = received.as<ipc::SessionUsage>()) events_.on_session_usage(*usage);
       break;
+    case ipc::Tag::host_facts:
+      if (const auto facts = received.as<ipc::HostFacts>()) {
+        events_.on_host_facts(*facts, std::move(received.fd));
+      }
+      break;
     case ipc::Tag::approval_ask:
       if (const auto ask = received.as<ipc::ApprovalAsk>()) events_.on_approval_ask(*ask);
       break;

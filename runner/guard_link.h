@@ -24,6 +24,7 @@ class GuardEvents {
   virtual void on_disconnect(std::uint64_t connection) = 0;
   virtual void on_session_ended(const Uuid& session, std::string_view why) = 0;
   virtual void on_session_usage(const ipc::SessionUsage& usage) = 0;
+  virtual void on_host_facts(const ipc::HostFacts& facts, Fd models) = 0;
   virtual void on_approval_ask(const ipc::ApprovalAsk& ask) = 0;
   virtual void on_wire(ipc::WireRole role, Fd fd) = 0;
   virtual void on_guard_gone() = 0;

@@ -90,6 +90,13 @@ void Tenant::on_session_usage(const ipc::SessionUsage& usage) {
   if (Session* counted = session("oqto-" + usage.session.text())) counted->on_usage(usage);
 }
 
+void Tenant::on_host_facts(const ipc::HostFacts& facts, Fd models) {
+  auto taken = take_host_facts(facts, models);
+  if (!taken) return log::error("what the guard says of this host cannot be read", taken.error());
+  models_ = std::move(taken->models);
+  profiles_ = std::move(taken->profiles);
+}
+
 void Tenant::on_approval_ask(const ipc::ApprovalAsk& ask) {
   Session* const asked = session("oqto-" + ask.session.text());
   if (asked == nullptr) return guard_.answer_approval(ask, ipc::ApprovalChoice::deny);

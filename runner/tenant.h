@@ -12,6 +12,7 @@
 #include "runner/connection.h"
 #include "runner/guard_link.h"
 #include "runner/history.h"
+#include "runner/host_facts.h"
 #include "runner/registry.h"
 #include "runner/session.h"
 
@@ -47,6 +48,7 @@ class Tenant final : public GuardEvents, public SessionHost, public ConnectionHo
   void on_disconnect(std::uint64_t connection) override;
   void on_session_ended(const Uuid& session, std::string_view why) override;
   void on_session_usage(const ipc::SessionUsage& usage) override;
+  void on_host_facts(const ipc::HostFacts& facts, Fd models) override;
   void on_approval_ask(const ipc::ApprovalAsk& ask) override;
   void on_wire(ipc::WireRole role, Fd fd) override;
   void on_guard_gone() override { shut_down(); }
@@ -97,6 +99,7 @@ class Tenant final : public GuardEvents, public SessionHost, public ConnectionHo
   std::map<std::uint64_t, std::shared_ptr<Connection>> connections_;
   std::map<std::string, Lane, std::less<>> lanes_;
   std::vector<protocol::ModelInfo> models_;
+  std::vector<protocol::ProfileFact> profiles_;
   Timer counts_retry_;
   Timer quiet_poll_;
   bool shutting_down_ = false;

@@ -297,6 +297,12 @@ std::vector<AuditedRecord> Host::audited() {
   return records_;
 }
 
+void Host::tell_facts(const std::string& models_json, const std::vector<std::string>& unavailable) {
+  const Fd models = *sys::sealed_memfd("models.json", models_json);
+  const std::lock_guard lock(mutex_);
+  EXPECT_TRUE(guard_.send(ipc::HostFacts{{unavailable}}, models));
+}
+
 void Host::ask_user(const ipc::ApprovalAsk& ask) {
   const std::lock_guard lock(mutex_);
   EXPECT_TRUE(guard_.send(ask));

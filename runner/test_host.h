@@ -89,6 +89,7 @@ class Host {
   void wire_audit();
   std::vector<AuditedRecord> audited();
   std::vector<std::string> last_argv();
+  void tell_facts(const std::string& models_json, const std::vector<std::string>& unavailable);
   void ask_user(const ipc::ApprovalAsk& ask);  // as the guard passes a question on
   std::vector<ipc::ApprovalAnswer> answers();  // of the runner, so far
   int sandboxes_started() const { return sandboxes_; }
