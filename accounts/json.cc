@@ -148,6 +148,21 @@ Json user_object(const Account& account) {
   return {{"id", account.id}, {"username", account.username}, {"role", role_name(account.role)}};
 }
 
+Json profile_list(const std::vector<std::string>& unavailable) {
+  Json list = Json::array();
+  for (const char* name : {"minimal", "development", "strict"}) {
+    Json profile = {{"name", name}, {"available", true}};
+    const std::string prefix = std::string(name) + ": ";
+    for (const std::string& text : unavailable) {
+      if (!text.starts_with(prefix)) continue;
+      profile["available"] = false;
+      profile["why"] = text.substr(prefix.size());
+    }
+    list.push_back(std::move(profile));
+  }
+  return list;
+}
+
 }  // namespace
 
 Parsed<SetupBody> read_setup(std::string_view body) {
@@ -213,9 +228,11 @@ std::string user_json(const Account& account) { return dump(user_object(account)
 
 std::string user_answer(const Account& account) { return dump({{"user", user_object(account)}}); }
 
-std::string state_answer(bool setup_required, const Account* user) {
+std::string state_answer(bool setup_required, const Account* user,
+                         const std::vector<std::string>& unavailable) {
   return dump({{"setup_required", setup_required},
-               {"user", user == nullptr ? Json(nullptr) : user_object(*user)}});
+               {"user", user == nullptr ? Json(nullptr) : user_object(*user)},
+               {"profiles", profile_list(unavailable)}});
 }
 
 std::string invites_answer(const std::vector<Invite>& invites) {

@@ -41,7 +41,9 @@ Parsed<bool> read_empty(std::string_view body);                 // {} or nothing
 
 std::string user_json(const Account& account);
 std::string user_answer(const Account& account);  // {"user": USER}
-std::string state_answer(bool setup_required, const Account* user);
+// `unavailable`: "PROFILE: why this host cannot enforce it".
+std::string state_answer(bool setup_required, const Account* user,
+                         const std::vector<std::string>& unavailable);
 std::string invites_answer(const std::vector<Invite>& invites);
 std::string invite_answer(const Invite& invite, std::string_view code);
 std::string error_answer(std::string_view text, std::string_view code, std::uint32_t retry_after_s);

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "accounts/server.h"
 #include "base/log.h"
@@ -16,11 +18,34 @@ namespace oqto::accounts {
 namespace {
 
 constexpr char kUsage[] =
-    "usage: oqto-accounts --state-dir DIR\n"
+    "usage: oqto-accounts --state-dir DIR [--unavailable TEXT]...\n"
     "Keeps accounts, logins and invites in DIR/accounts.db. Started by oqto-guard, with its\n"
     "channels on descriptors 3 (guard), 4 (audit) and 5 (relay).\n"
     "  --state-dir DIR  a directory of this user, mode 0700\n"
+    "  --unavailable T  \"PROFILE: why\", of one that this host cannot enforce\n"
     "  --help           this text\n";
+
+struct Options {
+  std::string state_dir;
+  std::vector<std::string> unavailable;
+};
+
+std::optional<Options> parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; i += 2) {
+    const std::string_view flag = argv[i];
+    if (i + 1 >= argc) return std::nullopt;
+    if (flag == "--state-dir") {
+      options.state_dir = argv[i + 1];
+    } else if (flag == "--unavailable") {
+      options.unavailable.emplace_back(argv[i + 1]);
+    } else {
+      return std::nullopt;
+    }
+  }
+  if (!options.state_dir.starts_with('/')) return std::nullopt;
+  return options;
+}
 
 // As many connections as descriptors allow, so that running out never cuts a message short.
 Result<std::size_t> raise_descriptor_limit() {
@@ -40,7 +65,7 @@ sandbox::Seal wanted_seal(const std::string& state_dir) {
           .outbound_tcp = false};
 }
 
-Status serve(const std::string& state_dir) {
+Status serve(const Options& options) {
   // --- the service's user: nothing read yet ---
   TRY(sys::adopt_inherited(ipc::kGuardFd, 3));
   ipc::Channel guard(Fd::adopt(ipc::kGuardFd));
@@ -52,15 +77,16 @@ Status serve(const std::string& state_dir) {
   TRY(init_secrets());
 
   // --- its own database ---
-  Database db = TRY(Store::open(state_dir));
+  Database db = TRY(Store::open(options.state_dir));
 
   // --- sealed: no new sockets, no programs, no files but the database ---
-  TRY(sandbox::seal(wanted_seal(state_dir)));
+  TRY(sandbox::seal(wanted_seal(options.state_dir)));
   const auto hasher = TRY(Hasher::start());
   Server server({.loop = loop, .recorder = recorder, .hasher = *hasher, .guard = std::move(guard),
                  .relay = std::move(relay), .signals = std::move(signals),
                  .max_connections = max_connections});
-  Service service(db, recorder, *hasher, [&server](std::uint64_t login) { server.revoked(login); });
+  Service service(db, recorder, *hasher, [&server](std::uint64_t login) { server.revoked(login); },
+                  options.unavailable);
   TRY(service.start());
 
   // --- serving, until the guard goes ---
@@ -80,9 +106,10 @@ int main(int argc, char** argv) {
     std::fputs(accounts::kUsage, stdout);
     return 0;
   }
-  if (argc != 3 || std::string_view(argv[1]) != "--state-dir" || argv[2][0] != '/') {
+  const auto options = accounts::parse(argc, argv);
+  if (!options) {
     std::fputs(accounts::kUsage, stderr);
     return 2;
   }
-  return log::exit_status(accounts::serve(argv[2]));
+  return log::exit_status(accounts::serve(*options));
 }

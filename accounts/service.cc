@@ -89,7 +89,7 @@ ipc::AuthReply Service::state(const Call& call) {
     login = *found;
     if (!login) cookie = CookieAction::clear;
   }
-  return reply_with(200, state_answer(!*has_accounts, login ? &login->account : nullptr), cookie);
+  return reply_with(200, state_answer(!*has_accounts, login ? &login->account : nullptr, unavailable_), cookie);
 }
 
 ipc::AuthReply Service::me(const Call& call) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "accounts/hasher.h"
 #include "accounts/json.h"
@@ -37,9 +38,11 @@ using OnRevoked = std::function<void(std::uint64_t login)>;
 
 class Service {
  public:
-  Service(Database& db, Recorder& recorder, Hasher& hasher, OnRevoked on_revoked)
+  // `unavailable`: "PROFILE: why", for each that this host cannot enforce.
+  Service(Database& db, Recorder& recorder, Hasher& hasher, OnRevoked on_revoked,
+          std::vector<std::string> unavailable = {})
       : store_(db), throttle_(db), recorder_(recorder), hasher_(hasher),
-        on_revoked_(std::move(on_revoked)) {}
+        on_revoked_(std::move(on_revoked)), unavailable_(std::move(unavailable)) {}
 
   // Makes the setup token if there is no account yet.
   Status start();
@@ -100,6 +103,7 @@ class Service {
   Recorder& recorder_;
   Hasher& hasher_;
   OnRevoked on_revoked_;
+  std::vector<std::string> unavailable_;
   std::optional<std::string> setup_token_;  // in memory only, dead with the first account
 };
 

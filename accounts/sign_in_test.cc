@@ -24,7 +24,8 @@ TEST(Setup, LinkMakesTheFirstAdministratorOnceAndIsDeadThen) {
   TestHost host;
   const std::string token = host.setup_token();
   EXPECT_EQ(token.size(), 43U);
-  EXPECT_EQ(host.call(AuthEndpoint::state).body.value, R"({"setup_required":true,"user":null})");
+  EXPECT_EQ(host.call(AuthEndpoint::state).body.value, R"({"profiles":[{"available":true,"name":"minimal"},{"available":true,"name":"development"},)"
+            R"({"available":true,"name":"strict"}],"setup_required":true,"user":null})");
 
   const auto made = host.call(AuthEndpoint::setup, setup_body(token, "root"));
   EXPECT_EQ(made.status, 201);
@@ -38,6 +39,18 @@ TEST(Setup, LinkMakesTheFirstAdministratorOnceAndIsDeadThen) {
   EXPECT_EQ(host.admin(AdminVerb::setup_link).body.value, R"({"setup_required":false})");
   const auto state = host.call(AuthEndpoint::state, "", made.token);
   EXPECT_EQ(at(state.body.value, "/user/username"), "root");
+}
+
+TEST(State, SaysWhichProfilesThisHostCannotEnforceAndWhy) {
+  TestHost host({"strict: no cgroup \"memory\"", "minimal: too long"});
+  const std::string state = host.call(AuthEndpoint::state).body.value;
+  EXPECT_EQ(at(state, "/profiles/0/available"), "false");
+  EXPECT_EQ(at(state, "/profiles/0/why"), "too long");
+  EXPECT_EQ(at(state, "/profiles/1/name"), "development");
+  EXPECT_EQ(at(state, "/profiles/1/available"), "true");
+  EXPECT_EQ(at(state, "/profiles/1/why"), "<none>");
+  EXPECT_EQ(at(state, "/profiles/2/name"), "strict");
+  EXPECT_EQ(at(state, "/profiles/2/why"), "no cgroup \"memory\"");
 }
 
 TEST(Setup, WrongTokenIsRefusedAndChangesNothing) {

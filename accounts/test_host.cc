@@ -71,7 +71,7 @@ TempDir::TempDir() {
 }
 TempDir::~TempDir() { std::filesystem::remove_all(path); }
 
-TestHost::TestHost() {
+TestHost::TestHost(std::vector<std::string> unavailable) : unavailable_(std::move(unavailable)) {
   std::filesystem::create_directory(dir_.path / "state");
   std::filesystem::permissions(dir_.path / "state", std::filesystem::perms::owner_all);
   start();
@@ -97,7 +97,10 @@ void TestHost::start(TestAuditd::Mode mode) {
     (void)::dup3(audit_end.get(), kFree + 1, 0);
     (void)::dup3(relay_end.get(), kFree + 2, 0);
     for (int i = 0; i < 3; ++i) (void)::dup2(kFree + i, ipc::kGuardFd + i);
-    ::execl(OQTO_ACCOUNTS_BIN, "oqto-accounts", "--state-dir", state.c_str(), nullptr);
+    std::vector<const char*> argv{"oqto-accounts", "--state-dir", state.c_str()};
+    for (const std::string& why : unavailable_) argv.insert(argv.end(), {"--unavailable", why.c_str()});
+    argv.push_back(nullptr);
+    ::execv(OQTO_ACCOUNTS_BIN, const_cast<char* const*>(argv.data()));
     ::_exit(127);
   }
   guard_ = std::move(guard);

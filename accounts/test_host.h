@@ -46,7 +46,7 @@ struct TempDir {
 
 class TestHost {
  public:
-  TestHost();
+  explicit TestHost(std::vector<std::string> unavailable = {});
   ~TestHost();
 
   void start(TestAuditd::Mode audit = TestAuditd::Mode::answers);
@@ -88,6 +88,7 @@ class TestHost {
 
  private:
   TempDir dir_;
+  std::vector<std::string> unavailable_;
   pid_t pid_ = -1;
   ipc::Channel guard_;
   ipc::Channel relay_;

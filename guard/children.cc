@@ -86,9 +86,11 @@ Status Guard::start_core_child(Child& child) {
     }
     case accounts: {
       const Fd peer = TRY(peer_end(child, *core(relay), false));
+      std::vector<std::string> args{"--state-dir", state + "/accounts"};
+      for (const std::string& why : unavailable_profiles()) args.insert(args.end(), {"--unavailable", why});
       return start_child(child, {.program = own_.programs.accounts,
                                  .name = "oqto-accounts",
-                                 .args = {"--state-dir", state + "/accounts"},
+                                 .args = std::move(args),
                                  .uid = own_.uids.accounts(),
                                  .fds = {&peer}});
     }
