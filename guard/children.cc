@@ -131,7 +131,8 @@ Status Guard::start_tenant_child(Tenant& tenant, Child& child) {
     return start_child(child, {.program = own_.programs.runner,
                                .name = "oqto-runner",
                                .args = {"--state-dir", dir + "runner", "--account",
-                                        std::to_string(tenant.account)},
+                                        std::to_string(tenant.account), "--sleep-minutes",
+                                        std::to_string(own_.config.sleep_minutes)},
                                .uid = own_.uids.runner(tenant.account),
                                .fds = {&peer}});
   }

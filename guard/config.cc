@@ -26,6 +26,7 @@ constexpr char kUsage[] =
     "  --tls-certificate FILE, --tls-key FILE   PEM (default STATE/tls/cert.pem, key.pem)\n"
     "  --uid-base N    first of 200000 uids that belong to this instance alone (default 1900000000)\n"
     "  --host-policy FILE   policy of this host (default /etc/oqto/sandbox.toml, may be absent)\n"
+    "  --sleep-minutes N    an unused session's harness is ended after this, 1 to 1440 (default 15)\n"
     "  --bin DIR, --web FILE, --pi DIR          our programs, the packed UI, the Pi runtime\n"
     "The long options but --state can also stand in STATE/config/oqto.conf, as `port = 443`.\n";
 
@@ -58,6 +59,7 @@ Status set(Config& config, std::string_view key, std::string_view value, std::st
   if (key == "host-policy") return set_path(config.host_policy, value, where);
   if (key == "port") return set_number(config.port, value, where);
   if (key == "uid-base") return set_number(config.uid_base, value, where);
+  if (key == "sleep-minutes") return set_number(config.sleep_minutes, value, where);
   if (key == "bind") {
     config.bind = value;
     return {};
@@ -113,6 +115,9 @@ Status finish(Config& config) {
   }
   if (config.uid_base < 100'000 || config.uid_base > 2'147'000'000) {
     return refuse("uid-base must leave room for 200000 uids between 100000 and 2^31", "uid-base");
+  }
+  if (config.sleep_minutes < 1 || config.sleep_minutes > 1440) {
+    return refuse("between 1 minute and a day (1440) is needed here", "sleep-minutes");
   }
   if (config.origin.empty()) config.origin = "https://localhost:" + std::to_string(config.port);
   if (config.tls_certificate.empty()) config.tls_certificate = config.state + "/tls/cert.pem";

@@ -20,6 +20,7 @@ struct Config {
   std::string tls_certificate;
   std::string tls_key;
   std::uint32_t uid_base = 1'900'000'000;  // first of the range that only this host uses
+  std::uint32_t sleep_minutes = 15;  // without use, until a session's harness is ended
   std::string host_policy = "/etc/oqto/sandbox.toml";
 };
 

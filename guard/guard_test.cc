@@ -76,11 +76,14 @@ TEST_F(GuardSteps, ConfigTakesFlagsBeforeTheFile) {
   EXPECT_EQ(both->port, 555);
   EXPECT_EQ(both->bind, "0.0.0.0");
   EXPECT_EQ(both->origin, "https://localhost:555");
+  EXPECT_EQ(both->sleep_minutes, 15U);
+  EXPECT_EQ(config({"--sleep-minutes", "1440"})->sleep_minutes, 1440U);
 }
 
 TEST_F(GuardSteps, ConfigRefusesWhatItDoesNotKnow) {
   for (const char* bad : {"sandbox = off\n", "port = 70000\n", "port = 1\nport = 2\n", "nonsense\n",
-                          "tls-key = relative/path\n", "origin = http://plain.example\n", "port = 8443x\n"}) {
+                          "tls-key = relative/path\n", "origin = http://plain.example\n", "port = 8443x\n",
+                          "sleep-minutes = 0\n", "sleep-minutes = 1441\n"}) {
     write_config(bad);
     EXPECT_FALSE(config({}).has_value()) << bad;
   }

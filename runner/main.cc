@@ -19,13 +19,19 @@ namespace oqto::runner {
 namespace {
 
 constexpr const char* kUsage =
-    "oqto-runner --state-dir PATH --account N\n"
+    "oqto-runner --state-dir PATH --account N [--sleep-minutes N]\n"
     "Started by oqto-guard, with descriptors 3 (guard), 4 (auditd) and 5 (hstry).\n";
 
 struct Options {
   std::string state_dir;
   std::uint32_t account = 0;
+  std::uint32_t sleep_minutes = 15;  // without use, until a session's harness is ended
 };
+
+bool parse_number(std::string_view text, std::uint32_t& number) {
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
+  return parsed.ec == std::errc() && parsed.ptr == text.data() + text.size();
+}
 
 std::optional<Options> parse(int argc, char** argv) {
   Options options;
@@ -36,9 +42,9 @@ std::optional<Options> parse(int argc, char** argv) {
     if (flag == "--state-dir") {
       options.state_dir = value;
     } else if (flag == "--account") {
-      const auto end = value.data() + value.size();
-      const auto parsed = std::from_chars(value.data(), end, options.account);
-      if (parsed.ec != std::errc() || parsed.ptr != end) return std::nullopt;
+      if (!parse_number(value, options.account)) return std::nullopt;
+    } else if (flag == "--sleep-minutes") {
+      if (!parse_number(value, options.sleep_minutes)) return std::nullopt;
     } else {
       return std::nullopt;
     }
