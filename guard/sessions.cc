@@ -84,7 +84,7 @@ Status Guard::on_start_session(Child& child, ipc::Received& received) {
   });
   if (static_cast<std::size_t>(count) >= kMaxSessionsPerTenant) {
     refuse_request(child, wanted.request, ipc::Refusal::limit,
-                   "16 sessions are running; close one first");
+                   "16 sessions of this account are working at once; wait for one to finish, or stop one");
     return {};
   }
   const auto session = prepare_session(tenants_.at(child.account), wanted);
