@@ -60,7 +60,7 @@ void Connection::say_growth() {
   if (socket_.queued_bytes() > 0) return;  // it does not read: the next word says it all
   protocol::JsonObject fields;
   fields.number("acts", acts_).number("indexed", next_);
-  send(protocol::encode_event(protocol::kSystemSession, 0, sys::now_ms(),
+  send(protocol::encode_event(protocol::kSystemSession, {"", 0, sys::now_ms()},
                               {"audit.grown", fields.members()}));
   acts_ = 0;
 }

@@ -20,4 +20,9 @@ Status insert_piece(const Database& db, const std::string& conversation,
 Status read_pieces(const Database& db, const std::string& conversation,
                    const ::hstry::service::GetPartRequest& wanted, ::hstry::service::GetPartResponse& out);
 
+// For a fork: the messages below an idx, with ids that end with `suffix`, and then what belongs to them.
+Status copy_messages(const Database& db, const std::string& from, const std::string& to, std::int64_t before_idx,
+                     const std::string& suffix);
+Status copy_pieces(const Database& db, const std::string& from, const std::string& to, const std::string& suffix);
+
 }  // namespace oqto::hstry

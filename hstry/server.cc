@@ -54,6 +54,10 @@ class WriteService final : public proto::WriteService::Service {
                                   proto::DeleteConversationResponse* response) override {
     return answer(store_.remove(*request, *response));
   }
+  grpc::Status ForkConversation(grpc::ServerContext*, const proto::ForkConversationRequest* request,
+                                proto::ForkConversationResponse* response) override {
+    return answer(store_.fork(*request, *response));
+  }
 
  private:
   Store& store_;

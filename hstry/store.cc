@@ -170,6 +170,30 @@ class SqliteStore final : public Store {
     return {};
   }
 
+  Status fork(const proto::ForkConversationRequest& request, proto::ForkConversationResponse& response) override {
+    const std::scoped_lock lock(mutex_);
+    proto::Conversation header = request.conversation();
+    TRY(check_id(header.source_id(), header.external_id()));
+    TRY(check_header_size(header.ByteSizeLong()));
+    if (request.id_suffix().empty() || request.id_suffix().size() > 64) return fail(Errc::invalid, "id_suffix has 1 to 64 bytes");
+    Transaction transaction(db_);
+    TRY(transaction.begin());
+    const Found from = TRY(find(header.source_id(), request.from_external_id()));
+    if (find(header.source_id(), header.external_id())) return fail(Errc::denied, "that conversation exists");
+    header.set_parent_conversation_id(from.id);
+    header.set_parent_message_idx(request.before_idx());
+    header.set_fork_type("fork");
+    TRY(upsert_conversation(db_, header));
+    Found made = TRY(find(header.source_id(), header.external_id()));
+    TRY(copy_messages(db_, from.id, made.id, request.before_idx(), request.id_suffix()));
+    TRY(count_messages(made, ::sqlite3_changes(db_.get())));
+    TRY(copy_pieces(db_, from.id, made.id, request.id_suffix()));
+    TRY(transaction.commit());
+    response.set_conversation_id(made.id);
+    response.set_message_count(made.message_count);
+    return {};
+  }
+
   Status conversation(const proto::GetConversationRequest& request,
                       proto::GetConversationResponse& response) override {
     const std::scoped_lock lock(mutex_);

@@ -16,6 +16,8 @@ class AppendMessagesRequest;
 class AppendMessagesResponse;
 class DeleteConversationRequest;
 class DeleteConversationResponse;
+class ForkConversationRequest;
+class ForkConversationResponse;
 class GetConversationRequest;
 class GetConversationResponse;
 class GetMessagesRequest;
@@ -59,6 +61,8 @@ class Store {
                         proto::UpdateConversationResponse& response) = 0;
   virtual Status remove(const proto::DeleteConversationRequest& request,
                         proto::DeleteConversationResponse& response) = 0;
+  // Errc::denied: there is one of that name already.
+  virtual Status fork(const proto::ForkConversationRequest& request, proto::ForkConversationResponse& response) = 0;
   virtual Status conversation(const proto::GetConversationRequest& request,
                               proto::GetConversationResponse& response) = 0;
   virtual Status messages(const proto::GetMessagesRequest& request,

@@ -31,6 +31,9 @@ constexpr std::size_t kMaxImagesBytes = 10 * 1024 * 1024;   // base64, all image
 constexpr std::size_t kMaxImages = 20;
 constexpr std::size_t kMaxNameCharacters = 64;
 constexpr std::uint32_t kMaxPage = 200;
+constexpr std::uint64_t kMaxPieceBytes = 512 * 1024;        // of a part, in one answer
+constexpr std::size_t kMaxQueued = 32;                      // messages that wait for one agent
+constexpr std::size_t kMaxSubscriptions = 512;              // sessions that one connection follows
 constexpr std::string_view kSystemSession = "_system";
 
 struct Image {
@@ -48,6 +51,7 @@ struct CreateSession {
 };
 struct Subscribe {
   std::uint64_t since_seq = 0;
+  std::string epoch;  // that it was counted in; empty: unknown
 };
 struct SetName {
   std::string name;
@@ -67,6 +71,26 @@ struct GetMessages {
   std::optional<std::uint32_t> before_idx;
   std::uint32_t limit = 100;
 };
+struct GetPart {
+  std::string message_id;
+  std::string part_id;
+  std::uint64_t offset = 0;  // bytes
+  std::uint64_t length = 256 * 1024;
+};
+struct QueueEdit {
+  std::string item_id;
+  std::string message;
+};
+struct QueueRemove {
+  std::string item_id;
+};
+struct Fork {  // from before this message of the user: one of the two
+  std::string entry_id;  // the harness's
+  std::string message_id;
+};
+struct Compact {
+  std::string instructions;
+};
 struct SetModel {
   std::string provider;
   std::string model_id;
@@ -81,16 +105,24 @@ enum class Cmd : std::uint8_t {
   list_sessions,
   session_create,
   session_subscribe,
+  session_unsubscribe,
   session_close,
   session_delete,
+  session_new,
+  fork,
+  get_fork_points,
+  compact,
   set_session_name,
   prompt,
   steer,
   follow_up,
+  queue_edit,
+  queue_remove,
   abort,
   input_response,
   get_state,
   get_messages,
+  get_part,
   get_stats,
   get_models,
   set_model,
@@ -102,24 +134,26 @@ struct CommandHead {
   std::string id;  // echoed; may be empty
   std::string session_id;
   std::string name;
+  bool numeric = false;  // the id is echoed as a number
 };
 struct Command {
   CommandHead head;
   Cmd cmd{};
   std::variant<std::monostate, CreateWorkspace, CreateSession, Subscribe, SetName, Prompt,
-               InputResponse, GetMessages, SetModel, SetThinkingLevel>
+               InputResponse, GetMessages, GetPart, QueueEdit, QueueRemove, Fork, Compact, SetModel,
+               SetThinkingLevel>
       args;
   // A read changes nothing, so its record need not be durable before it is answered.
   [[nodiscard]] bool is_read() const;
 };
 
 struct BadFrame {  // no valid envelope
-  std::optional<std::string> id;
+  std::optional<std::string> id;  // JSON
   std::string error;
 };
 struct ReservedChannel {
   std::string channel;
-  std::optional<std::string> id;
+  std::optional<std::string> id;  // JSON
 };
 struct BadCommand {
   CommandHead head;

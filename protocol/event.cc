@@ -57,6 +57,20 @@ std::string encode_input_request(const InputRequest& request) {
   return object.str();
 }
 
+std::string encode_queue(const std::vector<QueueItem>& queue) {
+  constexpr std::size_t kMaxShown = 16 * 1024;  // of one message: queue.remove gives all of it
+  JsonArray items;
+  for (const QueueItem& item : queue) {
+    JsonObject object;
+    object.text("id", item.id).text("delivery", item.steer ? "steer" : "follow_up");
+    object.text("state", item.returned ? "returned" : "pending").text_unless_empty("reason", item.reason);
+    object.text("message", cut_text(item.message, kMaxShown)).number("images", item.images);
+    object.text_unless_empty("client_id", item.client_id).number("created_at", item.created_at);
+    items.json(object.str());
+  }
+  return items.str();
+}
+
 namespace events {
 
 Event session_created(bool resumed) {
@@ -67,6 +81,10 @@ Event session_created(bool resumed) {
 }
 Event session_closed(std::string_view reason) {
   return make("session.closed", JsonObject().text_unless_empty("reason", cut_text(reason, kMaxNote)));
+}
+Event session_asleep() { return make("session.asleep", JsonObject()); }
+Event session_unsubscribed(std::string_view reason) {
+  return make("session.unsubscribed", JsonObject().text("reason", reason));
 }
 Event title_changed(std::string_view title) {
   return make("session.title_changed", JsonObject().text("title", title));
@@ -89,8 +107,14 @@ Event error(std::string_view text, bool recoverable, std::string_view phase) {
 Event input_needed(const InputRequest& request) {
   return make("agent.input_needed", JsonObject().json("request", encode_input_request(request)));
 }
-Event input_resolved(std::string_view request_id) {
-  return make("agent.input_resolved", JsonObject().text("request_id", request_id));
+Event input_resolved(std::string_view request_id, const InputResolution& resolution) {
+  JsonObject fields;
+  fields.text("request_id", request_id).text("resolution", resolution.how);
+  fields.text_unless_empty("by", resolution.by).text_unless_empty("answer", cut_text(resolution.answer, 4096));
+  return make("agent.input_resolved", fields);
+}
+Event queue_changed(const std::vector<QueueItem>& queue) {
+  return make("queue.changed", JsonObject().json("queue", encode_queue(queue)));
 }
 Event user_message(const Message& message) {
   return make("user.message",
@@ -128,9 +152,13 @@ Event tool_call_delta(std::string_view message_id, std::string_view call, std::s
   return make("stream.tool_call_delta", fields);
 }
 
-// An input beyond the frame is left to get_messages.
-static std::string_view fitting(std::string_view input_json) {
-  return input_json.empty() || input_json.size() > kMaxMessageFrame ? "{}" : input_json;
+// An input beyond the frame is the beginning of its JSON, as a text: get_part has all of it.
+static std::string fitting(std::string_view input_json) {
+  if (input_json.empty()) return "{}";
+  if (input_json.size() <= kMaxMessageFrame / 2) return std::string(input_json);
+  std::string quoted;
+  append_json_text(quoted, cut_text(input_json, kMaxMessageFrame / 8));
+  return quoted;
 }
 Event tool_call_end(std::string_view message_id, std::string_view call, std::string_view name,
                     std::string_view input_json, std::int64_t index) {
@@ -139,6 +167,10 @@ Event tool_call_end(std::string_view message_id, std::string_view call, std::str
   JsonObject fields;
   fields.text("message_id", message_id).text("tool_call_id", call).json("tool_call", tool.str());
   return make("stream.tool_call_end", fields.number("content_index", index));
+}
+Event message_retracted(std::string_view message_id, std::string_view error) {
+  JsonObject fields;
+  return make("stream.message_retracted", fields.text("message_id", message_id).text("error", cut_text(error, kMaxNote)));
 }
 Event message_end(const Message& message) {
   return make("stream.message_end",
@@ -211,18 +243,22 @@ Event resync_required(std::uint64_t dropped, std::string_view reason) {
 
 }  // namespace events
 
-std::string encode_event(std::string_view session_id, std::uint64_t seq, std::uint64_t ts,
-                         const Event& event) {
+std::string encode_event(std::string_view session_id, const EventStamp& stamp, const Event& event) {
   JsonObject frame;
   frame.text("channel", "agent").text("session_id", session_id).text("runner_id", "local");
-  frame.number("ts", ts).number("seq", seq).text("event", event.name).append(event.fields);
-  return frame.str();
+  frame.number("ts", stamp.ts).text_unless_empty("epoch", stamp.epoch).number("seq", stamp.seq);
+  return frame.text("event", event.name).append(event.fields).str();
 }
 
 static JsonObject answer(const CommandHead& head, bool success) {
   JsonObject frame;
   frame.text("channel", "agent").text("event", "response").text("session_id", head.session_id);
-  frame.text("id", head.id).text("cmd", head.name).boolean("success", success);
+  if (head.numeric) {
+    frame.json("id", head.id);
+  } else {
+    frame.text("id", head.id);
+  }
+  frame.text("cmd", head.name).boolean("success", success);
   return frame;
 }
 
@@ -232,10 +268,10 @@ std::string encode_success(const CommandHead& head, std::string_view data) {
   return frame.str();
 }
 
-std::string encode_failure(const CommandHead& head, const Failure& failure) {
+std::string encode_failure(const CommandHead& head, const Failure& failure, std::string_view epoch) {
   JsonObject frame = answer(head, false);
   frame.text("error", cut_text(failure.error, kMaxNote)).text("code", code_name(failure.code));
-  return frame.str();
+  return frame.text_unless_empty("epoch", epoch).str();
 }
 
 std::string encode_models(const std::vector<ModelInfo>& models) {
@@ -251,12 +287,17 @@ std::string encode_models(const std::vector<ModelInfo>& models) {
 }
 
 std::string encode_connected(std::uint32_t account, std::string_view username,
-                             std::string_view role, std::string_view models_json) {
+                             std::string_view role, std::string_view models_json, std::string_view more) {
   JsonObject user;
   user.number("id", account).text("username", username).text("role", role);
   JsonObject frame;
   frame.text("channel", "system").text("type", "connected").json("user", user.str());
-  return frame.json("models", models_json).str();
+  return frame.json("models", models_json).append(more).str();
+}
+
+std::string encode_push(std::string_view type, std::string_view name, std::string_view json) {
+  JsonObject frame;
+  return frame.text("channel", "system").text("type", type).json(name, json).str();
 }
 
 std::string encode_ping() { return R"({"channel":"system","type":"ping"})"; }
@@ -265,12 +306,7 @@ static std::string error_frame(std::string_view channel, const std::optional<std
                                std::string_view error) {
   JsonObject frame;
   frame.text("channel", channel).text("type", "error");
-  if (id) {
-    frame.text("id", *id);
-  } else {
-    frame.json("id", "null");
-  }
-  return frame.text("error", error).str();
+  return frame.json("id", id.value_or("null")).text("error", error).str();
 }
 
 std::string encode_bad_frame(const BadFrame& bad) { return error_frame("system", bad.id, bad.error); }

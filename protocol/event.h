@@ -43,6 +43,26 @@ struct InputRequest {
 };
 std::string encode_input_request(const InputRequest& request);
 
+// What came of it.
+struct InputResolution {
+  std::string_view how = "ended";  // answered, timeout, ended (the session, or the turn)
+  std::string by = {};             // username
+  std::string answer = {};
+};
+
+// One message that waits for the agent, as clients see it.
+struct QueueItem {
+  std::string id = {};
+  bool steer = false;      // else a follow-up
+  bool returned = false;   // nothing will deliver it any more: `reason`
+  std::string reason = {};
+  std::string message = {};
+  std::size_t images = 0;
+  std::string client_id = {};
+  std::uint64_t created_at = 0;  // unix ms
+};
+std::string encode_queue(const std::vector<QueueItem>& queue);
+
 enum class Phase : std::uint8_t {
   generating,
   thinking,
@@ -56,12 +76,15 @@ std::string_view phase_name(Phase phase);
 namespace events {
 Event session_created(bool resumed);
 Event session_closed(std::string_view reason);
+Event session_asleep();
+Event session_unsubscribed(std::string_view reason);
 Event title_changed(std::string_view title);
 Event working(Phase phase, std::string_view detail = {});
 Event idle(std::uint64_t version, std::uint64_t message_count);
 Event error(std::string_view text, bool recoverable, std::string_view phase = {});
 Event input_needed(const InputRequest& request);
-Event input_resolved(std::string_view request_id);
+Event input_resolved(std::string_view request_id, const InputResolution& resolution);
+Event queue_changed(const std::vector<QueueItem>& queue);
 Event user_message(const Message& message);
 Event message_start(std::string_view message_id, Role role);
 Event text_delta(std::string_view message_id, std::string_view delta, std::int64_t index);
@@ -72,6 +95,7 @@ Event tool_call_delta(std::string_view message_id, std::string_view call, std::s
                       std::int64_t index);
 Event tool_call_end(std::string_view message_id, std::string_view call, std::string_view name,
                     std::string_view input_json, std::int64_t index);
+Event message_retracted(std::string_view message_id, std::string_view error);
 Event message_end(const Message& message);
 Event tool_start(std::string_view call, std::string_view name, std::string_view input_json);
 Event tool_progress(std::string_view call, std::string_view name, std::string_view output);
@@ -91,12 +115,17 @@ Event persisted(std::uint64_t message_count);
 Event resync_required(std::uint64_t dropped, std::string_view reason);
 }  // namespace events
 
-std::string encode_event(std::string_view session_id, std::uint64_t seq, std::uint64_t ts,
-                         const Event& event);
+// `seq` counts within `epoch`.
+struct EventStamp {
+  std::string_view epoch;
+  std::uint64_t seq = 0;
+  std::uint64_t ts = 0;  // unix ms
+};
+std::string encode_event(std::string_view session_id, const EventStamp& stamp, const Event& event);
 
-// Answers. `data` is JSON text, or empty for none.
+// Answers. `data` is JSON text, or empty for none; `epoch` the session's, or empty.
 std::string encode_success(const CommandHead& head, std::string_view data);
-std::string encode_failure(const CommandHead& head, const Failure& failure);
+std::string encode_failure(const CommandHead& head, const Failure& failure, std::string_view epoch = {});
 
 struct ModelInfo {
   std::string id;
@@ -109,9 +138,12 @@ constexpr std::string_view kDemoProvider = "demo";  // the gateway's scripted mo
 std::string encode_models(const std::vector<ModelInfo>& models);
 
 // The system channel.
+// `more`: further members as JSON text, or empty.
 std::string encode_connected(std::uint32_t account, std::string_view username,
-                             std::string_view role, std::string_view models_json);
+                             std::string_view role, std::string_view models_json, std::string_view more = {});
 std::string encode_ping();
+// What the account's other connections must know: {"channel":"system","type":TYPE,NAME:JSON}.
+std::string encode_push(std::string_view type, std::string_view name, std::string_view json);
 std::string encode_bad_frame(const BadFrame& bad);
 std::string encode_reserved(const ReservedChannel& reserved);
 

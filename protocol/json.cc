@@ -1,13 +1,54 @@
 #include "protocol/json.h"
 
+#include <array>
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "protocol/json_writer.h"
 
 namespace oqto::protocol {
 namespace {
+
+// The JSON text of a container that is too deep to become a value, written as the parser reads it.
+class DeepText {
+ public:
+  [[nodiscard]] bool active() const { return depth_ > 0; }
+  void open(char bracket) {
+    separate();
+    text_ += bracket;
+    first_ = true;
+    ++depth_;
+  }
+  // True: that was the outermost one, and text() is all of it.
+  bool close(char bracket) {
+    text_ += bracket;
+    first_ = false;
+    return --depth_ == 0;
+  }
+  void key(const std::string& name) {
+    separate();
+    append_json_text(text_, name);
+    text_ += ':';
+    after_key_ = true;
+  }
+  void value(const Json& json) {
+    separate();
+    text_ += json.dump();
+  }
+  std::string take() { return std::exchange(text_, {}); }
+
+ private:
+  void separate() {
+    if (!first_ && !after_key_ && !text_.empty()) text_ += ',';
+    first_ = after_key_ = false;
+  }
+  std::string text_;
+  std::size_t depth_ = 0;
+  bool first_ = false;
+  bool after_key_ = false;
+};
 
 // Builds the value from the parser's events; saying false stops the parser.
 class Builder {
@@ -31,19 +72,27 @@ class Builder {
   bool string(std::string& value) { return put(Json(Json::Value(std::move(value)))) != nullptr; }
   bool binary(std::vector<std::uint8_t>&) { return false; }
   bool key(std::string& name) {
-    key_ = std::move(name);
+    if (deep_.active()) {
+      deep_.key(name);
+    } else {
+      key_ = std::move(name);
+    }
     return true;
   }
-  bool start_object(std::size_t) { return open(Json(Json::Value(Json::Object()))); }
-  bool start_array(std::size_t) { return open(Json(Json::Value(Json::Array()))); }
-  bool end_object() { return close(); }
-  bool end_array() { return close(); }
+  bool start_object(std::size_t) { return open(Json(Json::Value(Json::Object())), '{'); }
+  bool start_array(std::size_t) { return open(Json(Json::Value(Json::Array())), '['); }
+  bool end_object() { return close('}'); }
+  bool end_array() { return close(']'); }
   bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) {
     return false;
   }
 
  private:
   Json* put(Json value) {
+    if (deep_.active()) {
+      deep_.value(value);
+      return &root_;
+    }
     if (++count_ > limits_.values) {
       over_limit_ = true;
       return nullptr;
@@ -56,7 +105,11 @@ class Builder {
     if (auto* array = std::get_if<Json::Array>(&parent)) return &array->emplace_back(std::move(value));
     return &std::get<Json::Object>(parent).emplace_back(std::move(key_), std::move(value)).value;
   }
-  bool open(Json value) {
+  bool open(Json value, char bracket) {
+    if (deep_.active() || (limits_.deep_as_text && open_.size() >= limits_.depth)) {
+      deep_.open(bracket);
+      return true;
+    }
     if (open_.size() >= limits_.depth) {
       over_limit_ = true;
       return false;
@@ -66,12 +119,17 @@ class Builder {
     open_.push_back(placed);
     return true;
   }
-  bool close() {
-    open_.pop_back();
-    return true;
+  bool close(char bracket) {
+    if (!deep_.active()) {
+      open_.pop_back();
+      return true;
+    }
+    if (!deep_.close(bracket)) return true;
+    return put(Json(Json::Value(deep_.take()))) != nullptr;
   }
 
   JsonLimits limits_;
+  DeepText deep_;
   Json root_;
   std::vector<Json*> open_;  // an open container is the last of its parent: it does not move
   std::string key_;
@@ -87,9 +145,17 @@ std::optional<unsigned> unicode_escape(std::string_view text, std::size_t at) {
   return value;
 }
 
+// The escapes of a code point of plane 16 that stands for half a pair.
+std::string kept_half(unsigned half) {
+  const unsigned offset = 0xf0000 + half;  // of 0x100000 + half above 0x10000
+  std::array<char, 24> escapes{};
+  (void)std::snprintf(escapes.data(), escapes.size(), "\\u%04x\\u%04x", 0xd800 + (offset >> 10), 0xdc00 + (offset & 0x3ff));
+  return escapes.data();
+}
+
 // JSON.stringify writes half of a surrogate pair as an escape (a stream cut inside a character does
 // that); the parser would refuse the whole text for it.
-std::string without_lone_surrogates(std::string_view text) {
+std::string without_lone_surrogates(std::string_view text, bool keep_halves) {
   std::string fixed(text);
   for (std::size_t i = 0; i + 1 < fixed.size(); ++i) {
     if (fixed[i] != '\\') continue;
@@ -104,8 +170,13 @@ std::string without_lone_surrogates(std::string_view text) {
     if (high && next && *next >= 0xdc00 && *next < 0xe000) {
       i += 11;
     } else {
-      if (high || low) fixed.replace(i, 6, "\\ufffd");
-      i += 5;
+      if (!high && !low) {
+        i += 5;
+        continue;
+      }
+      const std::string instead = keep_halves ? kept_half(*unit) : "\\ufffd";
+      fixed.replace(i, 6, instead);
+      i += instead.size() - 1;
     }
   }
   return fixed;
@@ -116,7 +187,7 @@ std::string without_lone_surrogates(std::string_view text) {
 Result<Json> parse_json(std::string_view text, JsonLimits limits) {
   std::string fixed;
   if (text.find("\\ud") != std::string_view::npos || text.find("\\uD") != std::string_view::npos) {
-    fixed = without_lone_surrogates(text);
+    fixed = without_lone_surrogates(text, limits.keep_halves);
     text = fixed;
   }
   Builder builder(limits);

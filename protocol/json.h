@@ -70,6 +70,11 @@ inline Json::~Json() = default;
 struct JsonLimits {
   std::size_t depth = 64;
   std::size_t values = 200'000;
+  // A container that lies deeper than `depth` becomes a text that holds its JSON; else it is an error.
+  bool deep_as_text = false;
+  // Half of a surrogate pair becomes the private code point 0x100000 + half, so that who joins texts can
+  // put a pair together (protocol/surrogates.h); else U+FFFD.
+  bool keep_halves = false;
 };
 
 Result<Json> parse_json(std::string_view text, JsonLimits limits = {});

@@ -79,6 +79,19 @@ std::string_view cut_text(std::string_view text, std::size_t max) {
   return text.substr(0, max);
 }
 
+std::string_view cut_text_at_end(std::string_view piece, bool last) {
+  if (last) return piece;
+  std::size_t begins = piece.size();
+  for (std::size_t back = 1; back <= 3 && back <= piece.size(); ++back) {
+    const auto byte = static_cast<unsigned char>(piece[piece.size() - back]);
+    if ((byte & 0xc0) == 0x80) continue;
+    const std::size_t length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
+    if (length > back) begins = piece.size() - back;
+    break;
+  }
+  return begins == 0 ? piece : piece.substr(0, begins);
+}
+
 void JsonObject::key(std::string_view name) {
   if (!members_.empty()) members_ += ',';
   append_json_text(members_, name);

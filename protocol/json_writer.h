@@ -14,6 +14,10 @@ void append_json_number(std::string& out, double value);
 // The longest prefix of at most `max` bytes that does not cut a character in two.
 std::string_view cut_text(std::string_view text, std::size_t max);
 
+// The same for a piece of a longer text, at its end: unless it is the last one, a character that goes on in
+// the next piece is left to that.
+std::string_view cut_text_at_end(std::string_view piece, bool last);
+
 class JsonObject {
  public:
   JsonObject& text(std::string_view key, std::string_view value);

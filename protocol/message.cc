@@ -34,6 +34,7 @@ std::string encode_part(const Part& part) {
       object.text("source", "base64").text("data", part.data).text("mimeType", part.mime_type);
       break;
   }
+  if (part.whole_bytes != 0) object.json("cut", JsonObject().number("bytes", part.whole_bytes).str());
   return object.str();
 }
 
@@ -63,7 +64,17 @@ std::optional<Part> decode_part(const Json& json) {
   if (json.find("durationMs") != nullptr) part.duration_ms = count_at(json, "durationMs");
   part.data = json.text_at("data");
   part.mime_type = json.text_at("mimeType");
+  if (const Json* cut = json.find("cut")) part.whole_bytes = count_at(*cut, "bytes");
   return part;
+}
+
+std::string encode_attempts(const std::vector<Attempt>& attempts) {
+  JsonArray array;
+  for (const Attempt& attempt : attempts) {
+    JsonObject object;
+    array.json(object.text("error", attempt.error).text_unless_empty("text", attempt.text).str());
+  }
+  return array.str();
 }
 
 // What both the whole message and the metadata column say.
@@ -74,13 +85,35 @@ void add_common(JsonObject& object, const Message& message) {
   object.text_unless_empty("tool_call_id", message.tool_call_id);
   object.text_unless_empty("tool_name", message.tool_name);
   if (message.is_error) object.boolean("is_error", *message.is_error);
+  if (!message.attempts.empty()) object.json("attempts", encode_attempts(message.attempts));
+  if (message.recovered) object.boolean("recovered", true);
 }
 
-void cut(std::string& text, std::size_t max) {
+std::string& content(Part& part) {
+  return part.type == Part::Type::tool_call ? part.input : part.type == Part::Type::image ? part.data : part.text;
+}
+
+// Keeps the first `max` bytes. Half an image shows nothing, so none of it is kept.
+void cut(Part& part, std::size_t max) {
+  std::string& text = content(part);
   if (text.size() <= max) return;
-  const std::size_t all = text.size();
-  text = cut_text(text, max);
-  text += "\n[cut here: " + std::to_string(all) + " bytes in all, kept whole in the history]";
+  const bool again = part.whole_bytes != 0;
+  if (!again) part.whole_bytes = text.size();
+  if (part.type == Part::Type::image) {
+    text.clear();
+  } else if (part.type == Part::Type::tool_call) {
+    const auto before = parse_json(text);  // of one that was cut before: its text again
+    const std::string* beginning = before && again ? before->text() : &text;
+    std::string quoted;
+    append_json_text(quoted, cut_text(beginning == nullptr ? text : *beginning, max / 2));
+    text = std::move(quoted);
+  } else {
+    text = cut_text(text, max);
+  }
+}
+
+std::size_t stored_bytes(const Message& message) {
+  return encode_parts(message.parts).size() + plain_text(message).size();
 }
 
 }  // namespace
@@ -115,24 +148,35 @@ std::string encode_message_within(const Message& message, std::size_t max_bytes)
   if (whole.size() <= max_bytes) return whole;
   Message smaller = message;
   for (Part& part : smaller.parts) {
-    if (part.type != Part::Type::image || part.data.size() < 16 * 1024) continue;
-    const std::string note = "[image " + part.mime_type + ", " +
-                             std::to_string(part.data.size() / 4 * 3) +
-                             " bytes, kept in the history]";
-    part = Part{.type = Part::Type::text, .id = part.id, .text = note};
+    if (part.type == Part::Type::image && part.data.size() >= 16 * 1024) cut(part, 0);
   }
   whole = encode_message(smaller);
   for (std::size_t room = max_bytes / 2; whole.size() > max_bytes && room > 64; room /= 2) {
-    for (Part& part : smaller.parts) {
-      cut(part.text, room);
-      if (part.input.size() > room) part.input = "{}";
-      if (part.data.size() > room) part.data.clear();
-    }
-    cut(smaller.error, room);
+    for (Part& part : smaller.parts) cut(part, room);
+    for (Attempt& attempt : smaller.attempts) attempt.text = cut_text(attempt.text, room / 8);
+    smaller.error = cut_text(smaller.error, room);
     if (room < 4096 && smaller.parts.size() > 64) smaller.parts.resize(64);
     whole = encode_message(smaller);
   }
   return whole;
+}
+
+const std::string& content_of(const Part& part) { return content(const_cast<Part&>(part)); }
+
+void cut_for_storage(Message& message) {
+  const auto keep_whole = [&message](Part& part, std::size_t max) {
+    if (content(part).size() <= max) return;
+    const bool known = part.whole_bytes != 0;  // cut before: the whole is elsewhere, or was put here already
+    if (!known) message.wholes.push_back({part.id, content(part)});
+    cut(part, max);
+  };
+  for (Part& part : message.parts) {
+    if (part.type != Part::Type::image) keep_whole(part, kMaxStoredText);
+  }
+  // Many long parts, or long ones of control characters, which take six bytes each.
+  for (std::size_t room = kMaxStoredText / 2; stored_bytes(message) > kMaxStoredMessage && room > 0; room /= 2) {
+    for (Part& part : message.parts) keep_whole(part, room);
+  }
 }
 
 std::string encode_metadata(const Message& message) {
@@ -161,6 +205,12 @@ Status decode_metadata(std::string_view text, Message& into) {
   into.tool_call_id = json.text_at("tool_call_id");
   into.tool_name = json.text_at("tool_name");
   if (const Json* flag = json.find("is_error")) into.is_error = flag->boolean();
+  into.recovered = json.boolean_at("recovered");
+  if (const Json* tries = json.find("attempts"); tries != nullptr && tries->array() != nullptr) {
+    for (const Json& attempt : *tries->array()) {
+      into.attempts.push_back({std::string(attempt.text_at("error")), std::string(attempt.text_at("text"))});
+    }
+  }
   if (const Json* usage = json.find("usage")) {
     const Json* cost = usage->find("cost_usd");
     into.usage = Usage{count_at(*usage, "input_tokens"), count_at(*usage, "output_tokens"),
@@ -183,6 +233,8 @@ std::string plain_text(const Message& message) {
 
 std::size_t size_of(const Message& message) {
   std::size_t bytes = 256 + message.error.size();
+  for (const Attempt& attempt : message.attempts) bytes += attempt.error.size() + attempt.text.size();
+  for (const WholePart& whole : message.wholes) bytes += whole.bytes.size();
   for (const Part& part : message.parts) {
     bytes += 128 + part.text.size() + part.input.size() + part.data.size();
   }

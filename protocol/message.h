@@ -26,6 +26,9 @@ struct Part {
   std::optional<std::uint64_t> duration_ms = {};
   std::string data = {};          // image: base64
   std::string mime_type = {};
+  // Not 0: `text` (of a tool call `input`, of an image `data`) is not all of it; it has so many bytes.
+  // A tool call's input is then a JSON text with the beginning of the input's own text.
+  std::uint64_t whole_bytes = 0;
   bool operator==(const Part&) const = default;
 };
 
@@ -36,6 +39,19 @@ struct Usage {
   std::uint64_t cache_write = 0;
   double cost = 0;
   bool operator==(const Usage&) const = default;
+};
+
+// An earlier try of an answer, that failed and was tried again.
+struct Attempt {
+  std::string error = {};
+  std::string text = {};  // what had been streamed of it
+  bool operator==(const Attempt&) const = default;
+};
+
+// What a cut part holds in full.
+struct WholePart {
+  std::string part_id;
+  std::string bytes;
 };
 
 struct Message {
@@ -53,13 +69,24 @@ struct Message {
   std::string tool_call_id = {};  // role tool
   std::string tool_name = {};
   std::optional<bool> is_error = {};
+  std::vector<Attempt> attempts = {};
+  bool recovered = false;  // it was read from the harness's own file after a crash
+  std::vector<WholePart> wholes = {};  // of its cut parts, on the way to storage; not encoded
 };
 
 std::string encode_message(const Message& message);
 
-// As encode_message, but never longer than `max_bytes`: images and then the ends of long texts give
-// way to a note that says so. History keeps the whole.
+// As encode_message, but never longer than `max_bytes`: images and then the ends of long texts are
+// cut, and marked. History keeps the whole.
 std::string encode_message_within(const Message& message, std::size_t max_bytes);
+
+// The text that a part is about: of a tool call its input, of an image its data.
+const std::string& content_of(const Part& part);
+
+constexpr std::size_t kMaxStoredText = 1024 * 1024;             // of one part, in a stored message
+constexpr std::size_t kMaxStoredMessage = 13 * 1024 * 1024;     // encoded
+// Cuts what is too long to be stored in one message, and puts the whole of it into `wholes`.
+void cut_for_storage(Message& message);
 
 // The two JSON columns of storage. What encodes, decodes to the same message.
 std::string encode_parts(const std::vector<Part>& parts);

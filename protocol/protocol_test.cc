@@ -5,6 +5,7 @@
 #include "protocol/json.h"
 #include "protocol/json_writer.h"
 #include "protocol/message.h"
+#include "protocol/surrogates.h"
 
 namespace oqto::protocol {
 namespace {
@@ -112,7 +113,7 @@ TEST(Command, RefusesASessionIdThatIsNoSessionId) {
 TEST(Command, TellsABadFrameFromABadCommand) {
   for (const char* text : {"null", "[]", "42", "\"s\"", "{", "", "{}", R"({"channel":5})",
                            R"({"channel":"nope"})", R"({"channel":"agent"})", R"({"channel":"agent","cmd":1})",
-                           R"({"channel":"agent","id":7,"cmd":"abort"})"}) {
+                           R"({"channel":"agent","id":true,"cmd":"abort","session_id":"_system"})"}) {
     EXPECT_TRUE(std::holds_alternative<BadFrame>(decode_frame(text))) << text;
   }
   const Frame reserved = decode_frame(R"({"channel":"files","id":"f1","type":"tree"})");
@@ -134,7 +135,7 @@ TEST(Command, DecodesAPromptWithAnImage) {
 }
 
 TEST(Command, KnowsTheNamesThatAreNotBuilt) {
-  const Frame frame = decode_frame(framed(R"("cmd":"compact")"));
+  const Frame frame = decode_frame(framed(R"("cmd":"session.switch")"));
   EXPECT_EQ(std::get<Command>(frame).cmd, Cmd::not_built);
 }
 
@@ -175,15 +176,78 @@ TEST(Message, NeverExceedsTheFrame) {
   message.parts.push_back({.type = Part::Type::text, .id = "p4", .text = std::string(3'000'000, '\n')});
   const std::string text = encode_message_within(message, kMaxMessageFrame);
   EXPECT_LE(text.size(), kMaxMessageFrame);
-  EXPECT_NE(text.find("kept in the history"), std::string::npos);
-  EXPECT_NE(text.find("bytes in all"), std::string::npos);
+  EXPECT_NE(text.find(R"("cut":{"bytes":4000000})"), std::string::npos);
+  EXPECT_NE(text.find(R"("cut":{"bytes":3000000})"), std::string::npos);
   EXPECT_TRUE(parse_json(text));
 }
 
+TEST(Message, TooLongForStorageIsCutAndKeptWhole) {
+  Message message = sample();
+  message.parts.push_back({.type = Part::Type::text, .id = "p3", .text = std::string(8'000'000, '\x01')});
+  message.parts.push_back({.type = Part::Type::tool_call, .id = "p4", .input = '"' + std::string(3'000'000, 'x') + '"'});
+  cut_for_storage(message);
+  EXPECT_LE(encode_parts(message.parts).size() + plain_text(message).size(), kMaxStoredMessage);
+  ASSERT_EQ(message.wholes.size(), 2U);
+  EXPECT_EQ(message.wholes[0].bytes.size(), 8'000'000U);
+  EXPECT_EQ(message.wholes[1].bytes.size(), 3'000'002U);
+  EXPECT_EQ(message.parts[3].whole_bytes, 8'000'000U);
+  EXPECT_TRUE(parse_json(message.parts[4].input)) << "an input stays JSON";
+  EXPECT_EQ(*decode_parts(encode_parts(message.parts)), message.parts);
+  const auto once = message.parts;
+  cut_for_storage(message);  // again changes nothing
+  EXPECT_EQ(message.parts, once);
+  EXPECT_EQ(message.wholes.size(), 2U);
+}
+
+TEST(Json, WhatIsTooDeepBecomesATextThatHoldsIt) {
+  std::string deep = "1";
+  for (int i = 0; i < 5000; ++i) deep = i % 2 == 0 ? "[" + deep + ",\"a\\\"b\"]" : "{\"k\":" + deep + ",\"l\":null}";
+  const std::string text = R"({"type":"x","args":)" + deep + R"(,"after":true})";
+  EXPECT_FALSE(parse_json(text));
+  const auto json = parse_json(text, {.depth = 10, .values = 1000, .deep_as_text = true});
+  ASSERT_TRUE(json);
+  EXPECT_TRUE(json->boolean_at("after"));
+  const Json* inner = json->find("args");
+  for (int i = 0; inner != nullptr && inner->text() == nullptr && i < 20; ++i) {
+    inner = inner->object() != nullptr ? inner->find("k") : &inner->array()->front();
+  }
+  ASSERT_NE(inner, nullptr);
+  ASSERT_NE(inner->text(), nullptr);
+  EXPECT_NE(deep.find(*inner->text()), std::string::npos) << "nothing of it was lost or changed";
+}
+
+TEST(Surrogates, APairThatAStreamHasCutIsPutTogether) {
+  const auto delta = [](const char* text) {
+    return std::string(parse_json(text, {.keep_halves = true})->text_at("d"));
+  };
+  SurrogateJoiner joiner;
+  EXPECT_EQ(joiner.feed(delta(R"({"d":"A\ud83d"})")), "A");
+  EXPECT_EQ(joiner.feed(delta(R"({"d":"\ude00B"})")), "\U0001F600B");
+  EXPECT_EQ(joiner.feed(delta(R"({"d":"\ude00"})")), "\ufffd");  // nothing before it
+  EXPECT_EQ(joiner.feed(delta(R"({"d":"\ud83dx"})")), "\ufffdx");
+  EXPECT_EQ(joiner.feed(delta(R"({"d":"\ud83d"})")), "");
+  EXPECT_EQ(joiner.finish(), "\ufffd");
+  EXPECT_EQ(parse_json(R"({"d":"A\ud83d"})")->text_at("d"), "A\ufffd");
+}
+
+TEST(Command, APromptOfWhatNobodySeesIsBlank) {
+  for (const char* text : {"\u3000", "\u200b", "\u00a0 \u2028", "\ufeff", "\u2060 "}) {
+    const Frame frame = decode_frame(framed("\"cmd\":\"prompt\",\"message\":\"" + std::string(text) + "\""));
+    EXPECT_TRUE(std::holds_alternative<BadCommand>(frame)) << text;
+  }
+  EXPECT_TRUE(std::holds_alternative<Command>(decode_frame(framed(R"("cmd":"prompt","message":"\u3000a")"))));
+}
+
+TEST(Command, ANumberAsIdComesBackAsANumber) {
+  const Frame frame = decode_frame(R"({"channel":"agent","id":7,"cmd":"nope","session_id":"_system"})");
+  const auto& bad = std::get<BadCommand>(frame);
+  EXPECT_NE(encode_failure(bad.head, bad.failure).find(R"("id":7,)"), std::string::npos);
+}
+
 TEST(Event, CarriesTheEnvelopeOnce) {
-  EXPECT_EQ(encode_event(kSession, 4, 99, events::text_delta("msg_1", "a\"b", 1)),
+  EXPECT_EQ(encode_event(kSession, {"e", 4, 99}, events::text_delta("msg_1", "a\"b", 1)),
             R"({"channel":"agent","session_id":"oqto-0f8fad5b-d9cb-469f-a165-70867728950e","runner_id":"local",)"
-            R"("ts":99,"seq":4,"event":"stream.text_delta","message_id":"msg_1","delta":"a\"b","content_index":1})");
+            R"("ts":99,"epoch":"e","seq":4,"event":"stream.text_delta","message_id":"msg_1","delta":"a\"b","content_index":1})");
   EXPECT_EQ(encode_failure({"r", "_system", "x"}, {Code::limit, "too much"}),
             R"({"channel":"agent","event":"response","session_id":"_system","id":"r","cmd":"x","success":false,)"
             R"("error":"too much","code":"limit"})");

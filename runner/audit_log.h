@@ -27,12 +27,16 @@ class AuditLog {
 
   // Without waiting, for reads and outcomes. Fails when auditd is gone or does not keep up.
   Status post(ipc::AuditAppend record);
+  // It took the last record that was waited for: the next one will be, as far as one can know.
+  [[nodiscard]] bool answers() const { return static_cast<bool>(peer_) && answers_; }
+  // What has happened already: kept, while auditd is away, and sent when it is back.
+  void keep(ipc::AuditAppend record);
   void outcome(std::uint64_t intent, bool success, std::string_view reason);
 
   static constexpr std::uint64_t kTimeoutMs = 3000;
   static constexpr std::uint64_t kStoreTimeoutMs = 20'000;
   static constexpr std::size_t kMaxWaiting = 256;
-  static constexpr std::size_t kMaxOwed = 1024;  // outcomes kept while auditd is away
+  static constexpr std::size_t kMaxOwed = 1024;  // records kept while auditd is away
 
  private:
   struct Waiting {
@@ -54,6 +58,7 @@ class AuditLog {
 
   Reactor& reactor_;
   Peer peer_;
+  bool answers_ = false;
   std::map<std::uint64_t, Waiting> waiting_;
   std::map<std::uint64_t, Storing> storing_;
   std::deque<ipc::AuditAppend> owed_;

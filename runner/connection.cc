@@ -1,5 +1,6 @@
 #include "runner/connection.h"
 
+#include <algorithm>
 #include <array>
 
 #include "base/log.h"
@@ -28,7 +29,7 @@ void Connection::leave() {
 
 void Connection::on_open() {
   send(protocol::encode_connected(who_.account, who_.username.view(), role_name(who_.role),
-                                  host_.models_json()));
+                                  host_.models_json(), host_.greeting()));
   ping();
 }
 
@@ -59,11 +60,11 @@ void Connection::on_binary() {
   send(protocol::encode_bad_frame({std::nullopt, "frames must be text"}));
 }
 
-void Connection::answer(const protocol::CommandHead& head, const Answer& answer,
+void Connection::answer(const protocol::CommandHead& head, const Answer& answer, std::string_view epoch,
                         std::size_t frame_bytes) {
   --commands_;
   command_bytes_ -= frame_bytes;
-  send(answer ? protocol::encode_success(head, *answer) : protocol::encode_failure(head, answer.error()));
+  send(answer ? protocol::encode_success(head, *answer) : protocol::encode_failure(head, answer.error(), epoch));
   pace();
 }
 
@@ -83,10 +84,20 @@ void Connection::pace() {
                 socket_.queued_bytes() > kMaxEventBytes);
 }
 
-void Connection::subscribe(Session& session) {
-  if (closed_ || subscriptions_.size() >= kMaxSubscriptions) return;
+bool Connection::subscribe(Session& session) {
+  if (closed_ || subscriptions_.contains(&session)) return true;
+  if (subscriptions_.size() >= protocol::kMaxSubscriptions) {
+    const auto quiet = std::find_if(subscriptions_.begin(), subscriptions_.end(),
+                                    [](const auto& entry) { return !entry.first->live(); });
+    if (quiet == subscriptions_.end()) return false;
+    Session& left = *quiet->first;
+    send(protocol::encode_event(left.record().id, {left.ring().epoch(), left.ring().last_seq(), sys::now_ms()},
+                                protocol::events::session_unsubscribed("this connection follows too many sessions")));
+    forget(left);
+  }
   subscriptions_.try_emplace(&session, 0);
   session.subscribe(*this);
+  return true;
 }
 
 void Connection::forget(Session& session) {
@@ -116,7 +127,7 @@ void Connection::on_written() {
 void Connection::catch_up() {
   for (auto& [session, dropped] : subscriptions_) {
     if (dropped == 0) continue;
-    send(protocol::encode_event(session->record().id, session->ring().last_seq(), sys::now_ms(),
+    send(protocol::encode_event(session->record().id, {session->ring().epoch(), session->ring().last_seq(), sys::now_ms()},
                                 protocol::events::resync_required(
                                     dropped, "this connection did not read its events in time")));
     dropped = 0;

@@ -22,6 +22,7 @@ struct ConnectionHost {
   virtual Reactor& reactor() = 0;
   virtual void on_command(Connection& connection, protocol::Command command, std::string frame) = 0;
   virtual std::string models_json() = 0;
+  virtual std::string greeting() = 0;  // further members of `connected`
   virtual void on_connection_closed(Connection& connection) = 0;
 };
 
@@ -31,20 +32,22 @@ class Connection final : public Subscriber, WebSocket::Owner,
   Connection(ConnectionHost& host, const ipc::Connection& who, Fd stream);
 
   [[nodiscard]] std::uint64_t number() const { return who_.connection; }
-  void subscribe(Session& session);
+  [[nodiscard]] std::string username() const { return std::string(who_.username.view()); }
+  // False: it follows too many already. One that is not live gives way, and is told of.
+  bool subscribe(Session& session);
+  void push(const std::string& frame) { send(frame); }
   void forget(Session& session);  // it is deleted
   void leave();                   // every session; the object may then outlive them
   void on_event(const Session& session, const EventText& event) override;
   // Replayed events, and the answer to one command.
   void send_event(const EventText& event);
-  void answer(const protocol::CommandHead& head, const Answer& answer, std::size_t frame_bytes);
+  void answer(const protocol::CommandHead& head, const Answer& answer, std::string_view epoch, std::size_t frame_bytes);
   void close();
 
   static constexpr std::size_t kMaxEventBytes = 4 * 1024 * 1024;   // queued; then events are dropped
   static constexpr std::size_t kMaxQueuedBytes = 16 * 1024 * 1024; // queued; then it is closed
   static constexpr std::size_t kMaxCommands = 64;                  // in work; then it is not read
   static constexpr std::size_t kMaxCommandBytes = 24 * 1024 * 1024;
-  static constexpr std::size_t kMaxSubscriptions = 64;
   static constexpr std::uint64_t kPingMs = 10'000;
 
  private:

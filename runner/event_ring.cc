@@ -2,12 +2,16 @@
 
 #include <algorithm>
 
+#include "base/encoding.h"
+
 namespace oqto::runner {
+
+EventRing::EventRing() : epoch_(Uuid::random().text().substr(0, 8)) {}
 
 EventText EventRing::add(std::string_view session_id, std::uint64_t ts,
                          const protocol::Event& event) {
   auto text = std::make_shared<const std::string>(
-      protocol::encode_event(session_id, ++last_seq_, ts, event));
+      protocol::encode_event(session_id, {epoch_, ++last_seq_, ts}, event));
   bytes_ += text->size();
   events_.push_back(text);
   while (events_.size() > kMaxEvents || (bytes_ > kMaxBytes && events_.size() > 1)) {
@@ -17,11 +21,12 @@ EventText EventRing::add(std::string_view session_id, std::uint64_t ts,
   return text;
 }
 
-EventRing::Replay EventRing::after(std::uint64_t since) const {
+EventRing::Replay EventRing::after(std::uint64_t since, std::string_view epoch) const {
   Replay replay;
-  // A number from before a restart of the runner says nothing about these events.
-  replay.complete = since <= last_seq_ && since + 1 >= first_seq();
-  const std::uint64_t from = since > last_seq_ ? first_seq() : std::max(since + 1, first_seq());
+  // A number that was counted in another epoch says nothing about these events.
+  const bool known = epoch == epoch_ && since <= last_seq_;
+  replay.complete = since == 0 ? first_seq() == 1 : known && since + 1 >= first_seq();
+  const std::uint64_t from = known ? std::max(since + 1, first_seq()) : first_seq();
   const auto skip = static_cast<std::ptrdiff_t>(from - first_seq());
   replay.events.assign(events_.begin() + skip, events_.end());
   return replay;

@@ -9,91 +9,28 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "hstry.grpc.pb.h"
-#include "protocol/json_writer.h"
-#include "runner/history.h"
+#include "runner/history_rows.h"
 
 namespace oqto::runner {
 namespace {
 
-namespace api = hstry::service;
 using protocol::Message;
 
-constexpr const char* kSource = "oqto";
 constexpr int kMaxMessageBytes = 64 * 1024 * 1024;
 constexpr std::size_t kMaxQueued = 1024;
 constexpr std::chrono::seconds kDeadline{10};
+constexpr std::size_t kPieceBytes = 4 * 1024 * 1024;
 
 struct Stubs {
   std::unique_ptr<api::WriteService::Stub> write;
   std::unique_ptr<api::ReadService::Stub> read;
+  std::unique_ptr<api::PartService::Stub> parts;
 };
-
-std::unexpected<Error> failure(const grpc::Status& status) {
-  if (status.error_code() == grpc::StatusCode::NOT_FOUND) {
-    return fail(Errc::not_found, "the history does not know this conversation");
-  }
-  if (status.error_code() == grpc::StatusCode::ALREADY_EXISTS) {
-    return fail(Errc::denied, "the history has another message at this place");
-  }
-  if (status.error_code() == grpc::StatusCode::INVALID_ARGUMENT) {
-    return fail(Errc::invalid, "the history refused a message as invalid");
-  }
-  return fail(Errc::unavailable, "the history does not answer");
-}
-
-void fill(const Message& message, api::Message& out) {
-  out.set_idx(static_cast<std::int32_t>(message.idx));
-  out.set_role(std::string(protocol::role_name(message.role)));
-  out.set_content(protocol::plain_text(message));
-  out.set_parts_json(protocol::encode_parts(message.parts));
-  out.set_created_at_ms(static_cast<std::int64_t>(message.created_at));
-  out.set_metadata_json(protocol::encode_metadata(message));
-  out.set_harness("pi");
-  out.set_id(message.id);
-  if (!message.model.empty()) out.set_model(message.model);
-  if (!message.provider.empty()) out.set_provider(message.provider);
-  if (!message.client_id.empty()) out.set_client_id(message.client_id);
-  if (message.usage) {
-    out.set_tokens(static_cast<std::int64_t>(message.usage->input + message.usage->output));
-    out.set_cost_usd(message.usage->cost);
-  }
-}
-
-Message read(const api::Message& in) {
-  Message message;
-  message.id = in.id();
-  message.idx = static_cast<std::uint32_t>(std::max(0, in.idx()));
-  message.role = protocol::role_named(in.role()).value_or(protocol::Role::system);
-  message.created_at = static_cast<std::uint64_t>(std::max<std::int64_t>(0, in.created_at_ms()));
-  message.model = in.model();
-  message.provider = in.provider();
-  message.client_id = in.client_id();
-  if (!protocol::decode_metadata(in.metadata_json(), message)) message.error = "unreadable metadata";
-  auto parts = protocol::decode_parts(in.parts_json());
-  if (parts) {
-    message.parts = std::move(*parts);
-  } else {
-    message.parts = {{.type = protocol::Part::Type::text, .id = message.id + ".0", .text = in.content()}};
-  }
-  return message;
-}
-
-void fill(const ConversationHead& head, api::Conversation& out) {
-  out.set_source_id(kSource);
-  out.set_external_id(head.session_id);
-  out.set_platform_id(head.session_id);
-  out.set_harness("pi");
-  out.set_workspace(head.workspace);
-  out.set_created_at_ms(static_cast<std::int64_t>(head.created_at));
-  if (!head.title.empty()) out.set_title(head.title);
-  if (!head.model.empty()) out.set_model(head.model);
-  if (!head.provider.empty()) out.set_provider(head.provider);
-}
 
 template <class Request>
 Request named(const std::string& session_id) {
   Request request;
-  request.set_source_id(kSource);
+  request.set_source_id(kHistorySource);
   request.set_external_id(session_id);
   return request;
 }
@@ -124,22 +61,76 @@ class Client final : public History {
   void append(std::string session_id, std::optional<ConversationHead> head,
               std::vector<Message> messages, Done<Written> done) override {
     call<Written>(std::move(done), [session_id = std::move(session_id), head = std::move(head),
-                                    messages = std::move(messages)](Stubs& stubs) {
+                                    messages = std::move(messages)](Stubs& stubs) -> Result<Written> {
+      const bool wholes = std::any_of(messages.begin(), messages.end(), [](const Message& m) { return !m.wholes.empty(); });
+      if (wholes && head) TRY(write(stubs, *head, {}));  // what they belong to
+      for (const Message& message : messages) {
+        for (const protocol::WholePart& whole : message.wholes) {
+          const Status put = put_whole(stubs, session_id, message.id, whole);
+          if (!put && put.error().code == Errc::unavailable) return std::unexpected(put.error());
+          if (!put) log::error("the whole of a long part was not stored", put.error());
+        }
+      }
       return head ? write(stubs, *head, messages) : append_to(stubs, session_id, messages);
+    });
+  }
+
+  void message(std::string session_id, std::string message_id, Done<Page> done) override {
+    auto request = named<api::GetMessagesRequest>(session_id);
+    request.set_message_id(message_id);
+    find(std::move(request), std::move(done));
+  }
+
+  void of_client(std::string session_id, std::string client_id, Done<Page> done) override {
+    auto request = named<api::GetMessagesRequest>(session_id);
+    request.set_client_id(client_id);
+    find(std::move(request), std::move(done));
+  }
+
+  void put_part(std::string session_id, std::string message_id, protocol::WholePart whole, Done<void> done) override {
+    call<void>(std::move(done), [session_id = std::move(session_id), message_id = std::move(message_id),
+                                 whole = std::move(whole)](Stubs& stubs) {
+      return put_whole(stubs, session_id, message_id, whole);
+    });
+  }
+
+  void part(std::string session_id, std::string message_id, std::string part_id, std::uint64_t offset,
+            std::uint32_t length, Done<Piece> done) override {
+    auto request = named<api::GetPartRequest>(session_id);
+    request.set_message_id(message_id);
+    request.set_part_id(part_id);
+    request.set_offset(static_cast<std::int64_t>(offset));
+    request.set_length(static_cast<std::int32_t>(length));
+    call<Piece>(std::move(done), [request = std::move(request)](Stubs& stubs) -> Result<Piece> {
+      grpc::ClientContext context;
+      give_time(context);
+      api::GetPartResponse response;
+      const auto status = stubs.parts->GetPart(&context, request, &response);
+      if (!status.ok()) return failure(status);
+      return Piece{std::move(*response.mutable_data()), count(response.total())};
+    });
+  }
+
+  void fork(ConversationHead head, std::string from_session, std::uint32_t before_idx, std::string suffix,
+            Done<void> done) override {
+    api::ForkConversationRequest request;
+    fill(head, *request.mutable_conversation());
+    request.set_from_external_id(from_session);
+    request.set_before_idx(static_cast<std::int32_t>(before_idx));
+    request.set_id_suffix(suffix);
+    call<void>(std::move(done), [request = std::move(request)](Stubs& stubs) -> Status {
+      grpc::ClientContext context;
+      give_time(context);
+      api::ForkConversationResponse response;
+      const auto status = stubs.write->ForkConversation(&context, request, &response);
+      if (!status.ok()) return failure(status);
+      return {};
     });
   }
 
   void set_title(std::string session_id, std::string title, Done<void> done) override {
     auto request = named<api::UpdateConversationRequest>(session_id);
     request.set_title(title);
-    update(std::move(request), std::move(done));
-  }
-
-  void set_model(std::string session_id, std::string provider, std::string model,
-                 Done<void> done) override {
-    auto request = named<api::UpdateConversationRequest>(session_id);
-    request.set_provider(provider);
-    request.set_model(model);
     update(std::move(request), std::move(done));
   }
 
@@ -157,12 +148,21 @@ class Client final : public History {
 
   void page(std::string session_id, std::optional<std::uint32_t> before_idx, std::uint32_t limit,
             Done<Page> done) override {
-    call<Page>(std::move(done), [=](Stubs& stubs) -> Result<Page> {
+    auto request = named<api::GetMessagesRequest>(session_id);
+    request.set_limit(static_cast<std::int32_t>(limit));
+    if (before_idx) request.set_before_idx(static_cast<std::int32_t>(*before_idx));
+    find(std::move(request), std::move(done));
+  }
+
+  void list(Done<std::vector<ConversationSummary>> done) override {
+    call<std::vector<ConversationSummary>>(std::move(done), list_all);
+  }
+
+ private:
+  void find(api::GetMessagesRequest request, Done<Page> done) {
+    call<Page>(std::move(done), [request = std::move(request)](Stubs& stubs) -> Result<Page> {
       grpc::ClientContext context;
       give_time(context);
-      auto request = named<api::GetMessagesRequest>(session_id);
-      request.set_limit(static_cast<std::int32_t>(limit));
-      if (before_idx) request.set_before_idx(static_cast<std::int32_t>(*before_idx));
       api::GetMessagesResponse response;
       const auto status = stubs.read->GetMessages(&context, request, &response);
       if (status.error_code() == grpc::StatusCode::NOT_FOUND) return Page{};
@@ -174,11 +174,23 @@ class Client final : public History {
     });
   }
 
-  void list(Done<std::vector<ConversationSummary>> done) override {
-    call<std::vector<ConversationSummary>>(std::move(done), list_all);
+  static Status put_whole(Stubs& stubs, const std::string& session_id, const std::string& message_id,
+                          const protocol::WholePart& whole) {
+    for (std::size_t offset = 0; offset < whole.bytes.size(); offset += kPieceBytes) {
+      grpc::ClientContext context;
+      give_time(context);
+      auto request = named<api::PutPartRequest>(session_id);
+      request.set_message_id(message_id);
+      request.set_part_id(whole.part_id);
+      request.set_offset(static_cast<std::int64_t>(offset));
+      request.set_data(whole.bytes.substr(offset, kPieceBytes));
+      api::PutPartResponse response;
+      const auto status = stubs.parts->PutPart(&context, request, &response);
+      if (!status.ok()) return failure(status);
+    }
+    return {};
   }
 
- private:
   static Result<Written> write(Stubs& stubs, const ConversationHead& head,
                                const std::vector<Message>& messages) {
     grpc::ClientContext context;
@@ -208,24 +220,24 @@ class Client final : public History {
   }
 
   static Result<std::vector<ConversationSummary>> list_all(Stubs& stubs) {
-    constexpr std::int32_t kPage = 500;
+    constexpr std::int32_t kPage = 200;  // as many as the service gives at once
     std::vector<ConversationSummary> all;
-    for (std::int32_t offset = 0; offset < 20 * kPage; offset += kPage) {
+    for (std::int32_t offset = 0; offset < 100 * kPage;) {
       grpc::ClientContext context;
       give_time(context);
       api::ListConversationsRequest request;
-      request.set_source_id(kSource);
+      request.set_source_id(kHistorySource);
       request.set_limit(kPage);
       request.set_offset(offset);
       api::ListConversationsResponse response;
       const auto status = stubs.read->ListConversations(&context, request, &response);
       if (!status.ok()) return failure(status);
       for (const api::ConversationSummary& row : response.conversations()) {
-        all.push_back({row.conversation().external_id(),
-                       static_cast<std::uint64_t>(row.conversation().updated_at_ms()),
-                       static_cast<std::uint64_t>(row.message_count())});
+        all.push_back(summary(row.conversation(), row.message_count()));
       }
-      if (response.conversations_size() < kPage) break;
+      // A page may be shorter than was asked for: only an empty one is the end.
+      if (response.conversations_size() == 0) break;
+      offset += response.conversations_size();
     }
     return all;
   }
@@ -272,7 +284,7 @@ class Client final : public History {
     arguments.SetMaxSendMessageSize(kMaxMessageBytes);
     const auto channel =
         grpc::CreateCustomInsecureChannelFromFd("hstry", stream.release(), arguments);
-    stubs_ = {api::WriteService::NewStub(channel), api::ReadService::NewStub(channel)};
+    stubs_ = {api::WriteService::NewStub(channel), api::ReadService::NewStub(channel), api::PartService::NewStub(channel)};
   }
 
   void work() {

@@ -75,7 +75,7 @@ Status serve(const Options& options) {
   (void)TRY(sandbox::seal(seal_for(options)));
   Registry registry = TRY(Registry::load(state_dir));
   Reactor reactor;
-  Tenant tenant(reactor, std::move(state_dir), std::move(registry), options.account);
+  Tenant tenant(reactor, std::move(state_dir), std::move(registry), options.account, options.sleep_minutes * 60'000ULL);
   const Watch on_signal = reactor.watch(signals, [&] {
     signalfd_siginfo info;
     if (::read(signals.get(), &info, sizeof info) > 0) tenant.shut_down();

@@ -8,8 +8,6 @@ namespace oqto::runner {
 
 using protocol::Message;
 
-static constexpr std::uint32_t kLookBack = 200;  // more than can be in doubt at once
-
 static constexpr Error kAway{Errc::unavailable, "the history does not answer now", 0};
 
 void Outbox::open(bool may_exist, std::function<void(Status)> done) {
@@ -24,13 +22,14 @@ void Outbox::open(bool may_exist, std::function<void(Status)> done) {
 
 void Outbox::learn() {
   opening_ = true;
-  history_.page(owner_.conversation().session_id, std::nullopt, 1,
+  history_.page(owner_.conversation().session_id, std::nullopt, kLookBack,
                 guarded<Page>([this](Result<Page> page) {
                   opening_ = false;
                   if (!page) return trouble(page.error().what);
                   if (!page->messages.empty()) next_idx_ = page->messages.back().idx + 1;
                   ready_ = true;
                   troubled_ = false;
+                  owner_.on_opened(*page);
                   owner_.on_stored({0, next_idx_});
                   if (const auto waiting = std::exchange(opened_, nullptr)) waiting({});
                 }));
@@ -38,8 +37,10 @@ void Outbox::learn() {
 
 std::uint32_t Outbox::add(Message& message) {
   message.idx = next_idx_++;
+  protocol::cut_for_storage(message);
   bytes_ += protocol::size_of(message);
   waiting_.push_back(message);
+  message.wholes.clear();
   flush();
   return message.idx;
 }
@@ -47,15 +48,40 @@ std::uint32_t Outbox::add(Message& message) {
 void Outbox::when_stored(std::string id, std::function<void(Status)> done) {
   waiter_ = Waiter{std::move(id), std::move(done), {}};
   waiter_->patience = reactor_.after(kPatienceMs, [this] {
-    // Whether it was stored is not known. It is taken back: should it turn up in the history all
-    // the same, renumber() steps over it.
-    if (!waiting_.empty() && waiting_.back().id == waiter_->id) {
-      bytes_ -= protocol::size_of(waiting_.back());
-      waiting_.pop_back();
-      --next_idx_;
-    }
+    take_back();
     settle_waiter(fail(Errc::unavailable, "the history does not accept messages now"));
   });
+}
+
+// Whether it was stored is not known. Should it turn up in the history all the same, renumber() steps over
+// it, and its owner is told.
+void Outbox::take_back() {
+  if (waiting_.empty() || waiting_.back().id != waiter_->id) return;
+  bytes_ -= protocol::size_of(waiting_.back());
+  waiting_.pop_back();
+  --next_idx_;
+  doubtful_.push_back({waiter_->id});
+  doubt_ = reactor_.after(kRetryMs, [this] { look_for_doubtful(); });
+}
+
+// A call that was given up may still be done: it is looked for twice, once the history answers.
+void Outbox::look_for_doubtful() {
+  if (doubtful_.empty()) return;
+  history_.message(owner_.conversation().session_id, doubtful_.front().id, guarded<Page>([this](Result<Page> page) {
+                     doubt_ = reactor_.after(kRetryMs, [this] { look_for_doubtful(); });
+                     if (!page || doubtful_.empty()) return;
+                     const bool found = !page->messages.empty();
+                     if (!found && ++doubtful_.front().looks < 2) return;
+                     const std::string id = doubtful_.front().id;
+                     doubtful_.pop_front();
+                     if (!found) return;
+                     if (waiting_.empty()) next_idx_ = std::max(next_idx_, page->messages.back().idx + 1);
+                     owner_.on_stored_after_all(id);
+                   }));
+}
+
+void Outbox::write_head() {
+  if (!head_sent_ && ready_ && waiting_.empty()) flush();
 }
 
 void Outbox::settle_waiter(Status status) {
@@ -75,7 +101,7 @@ void Outbox::retry_now() {
 }
 
 void Outbox::flush() {
-  if (writing_ || waiting_.empty() || retry_.armed()) return;
+  if (writing_ || (waiting_.empty() && head_sent_) || retry_.armed()) return;
   std::vector<Message> batch;
   std::size_t bytes = 0;
   for (const Message& message : waiting_) {
@@ -88,8 +114,9 @@ void Outbox::flush() {
   writing_ = true;
   head_sent_ = true;
   const std::size_t count = batch.size();
+  const std::string first = waiting_.empty() ? "" : waiting_.front().id;
   history_.append(owner_.conversation().session_id, std::move(head), std::move(batch),
-                  guarded<Written>([this, count, first = waiting_.front().id](Result<Written> result) {
+                  guarded<Written>([this, count, first](Result<Written> result) {
                     writing_ = false;
                     // The front was taken back while it was being written.
                     const bool same = !waiting_.empty() && waiting_.front().id == first;
@@ -101,18 +128,17 @@ void Outbox::on_written(std::size_t count, Result<Written> result) {
   if (!result) {
     head_sent_ = false;
     if (result.error().code == Errc::denied) return renumber();
-    if (result.error().code == Errc::invalid && count == 1) {
-      // Never accepted: it must not hold up what comes after it.
-      log::error("the history refuses a message", {{"id", waiting_.front().id}});
-      bytes_ -= protocol::size_of(waiting_.front());
-      waiting_.pop_front();
-      owner_.on_history_trouble("the history refused a message");
-      return renumber();
+    const bool never = result.error().code == Errc::invalid || result.error().code == Errc::limit;
+    if (never && count == 1) return replace_front(result.error().what);
+    if (waiting_.empty()) {  // nothing waits: the next message finds out how the history is
+      troubled_ = singly_ = false;
+      return;
     }
-    singly_ = result.error().code == Errc::invalid;
+    singly_ = never;
+    if (never && count > 1) return flush();
     return trouble(result.error().what);
   }
-  troubled_ = singly_ = false;
+  troubled_ = singly_ = replaced_ = false;
   bool waited_for = false;
   for (std::size_t i = 0; i < count && !waiting_.empty(); ++i) {
     waited_for = waited_for || (waiter_ && waiter_->id == waiting_.front().id);
@@ -123,6 +149,27 @@ void Outbox::on_written(std::size_t count, Result<Written> result) {
   const auto alive = alive_;
   owner_.on_stored(*result);
   if (*alive) flush();
+}
+
+// It will never be taken as it is: a note keeps its place. If even that is refused, nothing does.
+void Outbox::replace_front(const char* why) {
+  Message& front = waiting_.front();
+  log::error("the history refuses a message", {{"id", front.id}, {"why", why}});
+  bytes_ -= protocol::size_of(front);
+  if (replaced_) {
+    waiting_.pop_front();
+    replaced_ = singly_ = false;
+    return renumber();
+  }
+  front.wholes.clear();
+  front.attempts.clear();
+  const protocol::Part note{.type = protocol::Part::Type::text, .id = front.id + ".0",
+                            .text = "[This could not be stored: " + std::string(why) + "]"};
+  front.parts = {note};
+  bytes_ += protocol::size_of(front);
+  replaced_ = singly_ = true;
+  owner_.on_history_trouble(why);
+  flush();
 }
 
 // Another message has our idx: one of ours whose answer was lost, or one that was taken back.

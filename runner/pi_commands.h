@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "protocol/command.h"
+#include "protocol/json.h"
+#include "runner/sandbox_link.h"
 
 namespace oqto::runner::pi {
 
@@ -17,12 +19,16 @@ std::string set_model(std::string_view id, const protocol::SetModel& model);
 std::string set_thinking_level(std::string_view id, std::string_view level);
 std::string dialog_answer(const protocol::InputResponse& response);
 
-// argv, environment and directory of Pi inside the sandbox.
-struct Start {
-  std::vector<std::string> argv;
-  std::vector<std::string> env;
-  std::string cwd;
-};
-Start start(std::string_view session_uuid, std::string_view provider, std::string_view model);
+std::string compact(std::string_view id, std::string_view instructions);
+std::string fork(std::string_view id, std::string_view entry);
+
+// Pi itself, with the conversation of this id of its own.
+Program program(std::string_view conversation, std::string_view provider, std::string_view model);
+// What is done to its files from inside: they are the agent's.
+Program remove_conversation(std::string_view conversation);  // writes the names of what stays
+Program list_processes();                                    // writes what /proc holds
+Program read_file(const std::string& path);
+// The file with all of a tool's output, if `pi`, a tool's result, names one that may be read.
+std::string full_output_path(const protocol::Json& pi);
 
 }  // namespace oqto::runner::pi

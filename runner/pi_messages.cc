@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/sys.h"
+#include "runner/pi_commands.h"
 
 namespace oqto::runner {
 namespace {
@@ -46,7 +47,7 @@ std::optional<Part> assistant_part(const Json& block) {
     part.tool_call_id = block.text_at("id");
     part.name = block.text_at("name");
     const Json* arguments = block.find("arguments");
-    part.input = arguments == nullptr ? "{}" : arguments->dump();
+    part.input = input_json(arguments);
   } else if (type == "image") {
     part.type = Part::Type::image;
     part.data = block.text_at("data");
@@ -58,6 +59,23 @@ std::optional<Part> assistant_part(const Json& block) {
 }
 
 }  // namespace
+
+// How deep an input may be nested for every reader of it: browsers, the history, other clients.
+static constexpr std::size_t kMaxInputDepth = 32;
+
+static bool deeper_than(const Json& json, std::size_t depth) {
+  const auto deeper = [&](const Json& child) { return depth == 0 || deeper_than(child, depth - 1); };
+  if (json.array() != nullptr) return depth == 0 || std::any_of(json.array()->begin(), json.array()->end(), deeper);
+  if (json.object() == nullptr) return false;
+  return depth == 0 || std::any_of(json.object()->begin(), json.object()->end(),
+                                   [&](const protocol::JsonMember& member) { return deeper(member.value); });
+}
+
+std::string input_json(const Json* arguments) {
+  if (arguments == nullptr) return "{}";
+  std::string text = arguments->dump();
+  return deeper_than(*arguments, kMaxInputDepth) ? Json(Json::Value(std::move(text))).dump() : text;
+}
 
 std::string canonical_stop_reason(std::string_view pi) {
   if (pi == "toolUse") return "tool_use";
@@ -105,6 +123,27 @@ Message assistant_message(const Json& pi, std::string id) {
   return message;
 }
 
+Message user_message(const Json& pi, std::string id) {
+  Message message{.id = std::move(id), .role = protocol::Role::user, .created_at = time_of(pi)};
+  const Json* content = pi.find("content");
+  if (content == nullptr) return message;
+  std::string text;
+  if (content->text() != nullptr) text = *content->text();
+  std::vector<Part> images;
+  for (const Json& block : content->array() == nullptr ? Json::Array() : *content->array()) {
+    if (block.text_at("type") == "text") text += block.text_at("text");
+    if (block.text_at("type") != "image") continue;
+    images.push_back({.type = Part::Type::image, .data = std::string(block.text_at("data")),
+                      .mime_type = std::string(block.text_at("mimeType"))});
+  }
+  message.parts.push_back({.type = Part::Type::text, .id = part_id(message.id, 0), .text = std::move(text)});
+  for (Part& image : images) {
+    image.id = part_id(message.id, message.parts.size());
+    message.parts.push_back(std::move(image));
+  }
+  return message;
+}
+
 Message tool_message(const Json& pi, std::string id) {
   Message message{.id = std::move(id), .role = protocol::Role::tool, .created_at = time_of(pi)};
   message.tool_call_id = pi.text_at("toolCallId");
@@ -116,6 +155,10 @@ Message tool_message(const Json& pi, std::string id) {
   part.text = content_text(pi.find("content"));
   part.is_error = *message.is_error;
   if (pi.find("durationMs") != nullptr) part.duration_ms = count_at(pi, "durationMs");
+  const Json* details = pi.find("details");
+  const Json* truncation = details == nullptr ? nullptr : details->find("truncation");
+  const bool kept = truncation != nullptr && !pi::full_output_path(pi).empty();  // else nobody has the rest
+  if (kept && truncation->boolean_at("truncated")) part.whole_bytes = count_at(*truncation, "totalBytes");
   message.parts.push_back(std::move(part));
   return message;
 }

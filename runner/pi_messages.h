@@ -15,6 +15,10 @@ std::string canonical_stop_reason(std::string_view pi);
 // A part's id is made from its message's id and its place, so that deltas and storage agree.
 std::string part_id(std::string_view message_id, std::size_t index);
 
+// The arguments of a tool call as JSON; those nested deeper than 32 are one text that holds theirs.
+std::string input_json(const protocol::Json* arguments);
+
+protocol::Message user_message(const protocol::Json& pi, std::string id);
 protocol::Message assistant_message(const protocol::Json& pi, std::string id);
 protocol::Message tool_message(const protocol::Json& pi, std::string id);
 

@@ -10,20 +10,22 @@
 
 namespace oqto::runner {
 
-static constexpr std::uint32_t kProgram = 1;  // Pi is the first program of its session
-
-// The only long records whose content we have had already, piece by piece.
+// The only long records that may be dropped: their content was had already, piece by piece, or was asked
+// for and can be done without.
 static bool may_skip(std::string_view line) {
-  return line.starts_with(R"({"type":"agent_end")") || line.starts_with(R"({"type":"turn_end")");
+  return line.starts_with(R"({"type":"agent_end")") || line.starts_with(R"({"type":"turn_end")") ||
+         line.find(R"("type":"response","command":"get_entries")") != std::string_view::npos;
 }
 
 PiProcess::PiProcess(Reactor& reactor, Owner& owner)
     : reactor_(reactor),
       owner_(owner),
-      init_(reactor, [this](ipc::Received& received) { on_init(received); },
-            [this](const Error&) { on_init_gone(); }),
       lines_(kMaxLine, may_skip),
       error_lines_(kMaxErrorLine, [](std::string_view) { return true; }) {}
+
+PiProcess::~PiProcess() {
+  if (program_ != 0) sandbox_->forget(program_);
+}
 
 // {read end, write end}; `ours` does not block, the other does, as Pi expects.
 static Result<std::pair<Fd, Fd>> make_pipe(bool ours_reads) {
@@ -34,19 +36,14 @@ static Result<std::pair<Fd, Fd>> make_pipe(bool ours_reads) {
   return pipe;
 }
 
-Status PiProcess::start(ipc::Channel init, const pi::Start& start) {
+Status PiProcess::start(SandboxLink& sandbox, const Program& program) {
   auto [their_input, our_input] = TRY(make_pipe(false));
   auto [our_output, their_output] = TRY(make_pipe(true));
   auto [our_errors, their_errors] = TRY(make_pipe(true));
-  TRY(init.send(ipc::GiveStdio{kProgram, ipc::StdioKind::in}, their_input));
-  TRY(init.send(ipc::GiveStdio{kProgram, ipc::StdioKind::out}, their_output));
-  TRY(init.send(ipc::GiveStdio{kProgram, ipc::StdioKind::err}, their_errors));
-  ipc::StartProgram message;
-  message.program = kProgram;
-  message.argv.values = start.argv;
-  message.env.values = start.env;
-  message.cwd = ipc::Text<1024>(start.cwd);
-  TRY(init.send(message));
+  program_ = TRY(sandbox.start(program, {their_input, their_output, their_errors},
+                               {.started = [this](std::uint32_t pid) { pid_ = pid; },
+                                .ended = [this](const std::string& how) { on_exit(how); }}));
+  sandbox_ = &sandbox;
   input_ = std::move(our_input);
   output_ = std::move(our_output);
   errors_ = std::move(our_errors);
@@ -54,29 +51,22 @@ Status PiProcess::start(ipc::Channel init, const pi::Start& start) {
   input_watch_.pause();  // there is nothing to read from it
   output_watch_ = reactor_.watch(output_, [this] { read_output(); });
   errors_watch_ = reactor_.watch(errors_, [this] { read_errors(); });
-  init_.attach(std::move(init));
   return {};
 }
 
-void PiProcess::on_init(ipc::Received& received) {
-  if (received.tag == ipc::Tag::program_failed) {
-    if (const auto failed = received.as<ipc::ProgramFailed>()) {
-      end("it could not be executed (errno " + std::to_string(failed->error) + ")");
-    }
-  } else if (received.tag == ipc::Tag::program_exited) {
-    const auto exited = received.as<ipc::ProgramExited>();
-    if (!exited || exited->program != kProgram) return;
-    exit_ = exited->signal != 0 ? "it was ended by signal " + std::to_string(exited->signal)
-                                : "it exited with status " + std::to_string(exited->exit_status);
-    // What it wrote last may still be on its way; a child of it may hold the pipe open for ever.
-    if (at_end_) return end(exit_);
-    linger_ = reactor_.after(200, [this] { end(exit_); });
-  }
+void PiProcess::on_exit(const std::string& how) {
+  program_ = 0;
+  if (pid_ == 0) return end(how);  // it never ran
+  exit_ = how;
+  // What it wrote last may still be on its way; a child of it may hold the pipe open for ever.
+  if (at_end_) return end(exit_);
+  linger_ = reactor_.after(200, [this] { end(exit_); });
 }
 
 // The guard tells why, in a moment, and better than we can.
-void PiProcess::on_init_gone() {
+void PiProcess::on_sandbox_gone() {
   sandbox_gone_ = true;
+  program_ = 0;
   if (exit_.empty()) exit_ = "its sandbox ended";
   linger_ = reactor_.after(1000, [this] { end(exit_); });
 }
@@ -95,19 +85,32 @@ void PiProcess::read_output() {
   }
   const std::string_view bytes(buffer.data(), static_cast<std::size_t>(n));
   if (!lines_.feed(bytes, [this](std::string_view line) { on_line(line); })) {
-    end("it wrote a line of more than 16 MiB");
+    unreadable("it wrote a line of more than 48 MiB");
   }
 }
 
+// Whatever is nested deeper than we look becomes a text that holds its JSON: nothing of it is lost, and
+// nothing in it can make a record unreadable.
+static Result<protocol::Json> parse_record(std::string_view line) {
+  const bool delta = line.starts_with(R"({"type":"message_update")");
+  protocol::JsonLimits limits{.depth = 48, .values = 1'000'000, .deep_as_text = true, .keep_halves = delta};
+  auto json = protocol::parse_json(line, limits);
+  if (json || json.error().code != Errc::limit) return json;
+  // More values than we hold: arguments of a tool, then. They stay one text.
+  limits.depth = delta ? 3 : line.starts_with(R"({"type":"tool_execution_)") ? 1 : 4;
+  return protocol::parse_json(line, limits);
+}
+
 void PiProcess::on_line(std::string_view line) {
-  if (ended_) return;
-  const auto json = protocol::parse_json(line, {.depth = 64, .values = 1'000'000});
-  if (!json || json->object() == nullptr) {
-    log::warn("a line of the harness that is no JSON object was skipped",
-              {{"bytes", line.size()}});
-    return;
-  }
-  owner_.on_record(*json);
+  if (ended_ || line.empty()) return;
+  const auto json = parse_record(line);
+  if (json && json->object() != nullptr) return owner_.on_record(*json);
+  unreadable(json ? "it wrote a line that is no record" : json.error().what);
+}
+
+void PiProcess::unreadable(std::string_view what) {
+  owner_.on_unreadable(what);
+  end("the harness wrote what cannot be read: " + std::string(what));
 }
 
 void PiProcess::read_errors() {
@@ -188,7 +191,8 @@ void PiProcess::end(std::string why) {
   input_watch_.reset();
   output_watch_.reset();
   errors_watch_.reset();
-  init_.detach();
+  if (program_ != 0) sandbox_->forget(program_);
+  program_ = 0;
   input_.reset();
   output_.reset();
   errors_.reset();

@@ -1,16 +1,16 @@
 // Pi in its sandbox: started through the session's oqto-init, spoken to in lines over pipes, which
 // unlike sockets carry nothing but bytes.
-// Everything it says is bounded; its end is told once.
+// Everything it says is bounded; its end is told once. What it writes and we cannot read ends it: a record
+// that is skipped could be a tool call that nobody sees.
 #pragma once
 #include <deque>
 #include <functional>
 #include <string>
 
-#include "ipc/messages.h"
 #include "protocol/json.h"
 #include "runner/line_framer.h"
-#include "runner/peer.h"
 #include "runner/pi_commands.h"
+#include "runner/sandbox_link.h"
 
 namespace oqto::runner {
 
@@ -19,11 +19,14 @@ class PiProcess {
   struct Owner {
     virtual ~Owner() = default;
     virtual void on_record(const protocol::Json& record) = 0;  // a JSON object
+    virtual void on_unreadable(std::string_view what) = 0;      // before the end that follows from it
     virtual void on_ended(std::string why) = 0;                // the process object may be disposed of
   };
   PiProcess(Reactor& reactor, Owner& owner);
+  ~PiProcess();
 
-  Status start(ipc::Channel init, const pi::Start& start);
+  Status start(SandboxLink& sandbox, const Program& program);
+  void on_sandbox_gone();
   // False: Pi does not read, and what waits for it has reached its bound.
   bool send(std::string line);
   void close_input();  // Pi saves and ends
@@ -31,16 +34,18 @@ class PiProcess {
   void forget_errors();  // what was said until now does not explain a later end
   [[nodiscard]] bool ended() const { return ended_; }
 
-  static constexpr std::size_t kMaxLine = 16 * 1024 * 1024;
+  [[nodiscard]] std::uint32_t pid() const { return pid_; }  // inside; 0: not known
+
+  static constexpr std::size_t kMaxLine = 48 * 1024 * 1024;
   static constexpr std::size_t kMaxOutgoing = 24 * 1024 * 1024;
   static constexpr std::size_t kMaxErrorLines = 50;
   static constexpr std::size_t kMaxErrorLine = 1024;
 
  private:
-  void on_init(ipc::Received& received);
+  void on_exit(const std::string& how);
   void read_output();
   void read_errors();
-  void on_init_gone();
+  void unreadable(std::string_view what);
   void write_some();
   void on_line(std::string_view line);
   void end(std::string why);
@@ -48,7 +53,9 @@ class PiProcess {
 
   Reactor& reactor_;
   Owner& owner_;
-  Peer init_;
+  SandboxLink* sandbox_ = nullptr;
+  std::uint32_t program_ = 0;  // its number there; 0: it has ended
+  std::uint32_t pid_ = 0;
   Fd input_;  // its, ours to write
   Fd output_;
   Fd errors_;

@@ -8,6 +8,7 @@
 #include "base/sys.h"
 #include "protocol/json.h"
 #include "protocol/json_writer.h"
+#include "runner/state_file.h"
 
 namespace oqto::runner {
 namespace {
@@ -17,7 +18,6 @@ using protocol::JsonArray;
 using protocol::JsonObject;
 
 constexpr const char* kFile = "registry.json";
-constexpr const char* kNewFile = "registry.json.new";
 constexpr std::size_t kMaxFileBytes = 16 * 1024 * 1024;
 constexpr std::array<std::string_view, 3> kProfiles = {"minimal", "development", "strict"};
 
@@ -39,6 +39,9 @@ std::optional<SessionRecord> session_of(const Json& row) {
   record.model = row.text_at("model");
   record.title = row.text_at("title");
   record.titled = row.boolean_at("titled");
+  record.closed = row.boolean_at("closed");
+  record.conversation = row.text_at("conversation");
+  record.fork_entry = row.text_at("fork_entry");
   record.created_at = record.last_activity = time_at(row, "created_at");
   return record;
 }
@@ -62,6 +65,8 @@ std::string encode(const Registry& registry) {
     object.text("id", id).text("workspace", row.workspace);
     object.text("profile", profile_name(row.profile)).text("provider", row.provider);
     object.text("model", row.model).text("title", row.title).boolean("titled", row.titled);
+    object.boolean("closed", row.closed).text_unless_empty("conversation", row.conversation);
+    object.text_unless_empty("fork_entry", row.fork_entry);
     sessions.json(object.number("created_at", row.created_at).str());
   }
   JsonObject file;
@@ -110,16 +115,6 @@ Result<Registry> Registry::load(const Fd& state_dir) {
   return registry;
 }
 
-Status Registry::save(const Fd& state_dir) const {
-  const std::string text = encode(*this);
-  {
-    const Fd file = TRY(sys::open_beneath(state_dir, kNewFile, O_WRONLY | O_CREAT | O_TRUNC, 0600));
-    TRY(sys::write_all(file, text));
-    if (::fsync(file.get()) != 0) return fail_errno("fsync");
-  }
-  if (::renameat(state_dir.get(), kNewFile, state_dir.get(), kFile) != 0) return fail_errno("renameat");
-  if (::fsync(state_dir.get()) != 0) return fail_errno("fsync");
-  return {};
-}
+Status Registry::save(const Fd& state_dir) const { return replace_file(state_dir, kFile, encode(*this)); }
 
 }  // namespace oqto::runner

@@ -27,6 +27,9 @@ struct SessionRecord {
   std::string model = {};
   std::string title = {};
   bool titled = false;  // by the user, or from the first message
+  bool closed = false;  // by the user: else what does not run is only asleep
+  std::string conversation = {};  // the harness's id of it; empty: that of the session
+  std::string fork_entry = {};    // not empty: `conversation` is another session's until it is forked there
   std::uint64_t created_at = 0;
   std::uint64_t last_activity = 0;   // not kept in the file: the history knows
   std::uint64_t message_count = 0;   // the same

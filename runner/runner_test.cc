@@ -71,14 +71,15 @@ TEST_F(Runner, RefusesAPromptWhileOneRunsAndAbortsIt) {
   const Json state = browser->ask(id, R"("cmd":"get_state")");
   EXPECT_EQ(state.find("data")->text_at("state"), "working");
   EXPECT_EQ(state.find("data")->text_at("phase"), "generating");
+  EXPECT_EQ(state.find("data")->find("queue")->array()->size(), 1U);
   // What has come so far is there for a browser that looks now.
   const auto live = messages(*browser, id);
-  ASSERT_EQ(live.size(), 3U);
-  EXPECT_EQ(text_of(live[2]), "partial ");
+  ASSERT_EQ(live.size(), 2U);
+  EXPECT_EQ(text_of(live[1]), "partial ");
   const Json aborted = browser->ask(id, R"("cmd":"abort")");
   EXPECT_TRUE(aborted.boolean_at("success")) << aborted.dump();
   EXPECT_EQ(browser->ask(id, R"("cmd":"get_state")").find("data")->text_at("state"), "idle");
-  EXPECT_EQ(messages(*browser, id)[2].text_at("stop_reason"), "aborted");
+  EXPECT_EQ(messages(*browser, id)[1].text_at("stop_reason"), "aborted");
   EXPECT_TRUE(browser->ask(id, R"("cmd":"abort")").boolean_at("success"));  // idle: nothing to do
 }
 
@@ -112,24 +113,82 @@ TEST_F(Runner, TellsACrashWithWhatPiSaidLast) {
   EXPECT_EQ(error.text_at("error").find("Warning"), std::string_view::npos);  // of its start
   EXPECT_FALSE(error.boolean_at("recoverable", true));
   EXPECT_EQ(browser->ask(id, R"("cmd":"get_state")").find("data")->text_at("state"), "failed");
-  EXPECT_EQ(prompt(*browser, id, "hello?").text_at("code"), "unavailable");
-  // It can be started again, and knows what was said.
-  EXPECT_TRUE(reopen(*browser, id).find("data")->boolean_at("resumed"));
-  browser->event("agent.idle");
+  const auto told = messages(*browser, id);
+  ASSERT_EQ(told.size(), 2U);
+  EXPECT_EQ(told[1].text_at("stop_reason"), "error");
+  EXPECT_NE(told[1].text_at("error").find("TypeError: boom"), std::string_view::npos);
+  // The next message starts it again, and it knows what was said.
   EXPECT_TRUE(prompt(*browser, id, "hello").boolean_at("success"));
   browser->event("agent.idle");
-  EXPECT_EQ(messages(*browser, id).size(), 3U);
+  EXPECT_EQ(messages(*browser, id).size(), 4U);
 }
 
-TEST_F(Runner, SurvivesLinesOfPiThatAreNoObjectsAndEndsAnEndlessOne) {
+TEST_F(Runner, AttackNoRecordOfPiIsEverSkipped) {
   const auto browser = host_.connect();
   const std::string id = session(*browser);
-  EXPECT_TRUE(prompt(*browser, id, "junk").boolean_at("success"));
+  for (const char* attack : {"junk", "longline"}) {
+    EXPECT_TRUE(prompt(*browser, id, attack).boolean_at("success"));
+    const Json error = browser->event("agent.error");
+    EXPECT_NE(error.text_at("error").find("wrote what cannot be read"), std::string_view::npos) << error.dump();
+    EXPECT_NE(messages(*browser, id).back().text_at("error").find("cannot be read"), std::string_view::npos);
+  }
+  const auto records = host_.audited();
+  EXPECT_EQ(std::ranges::count_if(records, [](const auto& r) { return r.event == ipc::Event::violation; }), 2);
+}
+
+TEST_F(Runner, AttackATooDeeplyNestedArgumentHidesNoToolCall) {
+  const auto browser = host_.connect();
+  const std::string id = session(*browser);
+  EXPECT_TRUE(prompt(*browser, id, "deep").boolean_at("success"));
+  const Json start = browser->event("tool.start");
+  ASSERT_NE(start.find("input"), nullptr);
   browser->event("agent.idle");
-  EXPECT_EQ(text_of(messages(*browser, id)[1]), "after junk");
-  prompt(*browser, id, "longline");
-  const Json error = browser->event("agent.error");
-  EXPECT_NE(error.text_at("error").find("more than 16 MiB"), std::string_view::npos);
+  const Json call = messages(*browser, id)[1];
+  EXPECT_EQ(call.find("parts")->array()->front().text_at("name"), "bash");
+  const auto records = host_.audited();
+  const auto found = std::ranges::find_if(records, [](const auto& r) { return r.event == ipc::Event::tool_call; });
+  ASSERT_NE(found, records.end());
+  EXPECT_NE(found->args.find("touch x"), std::string::npos);
+  EXPECT_NE(found->args.find("the bottom"), std::string::npos) << "nothing of it is left out";
+}
+
+TEST_F(Runner, AStalledHistoryDelaysAPromptAndForgetsItself) {
+  const auto browser = host_.connect();
+  const std::string id = session(*browser);
+  host_.pause_history(true);
+  const std::string waiting = browser->command(id, R"("cmd":"prompt","message":"patience")");
+  ::sleep(7);  // longer than a prompt waited once
+  host_.pause_history(false);
+  EXPECT_TRUE(browser->until([&](const Json& frame) { return frame.text_at("id") == waiting; }).boolean_at("success"));
+  browser->event("agent.idle");
+  EXPECT_TRUE(prompt(*browser, id, "again").boolean_at("success"));
+  browser->event("agent.idle");
+  EXPECT_EQ(messages(*browser, id).size(), 4U);
+}
+
+TEST_F(Runner, ALongAnswerIsStoredCutAndCanBeHadWhole) {
+  const auto browser = host_.connect();
+  const std::string id = session(*browser);
+  ASSERT_TRUE(prompt(*browser, id, "huge").boolean_at("success"));
+  browser->event("agent.idle");
+  const Json part = messages(*browser, id)[1].find("parts")->array()->front();
+  ASSERT_NE(part.find("cut"), nullptr);
+  const auto total = static_cast<std::size_t>(part.find("cut")->integer_at("bytes"));
+  EXPECT_EQ(total, 8'000'000U);
+  const std::string message = std::string(messages(*browser, id)[1].text_at("id"));
+  std::string whole;
+  for (std::int64_t next = 0; next >= 0;) {
+    const Json piece = browser->ask(id, R"("cmd":"get_part","message_id":")" + message + R"(","part_id":")" +
+                                            std::string(part.text_at("id")) + R"(","length":524288,"offset":)" + std::to_string(next));
+    ASSERT_TRUE(piece.boolean_at("success")) << piece.dump().substr(0, 300);
+    whole += piece.find("data")->text_at("text");
+    next = piece.find("data")->integer_at("next", -1);
+  }
+  EXPECT_EQ(whole.size(), total);
+  EXPECT_TRUE(prompt(*browser, id, "and now?").boolean_at("success"));
+  browser->event("agent.idle");
+  const Json odd = browser->ask(id, R"("cmd":"get_part","message_id":")" + message + R"(","part_id":"nope")");
+  EXPECT_EQ(odd.text_at("code"), "not_found");
 }
 
 TEST_F(Runner, AnswersHostileFramesAndGoesOn) {
@@ -141,10 +200,11 @@ TEST_F(Runner, AnswersHostileFramesAndGoesOn) {
   }
   browser->send(R"({"channel":"terminal","id":"t","type":"open"})");
   EXPECT_EQ(browser->next().text_at("channel"), "terminal");
-  EXPECT_EQ(browser->ask(id, R"("cmd":"compact")").text_at("code"), "not_available_yet");
+  EXPECT_EQ(browser->ask(id, R"("cmd":"session.switch")").text_at("code"), "not_available_yet");
   EXPECT_EQ(browser->ask(id, R"("cmd":"whatever")").text_at("code"), "bad_request");
   EXPECT_EQ(browser->ask("oqto-0f8fad5b-d9cb-469f-a165-70867728950e", R"("cmd":"abort")").text_at("code"), "not_found");
-  EXPECT_EQ(browser->ask(id, R"("cmd":"set_model","provider":"x","model_id":"y")").text_at("error"), "Model not found: x/y");
+  EXPECT_EQ(browser->ask(id, R"("cmd":"set_model","provider":"x","model_id":"y")").text_at("error"),
+            "this host does not offer the model x/y; it offers mock/mock-1, mock/mock-2");
   EXPECT_TRUE(prompt(*browser, id, "still there").boolean_at("success"));
 }
 
@@ -207,7 +267,13 @@ TEST_F(Runner, DoesNothingWhenTheAuditLogDoesNotAnswer) {
   host_.audit_answers(false);
   EXPECT_EQ(prompt(*browser, id, "unanswered").text_at("code"), "unavailable");
   host_.audit_answers(true);
-  EXPECT_TRUE(messages(*browser, id).empty());
+  // It had been stored beside its record; the agent never had it, and the conversation says so.
+  const auto told = messages(*browser, id);
+  ASSERT_EQ(told.size(), 2U);
+  EXPECT_TRUE(told[1].text_at("error").starts_with("this message was not sent to the agent"));
+  EXPECT_EQ(prompt(*browser, id, "answered").boolean_at("success"), true);
+  browser->event("agent.idle");
+  for (const Json& message : messages(*browser, id)) EXPECT_EQ(text_of(message).find("echo: unanswered"), std::string::npos);
 }
 
 TEST_F(Runner, RecordsEveryCommandBeforeItIsDoneAndWhatCameOfIt) {
@@ -245,7 +311,8 @@ TEST_F(Runner, ShowsTheSameSessionToTwoConnectionsAndOutlivesBoth) {
   // Later, with the number seen last: nothing is missing, nothing comes twice.
   auto third = host_.connect();
   const Json caught_up = third->ask(id, R"("cmd":"session.subscribe","since_seq":)" +
-                                            std::to_string(b.integer_at("seq")));
+                                            std::to_string(b.integer_at("seq")) + R"(,"epoch":")" +
+                                            std::string(b.text_at("epoch")) + '"');
   EXPECT_TRUE(caught_up.find("data")->boolean_at("complete"));
   const Json next = third->next();
   EXPECT_EQ(next.integer_at("seq"), b.integer_at("seq") + 1);
@@ -306,10 +373,11 @@ TEST_F(Runner, KeepsEverythingThroughARestart) {
   const Json& row = list.find("data")->find("sessions")->array()->front();
   EXPECT_EQ(row.text_at("session_id"), id);
   EXPECT_EQ(row.text_at("title"), "Kept");
-  EXPECT_EQ(row.text_at("state"), "stopped");
+  EXPECT_EQ(row.text_at("state"), "asleep");
+  EXPECT_EQ(row.integer_at("message_count"), 2);
+  EXPECT_EQ(row.text_at("model"), "mock-1");
   EXPECT_EQ(messages(*browser, id).size(), 2U);
-  ASSERT_TRUE(reopen(*browser, id).boolean_at("success"));
-  browser->event("agent.idle");
+  browser->ask(id, R"("cmd":"session.subscribe")");
   prompt(*browser, id, "go on");
   browser->event("agent.idle");
   EXPECT_EQ(messages(*browser, id).size(), 4U);
@@ -323,11 +391,11 @@ TEST_F(Runner, SendsIdleOnlyWhenTheHistoryHasTheTurn) {
   host_.stop_history();
   const std::string abort = browser->command(id, R"("cmd":"abort")");
   EXPECT_NE(browser->event("agent.error").text_at("error").find("wait to be stored"), std::string_view::npos);
-  EXPECT_EQ(prompt(*browser, id, "now?").text_at("code"), "busy");
   for (const Json& frame : browser->seen) EXPECT_NE(frame.text_at("id"), abort);
   host_.start_history();
   browser->until([&](const Json& frame) { return frame.text_at("id") == abort; });
   EXPECT_EQ(messages(*browser, id).size(), 2U);
+  EXPECT_TRUE(prompt(*browser, id, "now?").boolean_at("success"));
 }
 
 TEST_F(Runner, ClosesAndDeletesASession) {

@@ -1,4 +1,4 @@
-// Lifecycle: starting, stopping, crashing.
+// Lifecycle: starting, and what is asked of Pi.
 #include "runner/session.h"
 
 #include <algorithm>
@@ -12,6 +12,9 @@ using protocol::Code;
 using protocol::Json;
 namespace events = protocol::events;
 
+static constexpr const char* kFull =
+    "16 sessions of yours are working at once: wait for one to finish, or stop one, then try again";
+
 std::unexpected<protocol::Failure> no(Code code, std::string error) {
   return std::unexpected(protocol::Failure{code, std::move(error)});
 }
@@ -19,6 +22,7 @@ std::unexpected<protocol::Failure> no(Code code, std::string error) {
 std::string_view state_name(Session::State state) {
   switch (state) {
     case Session::State::stopped: return "stopped";
+    case Session::State::asleep: return "asleep";
     case Session::State::starting: return "starting";
     case Session::State::idle: return "idle";
     case Session::State::working: return "working";
@@ -28,7 +32,7 @@ std::string_view state_name(Session::State state) {
   return "failed";
 }
 
-static std::string new_message_id() {
+std::string new_message_id() {
   std::string id = Uuid::random().text();
   std::erase(id, '-');
   return "msg_" + id;
@@ -40,9 +44,21 @@ Session::Session(SessionHost& host, SessionRecord& record, bool stored)
       since_ms_(sys::now_ms()),
       outbox_(host.reactor(), host.history(), *this),
       translator_(*this, new_message_id),
+      queue_(host.state_dir(), session_uuid(record.id)),
+      journal_(host.state_dir(), session_uuid(record.id)),
       stored_(stored),
       model_(record.model),
-      provider_(record.provider) {}
+      provider_(record.provider),
+      summary_known_(!stored) {
+  if (!stored) return;
+  state_ = record.closed ? State::stopped : State::asleep;
+  all_client_ids_ = false;
+  left_ = journal_.left();
+  unfinished_ = left_.has_value();
+  if (const Status loaded = queue_.load("the host was restarted before the agent read it"); !loaded) {
+    log::error("what waited for an agent cannot be read", loaded.error());
+  }
+}
 
 Session::~Session() { *alive_ = false; }
 
@@ -56,6 +72,8 @@ void Session::set_state(State state) {
   state_ = state;
   since_ms_ = sys::now_ms();
   if (state != State::working && state != State::starting) phase_.reset();
+  if (state == State::idle) arm_sleep();
+  host_.on_changed(*this);
 }
 
 void Session::subscribe(Subscriber& subscriber) {
@@ -67,28 +85,55 @@ void Session::subscribe(Subscriber& subscriber) {
 void Session::unsubscribe(Subscriber& subscriber) {
   std::erase(subscribers_, &subscriber);
   if (subscribers_.empty() && !live()) ring_.forget();
+  if (subscribers_.empty() && state_ == State::idle) arm_sleep();
+}
+
+std::string Session::conversation_id() const {
+  return record_.conversation.empty() ? session_uuid(record_.id).text() : record_.conversation;
 }
 
 // --- starting ------------------------------------------------------------------------------------
 
 void Session::start(const protocol::CreateSession& wanted, Reply reply) {
-  if (pi_ && !closing_) {  // it runs already
-    return reply(created_json(true));
+  if (live() && !closing_) return reply(created_json(true));  // it runs already, or will
+  if (!wanted.model.empty()) {
+    if (const auto unknown = unknown_model(wanted.provider, wanted.model)) return reply(std::unexpected(*unknown));
   }
-  if (!host_.may_go_live()) {
-    return reply(no(Code::limit, "too many sessions run at once: close one first"));
-  }
-  set_state(State::starting);
-  on_phase(protocol::Phase::initializing, {});
-  if (sandbox_alive_) {  // the last one is still being taken down
-    when_sandbox_gone([this, wanted, reply](bool gone) {
-      if (gone) return ask_for_sandbox(wanted, reply);
-      fail_start("its old sandbox has not ended");
-      reply(no(Code::unavailable, "the session's old sandbox has not ended: try again"));
+  const auto starting = [this] {
+    set_state(State::starting);
+    on_phase(protocol::Phase::initializing, {});
+  };
+  starting();
+  const auto begin = [this, wanted, reply, starting] {
+    starting();  // the end of the last one may have said otherwise
+    host_.make_room(*this, [this, wanted, reply, alive = alive_](bool room) {
+      if (!*alive) return;
+      if (room) return ask_for_sandbox(wanted, reply);
+      fail_start(kFull);
+      reply(no(Code::limit, kFull));
     });
-    return;
-  }
-  ask_for_sandbox(wanted, std::move(reply));
+  };
+  if (!sandbox_alive_) return begin();
+  when_sandbox_gone([this, begin, reply](bool gone) {  // the last one is still being taken down
+    if (gone) return begin();
+    fail_start("its old sandbox has not ended");
+    reply(no(Code::unavailable, "the session's old sandbox has not ended: try again"));
+  });
+}
+
+void Session::wake(Reply reply) {
+  if (live() && !closing_) return reply("");
+  start({}, std::move(reply));
+}
+
+void Session::recover() {
+  start({}, [this, alive = alive_](const Answer& answer) {
+    if (answer || !*alive) return;
+    // Without the harness's file the history says what is known: that something is missing.
+    outbox_.open(stored_, [this, why = answer.error().error](Status open) {
+      if (open && left_) add_marker("the host was restarted in the middle of this turn, and the agent could not be started again: " + why);
+    });
+  });
 }
 
 void Session::ask_for_sandbox(const protocol::CreateSession& wanted, Reply reply) {
@@ -121,138 +166,95 @@ void Session::ask_for_sandbox(const protocol::CreateSession& wanted, Reply reply
 
 void Session::on_sandbox(GuardLink::Started started, bool resumed, const Reply& reply) {
   sandbox_alive_ = true;
-  closing_ = ready_ = turn_open_ = settled_ = false;
+  closing_ = sleeping_ = ready_ = turn_open_ = settled_ = false;
   policy_ = policy_json(started.answer);
-  if (record_.profile != started.answer.profile) {
+  if (record_.profile != started.answer.profile || record_.closed) {
     record_.profile = started.answer.profile;
+    record_.closed = false;
     if (!host_.save_registry()) log::warn("the registry was not written");
   }
+  sandbox_ = std::make_unique<SandboxLink>(host_.reactor(), ipc::Channel(std::move(started.init)));
+  sandbox_->on_gone([this] {
+    if (pi_) pi_->on_sandbox_gone();
+  });
   pi_ = std::make_unique<PiProcess>(host_.reactor(), *this);
-  const Uuid uuid = session_uuid(record_.id);
-  const auto begun = pi_->start(ipc::Channel(std::move(started.init)),
-                                pi::start(uuid.text(), record_.provider, record_.model));
-  if (!begun) {
+  if (!pi_->start(*sandbox_, pi::program(conversation_id(), provider_, model_))) {
     pi_.reset();
     end_sandbox();
-    fail_start(begun.error().what);
+    fail_start("the harness could not be started");
     return reply(no(Code::unavailable, "the harness could not be started: try again"));
   }
-  deadline_ = host_.reactor().after(kStartTimeoutMs, [this] {
-    on_ended("it did not answer within a minute");
-  });
+  deadline_ = host_.reactor().after(kStartTimeoutMs, [this] { on_ended("it did not answer within a minute"); });
   const std::string id = new_request([this](const Json* response) {
-    if (response != nullptr && response->boolean_at("success")) {
-      const Json* data = response->find("data");
-      on_ready(data == nullptr ? Json() : *data);
-    }
+    if (response == nullptr || !response->boolean_at("success")) return;
+    const Json* data = response->find("data");
+    on_pi_answers(data == nullptr ? Json() : *data);
   });
   requests_[id].timeout.cancel();  // the start has its own deadline
   request(id, pi::plain(id, "get_state"));
   emit(events::session_created(resumed));
+  host_.on_changed(*this);
   reply(created_json(resumed));
 }
 
-void Session::on_ready(const Json& state) {
+void Session::on_pi_answers(const Json& state) {
   if (ready_) return;
-  deadline_.cancel();
-  ready_ = true;
   if (pi_) pi_->forget_errors();  // it warns of every new session
   take_settings(state);
-  const std::string id = new_request([this](const Json* response) {
+  const std::string models = new_request([this](const Json* response) {
     const Json* data = response == nullptr ? nullptr : response->find("data");
     if (data != nullptr) take_models(*data);
   });
-  request(id, pi::plain(id, "get_available_models"));
+  request(models, pi::plain(models, "get_available_models"));
+  if (!record_.fork_entry.empty()) return fork_conversation();
+  if (!unfinished_) return on_ready();
+  const std::string id = new_request([this](const Json* response) { reconcile_with(response); });
+  request(id, pi::plain(id, "get_entries"));
+}
+
+void Session::on_ready() {
+  deadline_.cancel();
+  ready_ = true;
+  for (const Reply& task : std::exchange(when_ready_, {})) task("");
   if (queued_) {
     const protocol::Prompt prompt = std::move(*queued_);
     queued_.reset();
     on_phase(protocol::Phase::generating, {});
-    return deliver(prompt, pi::Delivery::now);
+    return deliver(prompt);
   }
-  turn_open_ = false;
+  if (turn_open_) return;  // one of those that waited for this has begun one
   settled_ = true;
   go_idle_if_durable();
 }
 
+void Session::when_ready(Reply task) {
+  if (ready_ && !closing_) return task("");
+  wake([this, task, alive = alive_](const Answer& woken) {
+    if (!woken) return task(woken);
+    if (!*alive) return task(no(Code::not_found, "the session was deleted"));
+    if (ready_) return task("");
+    when_ready_.push_back(task);
+  });
+}
+
 void Session::fail_start(std::string why) {
-  log::warn("a session did not start", {{"session", record_.id}, {"why", why}});
+  if (state_ != State::starting) return;
+  log::warn("a session was not started", {{"session", record_.id}, {"why", why.substr(0, 512)}});
   set_state(State::failed);
-  emit(events::error("the session did not start: " + why, false, "initializing"));
-}
-
-// --- ending --------------------------------------------------------------------------------------
-
-void Session::close(std::string_view reason, Reply reply) {
-  if (!pi_ || closing_) {
-    if (state_ == State::failed) set_state(State::stopped);
-    return when_sandbox_gone([reply](bool) { reply(""); });
-  }
-  closing_ = true;
-  resolve_inputs(true);
-  pi_->close_input();
-  deadline_ = host_.reactor().after(kCloseTimeoutMs, [this] { on_ended("it was stopped"); });
-  when_sandbox_gone([this, reply, why = std::string(reason)](bool) {
-    emit(events::session_closed(why));
-    reply("");
-  });
-}
-
-// Pi has ended, by itself or because we gave it up; the sandbox goes with it.
-void Session::on_ended(std::string why) {
-  if (!pi_) return;
-  deadline_.cancel();
-  abort_deadline_.cancel();
-  host_.reactor().dispose(std::move(pi_));
-  translator_.abandon("the agent ended");
-  resolve_inputs(true);
-  const bool was_working = turn_open_ || state_ == State::starting;
-  turn_open_ = settled_ = ready_ = false;
+  emit(events::error("the agent could not be started: " + why, true, "initializing"));
+  if (queued_) add_marker("the agent could not be started: " + why);
   queued_.reset();
-  fail_requests();
-  if (closing_) {
-    set_state(State::stopped);
-    answer_aborts("");
-  } else {
-    log::warn("the harness ended", {{"session", record_.id}, {"why", why.substr(0, 512)}});
-    set_state(State::failed);
-    const std::string text = "the agent ended unexpectedly: " + why;
-    if (was_working) emit(events::error(text, false));
-    emit(events::session_closed(text));
-    answer_aborts(no(Code::unavailable, text));
-  }
-  end_sandbox();
-}
-
-void Session::end_sandbox() {
-  host_.guard().stop_session(session_uuid(record_.id));
-  sandbox_deadline_ = host_.reactor().after(kSandboxTimeoutMs, [this] {
-    log::error("the guard did not report the end of a sandbox", {{"session", record_.id}});
-    for (const auto& task : std::exchange(after_sandbox_, {})) task(false);
-  });
-}
-
-void Session::when_sandbox_gone(std::function<void(bool)> task) {
-  if (!sandbox_alive_) return task(true);
-  after_sandbox_.push_back(std::move(task));
-}
-
-void Session::on_sandbox_ended(std::string_view why) {
-  if (!sandbox_alive_) return;
-  sandbox_alive_ = false;
-  policy_.clear();
-  sandbox_deadline_.cancel();
-  on_ended(why.empty() ? "its sandbox ended" : std::string(why));
-  sandbox_deadline_.cancel();
-  for (const auto& task : std::exchange(after_sandbox_, {})) task(true);
+  turn_open_ = false;
+  for (const Reply& task : std::exchange(when_ready_, {})) task(no(Code::unavailable, why));
 }
 
 // --- requests to Pi ------------------------------------------------------------------------------
 
-std::string Session::new_request(OnResponse done) {
+std::string Session::new_request(OnResponse done, std::uint64_t timeout_ms) {
   std::string id = "r" + std::to_string(next_request_++);
   Request& entry = requests_[id];
   entry.done = std::move(done);
-  entry.timeout = host_.reactor().after(kRequestTimeoutMs, [this, id] {
+  entry.timeout = host_.reactor().after(timeout_ms, [this, id] {
     const auto found = requests_.find(id);
     if (found == requests_.end()) return;
     const OnResponse late = std::move(found->second.done);

@@ -1,10 +1,9 @@
-// Turns: prompts, what Pi makes of them, dialogs, abort, and when a turn is over.
+// Turns: prompts, what Pi makes of them, abort, and when a turn is over.
 #include <algorithm>
 
 #include "base/log.h"
 #include "base/sys.h"
 #include "protocol/json_writer.h"
-#include "runner/approval.h"
 #include "runner/pi_messages.h"
 #include "runner/session.h"
 
@@ -16,31 +15,82 @@ using protocol::Message;
 using protocol::Part;
 namespace events = protocol::events;
 
-static constexpr const char* kStopped = "the session is stopped: session.create starts it again";
 static constexpr const char* kHistoryAway =
     "the history does not accept messages now; nothing was sent. Try again in a moment.";
+static constexpr const char* kNotRecorded =
+    "the audit log does not accept records now; nothing was sent. Try again in a moment.";
+// What the history says then: whoever sends the message again is not refused as a repetition.
+static constexpr const char* kNotSent = "this message was not sent to the agent";
 
-void Session::prompt(const protocol::Prompt& prompt, pi::Delivery delivery, Reply reply) {
-  if (!prompt.client_id.empty() && std::find(client_ids_.begin(), client_ids_.end(),
-                                             prompt.client_id) != client_ids_.end()) {
-    return reply("");  // accepted before
-  }
-  if (!pi_ || closing_) return reply(no(Code::unavailable, kStopped));
-  const bool busy = turn_open_ || settled_;
-  if (busy && (delivery == pi::Delivery::now || !ready_)) {
-    return reply(no(Code::busy, "the agent is working: steer it, queue a follow-up, or stop it first"));
-  }
-  if (!prompt.images.empty() && !takes_images()) {
-    return reply(no(Code::refused, "this model takes no pictures; nothing was sent. Choose another model, or send text alone."));
-  }
-  if (outbox_.troubled()) return reply(no(Code::unavailable, kHistoryAway));
-  accept(prompt, delivery, std::move(reply));
+void Session::remember_client_id(const std::string& client_id) {
+  if (client_id.empty()) return;
+  client_ids_.push_back(client_id);
+  if (client_ids_.size() <= kRememberedClientIds) return;
+  client_ids_.pop_front();
+  all_client_ids_ = false;
 }
 
-static Message user_message(const protocol::Prompt& prompt) {
-  std::string id = Uuid::random().text();
-  std::erase(id, '-');
-  Message message{.id = "msg_" + id, .role = protocol::Role::user, .created_at = sys::now_ms()};
+void Session::on_opened(const Page& last) {
+  all_client_ids_ = !last.has_more;
+  for (std::size_t i = 0; i < last.messages.size(); ++i) {
+    const Message& message = last.messages[i];
+    const bool unsent = i + 1 < last.messages.size() && last.messages[i + 1].error.starts_with(kNotSent);
+    if (!unsent) remember_client_id(message.client_id);
+    // It was delivered, and only its place in the queue was not cleared.
+    const std::string id = message.id.starts_with("msg_") ? message.id.substr(4) : message.id;
+    if (queue_.find(id) != nullptr) (void)queue_.remove(id);
+  }
+  unfinished_ = left_.has_value() || (!last.messages.empty() && !ends_turn(last.messages.back()));
+  if (unfinished_) last_page_ = last;
+}
+
+// Does the task unless this client has said the same before: then it was accepted.
+void Session::when_new(const std::string& client_id, const Reply& reply, std::function<void()> task) {
+  const bool known = std::find(client_ids_.begin(), client_ids_.end(), client_id) != client_ids_.end();
+  if (client_id.empty()) return task();
+  if (known || queue_.has_client_id(client_id)) return reply("");
+  if (all_client_ids_ || !stored_) return task();
+  host_.history().of_client(record_.id, client_id, [this, reply, task, alive = alive_](Result<Page> page) {
+    if (!*alive) return reply(no(Code::not_found, "the session was deleted"));
+    if (!page) return reply(no(Code::unavailable, kHistoryAway));
+    if (page->messages.empty()) return task();
+    reply("");
+  });
+}
+
+void Session::prompt(const protocol::Prompt& prompt, pi::Delivery delivery, const std::shared_ptr<Permit>& permit,
+                     Reply reply) {
+  // What is asleep wakes, and is compared with the harness's file before something new is said.
+  const auto can_take = [this] { return sandbox_alive_ && !closing_ && (ready_ || !unfinished_); };
+  if (can_take()) return take(prompt, delivery, permit, std::move(reply));
+  const auto go_on = [this, prompt, delivery, permit, reply, alive = alive_](const Answer& woken) {
+    if (!woken) return reply(woken);
+    if (!*alive) return reply(no(Code::not_found, "the session was deleted"));
+    take(prompt, delivery, permit, reply);
+  };
+  wake([this, go_on, can_take, alive = alive_](const Answer& woken) {
+    if (!woken || !*alive || can_take()) return go_on(woken);
+    when_ready_.push_back(go_on);
+  });
+}
+
+void Session::take(const protocol::Prompt& prompt, pi::Delivery delivery, const std::shared_ptr<Permit>& permit,
+                   Reply reply) {
+  when_new(prompt.client_id, reply, [this, prompt, delivery, permit, reply, alive = alive_] {
+    if (!*alive) return;
+    if (!prompt.images.empty() && !takes_images()) {
+      return reply(no(Code::refused, "this model takes no pictures; nothing was sent. Choose another model, or send text alone."));
+    }
+    if (!turn_open_) return accept(prompt, permit, reply);
+    if (delivery == pi::Delivery::now) {
+      return reply(no(Code::busy, "the agent is working: steer it, queue a follow-up, or stop it first"));
+    }
+    enqueue(prompt, delivery == pi::Delivery::steer, permit, reply);
+  });
+}
+
+static Message user_message(const protocol::Prompt& prompt, std::string id) {
+  Message message{.id = std::move(id), .role = protocol::Role::user, .created_at = sys::now_ms()};
   message.client_id = prompt.client_id;
   message.parts.push_back({.type = Part::Type::text, .id = part_id(message.id, 0), .text = prompt.message});
   for (const protocol::Image& image : prompt.images) {
@@ -52,40 +102,62 @@ static Message user_message(const protocol::Prompt& prompt) {
   return message;
 }
 
-// Accepted means durable: only then is it answered, shown and sent.
-void Session::accept(const protocol::Prompt& prompt, pi::Delivery delivery, Reply reply) {
-  title_from(prompt.message);
-  Message message = user_message(prompt);
+// Accepted means durable, and recorded: only then is it answered, shown and sent. The two are waited for
+// side by side.
+void Session::accept(const protocol::Prompt& prompt, const std::shared_ptr<Permit>& permit, Reply reply) {
+  turn_open_ = true;
+  deliveries_ = 0;
+  journal_.begin_turn(deliveries_);
+  Message message = user_message(prompt, new_message_id());
   outbox_.add(message);
-  outbox_.when_stored(message.id, [this, message, prompt, delivery, reply](Status stored) {
-    if (!stored) return reply(no(Code::unavailable, kHistoryAway));
-    emit(events::user_message(message));
-    if (!prompt.client_id.empty()) client_ids_.push_back(prompt.client_id);
-    if (client_ids_.size() > kRememberedClientIds) client_ids_.pop_front();
-    if (!pi_ || closing_) return reply(no(Code::unavailable, "the agent ended before it got the message"));
-    record_.last_activity = sys::now_ms();
-    if (ready_) {
-      deliver(prompt, delivery);
-    } else {
-      turn_open_ = true;
-      queued_ = prompt;
+  outbox_.when_stored(message.id, [this, message, prompt, permit, reply](Status stored) {
+    if (!stored) {
+      refused_.push_back(message.id);
+      turn_open_ = false;
+      if (!settled_) journal_.end_turn();
+      go_idle_if_durable();
+      return reply(no(Code::unavailable, kHistoryAway));
     }
-    reply("");
+    permit->then([this, message, prompt, reply, alive = alive_](bool recorded) {
+      if (!*alive) return;
+      if (recorded) return accepted(message, prompt, reply);
+      emit(events::user_message(message));
+      add_marker(std::string(kNotSent) + ": " + kNotRecorded);
+      turn_open_ = false;
+      settled_ = true;
+      go_idle_if_durable();
+      reply(no(Code::unavailable, kNotRecorded));
+    });
   });
 }
 
-void Session::deliver(const protocol::Prompt& prompt, pi::Delivery delivery) {
-  // The turn it was meant for may have ended while it was stored: then it begins one.
-  if (!turn_open_) delivery = pi::Delivery::now;
-  if (!turn_open_ || state_ != State::working) {
-    turn_open_ = true;
-    settled_ = false;
-    set_state(State::working);
-    on_phase(protocol::Phase::generating, {});
-  }
+void Session::accepted(const Message& message, const protocol::Prompt& prompt, const Reply& reply) {
+  title_from(prompt.message);
+  emit(events::user_message(message));
+  remember_client_id(prompt.client_id);
+  record_.last_activity = sys::now_ms();
+  reply("");
+  if (!pi_ || closing_) return add_marker("the agent ended before it got this message");
+  if (ready_) return deliver(prompt);
+  queued_ = prompt;
+}
+
+// The client was told that it was not sent, and so it is not: the conversation says so.
+void Session::on_stored_after_all(const std::string& id) {
+  if (std::erase(refused_, id) == 0) return;
+  add_marker(std::string(kNotSent) + ": the history did not answer in time");
+}
+
+void Session::deliver(const protocol::Prompt& prompt) {
+  turn_open_ = true;
+  settled_ = false;
+  last_stop_.clear();
+  journal_.begin_turn(++deliveries_);
+  set_state(State::working);
+  on_phase(protocol::Phase::generating, {});
   const std::string id = new_request([this](const Json* response) { on_prompt_answer(response); });
   requests_[id].timeout.cancel();  // compaction may come before the answer; Pi's end is noticed
-  request(id, pi::prompt(id, prompt, delivery));
+  request(id, pi::prompt(id, prompt, pi::Delivery::now));
 }
 
 void Session::on_prompt_answer(const Json* response) {
@@ -97,7 +169,9 @@ void Session::on_prompt_answer(const Json* response) {
   if (!good) {
     const std::string why = response == nullptr ? "the harness does not read its input"
                                                 : std::string(response->text_at("error"));
+    add_marker("the harness refused the message: " + why);
     emit(events::error("the harness refused the message: " + why, true));
+    last_stop_ = "error";
   }
   if (!translator_.running()) on_settled();
 }
@@ -118,6 +192,7 @@ void Session::title_from(const std::string& text) {
   outbox_.head_changed();
   if (!host_.save_registry()) log::warn("the registry was not written");
   emit(events::title_changed(record_.title));
+  host_.on_changed(*this);
 }
 
 void Session::abort(Reply reply) {
@@ -125,23 +200,27 @@ void Session::abort(Reply reply) {
   if (queued_) {  // Pi has not seen it yet
     queued_.reset();
     turn_open_ = false;
+    add_marker("stopped before the agent had started");
     return reply("");
   }
   aborts_.push_back(std::move(reply));
-  if (settled_ || aborts_.size() > 1) return;
+  if (aborts_.size() > 1) return;
+  // What is settled waits for the history alone, which may be away: the answer does not wait that long.
+  abort_deadline_ = host_.reactor().after(kAbortTimeoutMs, [this] {
+    if (settled_) return answer_aborts("");
+    on_ended("it did not stop when told to, and was ended");
+  });
+  if (settled_) return;
   for (const auto& [id, input] : inputs_) {
     if (!input.approval) on_dialog_refused(id);
   }
   resolve_inputs(true);
-  request("", pi::plain("clear", "clear_queue"));  // else it would go on with what was queued
+  take_back_steering();  // else it would go on with what was queued
   const std::string id = new_request([this](const Json* response) {
     // agent_settled comes before this answer: without it there was nothing to settle.
     if (response != nullptr && turn_open_) on_settled();
   });
   request(id, pi::plain(id, "abort"));
-  abort_deadline_ = host_.reactor().after(kAbortTimeoutMs, [this] {
-    on_ended("it did not stop when told to, and was ended");
-  });
 }
 
 void Session::answer_aborts(const Answer& answer) {
@@ -163,32 +242,34 @@ void Session::on_phase(protocol::Phase phase, std::string_view detail) {
 }
 
 void Session::on_message(Message message) {
-  if (message.usage) cost_ += message.usage->cost;
-  if (message.role == protocol::Role::assistant && !message.model.empty()) {
-    model_ = message.model;
-    provider_ = message.provider;
+  if (message.role == protocol::Role::assistant) {
+    last_stop_ = message.stop_reason;
+    if (!message.model.empty()) {
+      model_ = message.model;
+      provider_ = message.provider;
+    }
   }
   outbox_.add(message);
   emit(events::message_end(message));
   if (pi_ && outbox_.bytes() > kHoldBytes) pi_->hold(true);
 }
 
-void Session::on_input_needed(protocol::InputRequest request) {
-  if (inputs_.size() >= kMaxInputs || request.request_id.empty()) {
-    on_dialog_refused(request.request_id);
-    return;
-  }
-  const std::string id = request.request_id;
-  Input& input = inputs_[id];
-  if (request.timeout_ms != 0) {  // Pi resolves it by itself and does not say so
-    input.timeout = host_.reactor().after(request.timeout_ms, [this, id] {
-      inputs_.erase(id);
-      emit(events::input_resolved(id));
-    });
-  }
-  since_ms_ = sys::now_ms();
-  emit(events::input_needed(request));
-  input.request = std::move(request);
+// The tool's own file has all of it; it goes with the sandbox, so it is read at once.
+void Session::on_cut_result(Message message, std::string path) {
+  const std::string message_id = message.id;
+  const std::string part = message.parts.front().id;
+  on_message(std::move(message));
+  if (!sandbox_) return;
+  const InsideProgram::Bounds bounds{.output = kMaxFullOutput, .time_ms = 30'000};
+  inside_.push_back(std::make_unique<InsideProgram>(
+      host_.reactor(), *sandbox_, pi::read_file(path), bounds,
+      [this, message_id, part, alive = alive_](Result<InsideProgram::Said> said) {
+        if (!*alive) return;
+        if (!said) return log::warn("the whole output of a tool was not kept", {{"why", said.error().what}});
+        host_.history().put_part(record_.id, message_id, {part, std::move(said->output)}, [](Status stored) {
+          if (!stored) log::warn("the whole output of a tool was not kept", {{"why", stored.error().what}});
+        });
+      }));
 }
 
 static ipc::AuditAppend tool_record(std::string_view call, std::string_view tool, const Uuid& session) {
@@ -210,74 +291,18 @@ void Session::on_tool_ended(std::string_view call, std::string_view tool, bool f
   ipc::AuditAppend record = tool_record(call, tool, session_uuid(record_.id));
   record.outcome = failed ? ipc::Outcome::failure : ipc::Outcome::success;
   record.add(ipc::FieldKey::duration_ms, std::to_string(took_ms));
-  if (!host_.record(std::move(record))) log::warn("the end of a tool call was not recorded");
+  host_.keep_record(std::move(record));
 }
 
-void Session::on_dialog_refused(std::string_view request_id) {
-  protocol::InputResponse cancel;
-  cancel.request_id = request_id;
-  cancel.cancelled = true;
-  if (pi_) (void)pi_->send(pi::dialog_answer(cancel));
-}
-
-// A process in the background may ask, and wait for its answer, when the turn is over.
-void Session::resolve_inputs(bool approvals_too) {
-  std::vector<std::pair<std::string, bool>> open;
-  for (const auto& [id, input] : inputs_) open.emplace_back(id, input.approval.has_value());
-  for (const auto& [id, approval] : open) {
-    if (approval && approvals_too) close_approval(id, ipc::ApprovalChoice::deny);
-    if (!approval && inputs_.erase(id) != 0) emit(events::input_resolved(id));
-  }
-}
-
-// --- questions of the host -----------------------------------------------------------------------
-
-void Session::on_approval_ask(const ipc::ApprovalAsk& ask) {
-  const std::string id = "approval-" + Uuid::random().text();
-  const bool room = inputs_.size() < kMaxInputs;
-  if (!pi_ || closing_ || !room || !host_.record(approval_record(ask, id))) {
-    return host_.guard().answer_approval(ask, ipc::ApprovalChoice::deny);
-  }
-  Input& input = inputs_[id];
-  input.request = approval_request(ask, id);
-  input.approval = ask;
-  input.timeout = host_.reactor().after(input.request.timeout_ms,
-                                        [this, id] { close_approval(id, ipc::ApprovalChoice::deny); });
-  since_ms_ = sys::now_ms();
-  emit(events::input_needed(input.request));
-}
-
-void Session::close_approval(const std::string& request_id, ipc::ApprovalChoice choice) {
-  const auto found = inputs_.find(request_id);
-  if (found == inputs_.end()) return;
-  host_.guard().answer_approval(*found->second.approval, choice);
-  const std::string id = found->first;
-  inputs_.erase(found);
-  since_ms_ = sys::now_ms();
-  emit(events::input_resolved(id));
-  // Whoever saw the session wait must learn that it does not work now either.
-  if (inputs_.empty() && state_ == State::idle) emit(events::idle(version_, record_.message_count));
-}
-
-void Session::answer_approval(const std::string& request_id, const protocol::InputResponse& response,
-                              const Reply& reply) {
-  const auto choice = approval_choice(response);
-  if (!choice) return reply(no(Code::bad_request, "the answers are: Once, For this session, Deny"));
-  close_approval(request_id, *choice);
-  reply("");
-}
-
-void Session::answer_input(const protocol::InputResponse& response, Reply reply) {
-  const auto input = inputs_.find(response.request_id);
-  if (input == inputs_.end()) return reply(no(Code::not_found, "no such question is open"));
-  if (input->second.approval) return answer_approval(input->first, response, reply);
-  if (!pi_ || !pi_->send(pi::dialog_answer(response))) {
-    return reply(no(Code::unavailable, "the harness does not read its input"));
-  }
-  inputs_.erase(input);
-  since_ms_ = sys::now_ms();
-  emit(events::input_resolved(response.request_id));
-  reply("");
+// What a harness says and we cannot read may be a tool call: the log has that there was something.
+void Session::on_unreadable(std::string_view what) {
+  ipc::AuditAppend record;
+  record.event = ipc::Event::violation;
+  record.phase = ipc::Phase::event;
+  record.outcome = ipc::Outcome::failure;
+  record.add(ipc::FieldKey::session, session_uuid(record_.id).text());
+  record.add(ipc::FieldKey::reason, "the harness wrote what cannot be read: " + std::string(what));
+  host_.keep_record(std::move(record));
 }
 
 void Session::on_thinking_level(std::string_view level) {
@@ -287,6 +312,12 @@ void Session::on_thinking_level(std::string_view level) {
 
 void Session::on_settled() {
   resolve_inputs(false);
+  const bool failed = last_stop_ == "error" || last_stop_ == "aborted";
+  if (failed || !aborts_.empty()) {
+    const bool stopped = !aborts_.empty() || last_stop_ == "aborted";
+    if (queue_.return_all(stopped ? "the agent was stopped" : "the turn before it failed")) queue_changed();
+  }
+  if (deliver_next()) return;
   turn_open_ = false;
   settled_ = true;
   go_idle_if_durable();
@@ -295,7 +326,7 @@ void Session::on_settled() {
 // --- what is durable -----------------------------------------------------------------------------
 
 ConversationHead Session::conversation() const {
-  return {record_.id, record_.workspace, record_.title, model_, provider_, record_.created_at};
+  return {record_.id, record_.workspace, record_.title, model_, provider_, record_.created_at, usage()};
 }
 
 void Session::on_stored(const Written& written) {
@@ -303,6 +334,7 @@ void Session::on_stored(const Written& written) {
   record_.message_count = written.message_count;
   if (written.version != 0) emit(events::persisted(written.message_count));
   if (pi_ && outbox_.bytes() <= kHoldBytes / 2) pi_->hold(false);
+  if (!pi_ && !unfinished_ && outbox_.empty()) journal_.end_turn();
   go_idle_if_durable();
 }
 
@@ -314,12 +346,16 @@ void Session::on_history_trouble(const char* what) {
 }
 
 void Session::go_idle_if_durable() {
-  if (!settled_ || !outbox_.empty() || !pi_) return;
+  if (!settled_ || turn_open_ || !outbox_.empty() || !pi_) return;
   settled_ = false;
+  unfinished_ = false;
+  journal_.end_turn();
   record_.last_activity = sys::now_ms();
   set_state(State::idle);
   emit(events::idle(version_, record_.message_count));
+  host_.on_changed(*this);
   answer_aborts("");
+  outbox_.write_head();
 }
 
 }  // namespace oqto::runner

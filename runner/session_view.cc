@@ -51,17 +51,61 @@ std::string Session::state_json() const {
   object.text_unless_empty("thinking_level", thinking_level_);
   object.text("profile", profile_name(record_.profile));
   if (!policy_.empty()) object.json("policy", policy_);
+  object.json("pending_inputs", inputs_json()).json("queue", protocol::encode_queue(queue_.view()));
+  return object.text("epoch", ring_.epoch()).number("seq", ring_.last_seq()).str();
+}
+
+std::string Session::inputs_json() const {
   JsonArray inputs;
   for (const auto& [id, input] : inputs_) inputs.json(protocol::encode_input_request(input.request));
-  return object.json("pending_inputs", inputs.str()).number("seq", ring_.last_seq()).str();
+  return inputs.str();
+}
+
+// --- figures -------------------------------------------------------------------------------------
+
+UsageCount Session::usage() const {
+  UsageCount all = usage_before_;
+  all.calls += usage_now_.calls;
+  all.tokens_in += usage_now_.tokens_in;
+  all.tokens_out += usage_now_.tokens_out;
+  all.cost_nanos += usage_now_.cost_nanos;
+  all.estimated_calls += usage_now_.estimated_calls;
+  return all;
+}
+
+// The gateway counts from nought for each sandbox, and after a restart of its own.
+void Session::on_usage(const ipc::SessionUsage& counted) {
+  if (counted.calls < usage_now_.calls) {
+    usage_before_ = usage();
+    usage_now_ = {};
+  }
+  usage_now_ = {counted.calls, counted.tokens_in, counted.tokens_out, counted.cost_nanos, counted.estimated_calls};
+  outbox_.head_changed();
+  if (!turn_open_) outbox_.write_head();
+}
+
+// As the history has it, from before this process.
+void Session::take_summary(const ConversationSummary& summary) {
+  record_.message_count = std::max(record_.message_count, summary.message_count);
+  record_.last_activity = std::max(record_.last_activity, summary.updated_at);
+  if (model_.empty()) {
+    model_ = summary.model;
+    provider_ = summary.provider;
+  }
+  if (std::exchange(summary_known_, true)) return;
+  usage_before_ = summary.usage;
+  host_.on_changed(*this);
 }
 
 std::string Session::stats_json() const {
+  const UsageCount all = usage();
   JsonObject tokens;
-  tokens.number("input", usage_.tokens_in).number("output", usage_.tokens_out);
-  tokens.number("total", usage_.tokens_in + usage_.tokens_out);
+  tokens.number("input", all.tokens_in).number("output", all.tokens_out);
+  tokens.number("total", all.tokens_in + all.tokens_out);
   JsonObject object;
-  return object.json("tokens", tokens.str()).number("calls", usage_.calls).real("cost", cost_).str();
+  object.json("tokens", tokens.str()).number("calls", all.calls);
+  object.real("cost", static_cast<double>(all.cost_nanos) / 1e9).boolean("estimated", all.estimated_calls > 0);
+  return object.str();
 }
 
 std::string Session::list_json() const {
@@ -71,8 +115,8 @@ std::string Session::list_json() const {
   object.text("profile", profile_name(record_.profile)).text("provider", provider_);
   object.text("model", model_).number("created_at", record_.created_at);
   object.number("last_activity", record_.last_activity);
-  object.number("message_count", record_.message_count);
-  return object.number("subscriber_count", subscribers_.size()).str();
+  object.number("message_count", record_.message_count).number("subscriber_count", subscribers_.size());
+  return object.json("pending_inputs", inputs_json()).number("queued", queue_.items().size()).str();
 }
 
 void Session::get_messages(const protocol::GetMessages& wanted, Reply reply) {
@@ -81,7 +125,7 @@ void Session::get_messages(const protocol::GetMessages& wanted, Reply reply) {
     if (!page) return reply(no(Code::unavailable, "the history does not answer now: try again in a moment"));
     reply(page_json(std::move(*page), wanted));
   };
-  if (!stored_) return answer(Page{});
+  if (!stored_ || wanted.limit == 0) return answer(Page{{}, wanted.limit == 0 && record_.message_count > 0});
   host_.history().page(record_.id, wanted.before_idx, wanted.limit, answer);
 }
 
@@ -94,7 +138,9 @@ std::string Session::page_json(Page page, const protocol::GetMessages& wanted) c
                                    [&](const Message& other) { return other.id == message.id; });
     if (!known && fits(message.idx)) page.messages.push_back(message);
   }
-  if (auto partial = translator_.partial(); partial && fits(outbox_.next_idx())) {
+  auto partial = translator_.partial();
+  if (!partial && left_) partial = left_->partial;  // of before this process, until it is compared
+  if (partial && fits(outbox_.next_idx())) {
     partial->idx = outbox_.next_idx();
     page.messages.push_back(std::move(*partial));
   }
@@ -113,112 +159,68 @@ std::string Session::page_json(Page page, const protocol::GetMessages& wanted) c
   for (auto text = newest_first.rbegin(); text != newest_first.rend(); ++text) messages.json(*text);
   JsonObject object;
   object.json("messages", messages.str()).boolean("has_more", page.has_more);
-  return object.number("seq", ring_.last_seq()).str();
+  return object.text("epoch", ring_.epoch()).number("seq", ring_.last_seq()).str();
 }
 
-// --- settings ------------------------------------------------------------------------------------
+// --- pieces of long parts ------------------------------------------------------------------------
 
-// What the harness chose by itself. Whoever subscribed while it started has not seen it yet.
-void Session::take_settings(const Json& state) {
-  const Json* model = state.find("model");
-  if (model != nullptr && model->object() != nullptr) {
-    const bool changed = model->text_at("id") != model_ || model->text_at("provider") != provider_;
-    model_ = model->text_at("id");
-    provider_ = model->text_at("provider");
-    if (changed) emit(events::model_changed(provider_, model_));
+// Bytes of a text, cut at characters; `next`: where to go on.
+static std::string piece_json(std::string_view bytes, std::uint64_t offset, std::uint64_t total) {
+  std::string_view text = protocol::cut_text_at_end(bytes, offset + bytes.size() >= total);
+  // Control characters take six bytes on the wire.
+  std::string encoded;
+  for (protocol::append_json_text(encoded, text); encoded.size() > kMaxPageBytes; protocol::append_json_text(encoded, text)) {
+    text = protocol::cut_text(text, text.size() / 2);
+    encoded.clear();
   }
-  const std::string_view level = state.text_at("thinkingLevel");
-  if (level == thinking_level_) return;
-  on_thinking_level(level);
+  JsonObject object;
+  object.json("text", encoded).number("offset", offset);
+  const std::uint64_t next = offset + text.size();
+  if (next < total && !text.empty()) {
+    object.number("next", next);
+  } else {
+    object.json("next", "null");
+  }
+  return object.number("total", total).str();
 }
 
-void Session::take_models(const Json& data) {
-  constexpr std::size_t kMaxModels = 200;
-  const Json* list = data.find("models");
-  if (list == nullptr || list->array() == nullptr) return;
-  models_.clear();
-  for (const Json& model : *list->array()) {
-    if (models_.size() >= kMaxModels) break;
-    protocol::ModelInfo info{.id = std::string(model.text_at("id")),
-                             .name = std::string(model.text_at("name")),
-                             .provider = std::string(model.text_at("provider")),
-                             .reasoning = model.boolean_at("reasoning")};
-    if (info.name.empty()) info.name = info.id;
-    if (const Json* input = model.find("input"); input != nullptr && input->array() != nullptr) {
-      info.images = std::any_of(input->array()->begin(), input->array()->end(), [](const Json& kind) {
-        return kind.text() != nullptr && *kind.text() == "image";
-      });
+static const protocol::Part* part_named(const Message& message, std::string_view id) {
+  const auto part = std::find_if(message.parts.begin(), message.parts.end(), [&](const auto& p) { return p.id == id; });
+  return part == message.parts.end() ? nullptr : &*part;
+}
+
+static std::string slice_json(std::string_view whole, const protocol::GetPart& wanted) {
+  const std::size_t from = std::min<std::size_t>(wanted.offset, whole.size());
+  return piece_json(whole.substr(from, wanted.length), from, whole.size());
+}
+
+void Session::get_part(const protocol::GetPart& wanted, Reply reply) {
+  const auto from_message = [this, wanted, reply](const Message& message) {
+    const protocol::Part* part = part_named(message, wanted.part_id);
+    if (part == nullptr) return reply(no(Code::not_found, "there is no such part"));
+    for (const protocol::WholePart& whole : message.wholes) {
+      if (whole.part_id == part->id) return reply(slice_json(whole.bytes, wanted));
     }
-    models_.push_back(std::move(info));
-  }
-  host_.on_models(models_);
-}
-
-// The harness drops pictures without a word when the model takes none. Of a model that is not listed
-// nothing is known, so it is asked.
-bool Session::takes_images() const {
-  const auto found = std::find_if(models_.begin(), models_.end(), [this](const auto& model) {
-    return model.id == model_ && model.provider == provider_;
-  });
-  return found == models_.end() || found->images;
-}
-
-void Session::set_name(std::string_view name, Reply reply) {
-  const auto before = std::pair{record_.title, record_.titled};
-  record_.title = name;
-  record_.titled = true;
-  if (!host_.save_registry()) {
-    std::tie(record_.title, record_.titled) = before;
-    return reply(no(Code::unavailable, "the name could not be stored: try again"));
-  }
-  outbox_.head_changed();
-  if (stored_) {
-    host_.history().set_title(record_.id, record_.title, [](Status status) {
-      if (!status) log::warn("a title waits for the next message to reach the history");
-    });
-  }
-  emit(events::title_changed(record_.title));
-  reply("");
-}
-
-void Session::set_model(const protocol::SetModel& model, Reply reply) {
-  const auto keep = [this, model, reply, alive = alive_] {
-    if (!*alive) return;
-    record_.provider = provider_ = model.provider;
-    record_.model = model_ = model.model_id;
-    outbox_.head_changed();
-    if (!host_.save_registry()) log::warn("the registry was not written");
-    emit(events::model_changed(model.provider, model.model_id));
-    JsonObject data;
-    reply(data.text("provider", model.provider).text("model_id", model.model_id).str());
+    if (part->whole_bytes == 0) return reply(slice_json(protocol::content_of(*part), wanted));
+    host_.history().part(record_.id, message.id, part->id, wanted.offset, static_cast<std::uint32_t>(wanted.length),
+                         [wanted, reply](const Result<Piece>& piece) {
+                           if (piece) return reply(piece_json(piece->bytes, wanted.offset, piece->total));
+                           const bool lost = piece.error().code == Errc::not_found;
+                           reply(lost ? no(Code::not_found, "the rest of it was not kept: it went with the sandbox, or is not read yet")
+                                      : no(Code::unavailable, "the history does not answer now: try again in a moment"));
+                         });
   };
-  if (model.provider.starts_with('-') || model.model_id.starts_with('-')) {
-    return reply(no(Code::bad_request, "no such model"));
+  for (const Message& message : outbox_.waiting()) {
+    if (message.id == wanted.message_id) return from_message(message);
   }
-  if (!pi_ || closing_) return keep();  // it is chosen at the next start
-  const std::string id = new_request([keep, reply](const Json* response) {
-    if (response == nullptr) return reply(no(Code::unavailable, "the harness did not answer in time"));
-    if (response->boolean_at("success")) return keep();
-    reply(no(Code::refused, std::string(response->text_at("error"))));
+  if (const auto partial = translator_.partial(); partial && partial->id == wanted.message_id) return from_message(*partial);
+  host_.history().message(record_.id, wanted.message_id, [from_message, reply, alive = alive_](const Result<Page>& page) {
+    if (!*alive) return reply(no(Code::not_found, "the session was deleted"));
+    if (!page) return reply(no(Code::unavailable, "the history does not answer now: try again in a moment"));
+    if (page->messages.empty()) return reply(no(Code::not_found, "there is no such message"));
+    from_message(page->messages.front());
   });
-  request(id, pi::set_model(id, model));
 }
 
-void Session::set_thinking_level(std::string_view level, Reply reply) {
-  if (!pi_ || closing_) {
-    return reply(no(Code::unavailable, "the session is stopped: session.create starts it again"));
-  }
-  const std::string id =
-      new_request([this, reply, level = std::string(level)](const Json* response) {
-        if (response == nullptr || !response->boolean_at("success")) {
-          return reply(no(Code::unavailable, "the harness did not take the level"));
-        }
-        if (thinking_level_.empty()) thinking_level_ = level;
-        // A model that cannot think that hard settles on another level, and says so by an event.
-        JsonObject data;
-        reply(data.text("level", thinking_level_).str());
-      });
-  request(id, pi::set_thinking_level(id, level));
-}
 
 }  // namespace oqto::runner

@@ -5,23 +5,27 @@
 
 #include "base/log.h"
 #include "base/sys.h"
+#include "protocol/json_writer.h"
 
 namespace oqto::runner {
 
 using protocol::Cmd;
 using protocol::Code;
+using protocol::JsonArray;
+using protocol::JsonObject;
 
 static constexpr const char* kNoAudit =
     "the audit log does not accept records now; nothing was done. Try again in a moment.";
 
-Tenant::Tenant(Reactor& reactor, Fd state_dir, Registry registry, std::uint32_t account)
+Tenant::Tenant(Reactor& reactor, Fd state_dir, Registry registry, std::uint32_t account, std::uint64_t sleep_after_ms)
     : reactor_(reactor),
       state_dir_(std::move(state_dir)),
       registry_(std::move(registry)),
       account_(account),
       guard_(reactor, *this),
       audit_(reactor),
-      history_(make_history_client(reactor)) {
+      history_(make_history_client(reactor)),
+      sleep_after_ms_(sleep_after_ms) {
   for (auto& [id, record] : registry_.sessions) {
     sessions_.emplace(id, std::make_unique<Session>(*this, record, true));
   }
@@ -32,7 +36,12 @@ Status Tenant::start(ipc::Channel guard, ipc::Channel audit, Fd history) {
   history_->attach(std::move(history));
   learn_counts();
   guard_.attach(std::move(guard));
-  return guard_.ready();
+  TRY(guard_.ready());
+  // Turns that the end of this process's predecessor cut: they are finished before anybody asks.
+  for (const auto& [id, known] : sessions_) {
+    if (known->was_interrupted()) known->recover();
+  }
+  return {};
 }
 
 // When it was last used and how long it is: the history knows, the registry does not.
@@ -40,14 +49,14 @@ void Tenant::learn_counts() {
   history_->list([this](Result<std::vector<ConversationSummary>> list) {
     if (!list) {
       counts_retry_ = reactor_.after(2000, [this] { learn_counts(); });
+      for (const Task& task : std::exchange(for_counts_, {})) task();  // as far as it is known
       return;
     }
     for (const ConversationSummary& row : *list) {
-      const auto record = registry_.sessions.find(row.session_id);
-      if (record == registry_.sessions.end()) continue;
-      record->second.message_count = std::max(record->second.message_count, row.message_count);
-      record->second.last_activity = std::max(record->second.last_activity, row.updated_at);
+      if (Session* known = session(row.session_id)) known->take_summary(row);
     }
+    counts_known_ = true;
+    for (const Task& task : std::exchange(for_counts_, {})) task();
   });
 }
 
@@ -93,7 +102,7 @@ void Tenant::on_session_usage(const ipc::SessionUsage& usage) {
 void Tenant::on_host_facts(const ipc::HostFacts& facts, Fd models) {
   auto taken = take_host_facts(facts, models);
   if (!taken) return log::error("what the guard says of this host cannot be read", taken.error());
-  models_ = std::move(taken->models);
+  on_models(taken->models);
   profiles_ = std::move(taken->profiles);
 }
 
@@ -109,25 +118,88 @@ void Tenant::on_wire(ipc::WireRole role, Fd fd) {
     log::info("auditd is back");
   } else if (role == ipc::WireRole::peer) {
     history_->attach(std::move(fd));
+    if (counts_retry_.armed()) learn_counts();
     for (const auto& [id, known] : sessions_) known->on_history_back();
     log::info("the history is back");
   }
 }
 
-bool Tenant::may_go_live() {
-  const auto live = std::count_if(sessions_.begin(), sessions_.end(),
-                                  [](const auto& entry) { return entry.second->live(); });
-  return !shutting_down_ && static_cast<std::size_t>(live) < kMaxLive;
+// --- room, and what changed ----------------------------------------------------------------------
+
+// The bound is on sessions that work: of those that do not, the one that has been idle longest and has
+// nothing in the background goes to sleep.
+void Tenant::make_room(const Session& for_whom, std::function<void(bool)> done) {
+  if (shutting_down_) return done(false);
+  std::vector<Session*> idle;
+  std::size_t live = 0;
+  for (const auto& [id, known] : sessions_) {
+    if (known.get() == &for_whom || !known->live()) continue;
+    ++live;
+    if (known->state() == Session::State::idle) idle.push_back(known.get());
+  }
+  if (live < kMaxLive) return done(true);
+  std::sort(idle.begin(), idle.end(), [](const Session* a, const Session* b) { return a->since_ms() < b->since_ms(); });
+  auto ids = std::make_shared<std::deque<std::string>>();
+  for (const Session* session : idle) ids->push_back(session->record().id);
+  const auto next = std::make_shared<std::function<void()>>();
+  // Each is asked in turn; it may be gone, or at work again, by then.
+  *next = [this, ids, done, weak = std::weak_ptr(next)] {
+    const auto again = weak.lock();
+    if (ids->empty()) return done(false);
+    Session* const candidate = session(ids->front());
+    ids->pop_front();
+    if (candidate == nullptr) return (*again)();
+    candidate->sleep([done, again](bool asleep) {
+      if (asleep) return done(true);
+      (*again)();
+    });
+  };
+  (*next)();
 }
 
-void Tenant::on_models(const std::vector<protocol::ModelInfo>& models) { models_ = models; }
+void Tenant::on_models(const std::vector<protocol::ModelInfo>& models) {
+  if (protocol::encode_models(models) == models_json()) return;
+  models_ = models;
+  push(protocol::encode_push("models", "models", models_json()));
+}
+
+std::string Tenant::greeting() {
+  JsonArray profiles;
+  for (const protocol::ProfileFact& fact : profiles_) {
+    JsonObject profile;
+    profiles.json(profile.text("name", fact.name).boolean("available", fact.available).text_unless_empty("why", fact.why).str());
+  }
+  JsonObject limits;
+  limits.number("prompt_bytes", protocol::kMaxPromptBytes).number("images_bytes", protocol::kMaxImagesBytes);
+  limits.number("images", protocol::kMaxImages).number("queue", protocol::kMaxQueued);
+  limits.number("subscriptions", protocol::kMaxSubscriptions).number("live_sessions", kMaxLive);
+  JsonObject members;
+  return members.json("profiles", profiles.str()).json("limits", limits.str()).members();
+}
+
+// Soon, so that what changes together is told once; before a person could notice.
+void Tenant::on_changed(Session& session) {
+  constexpr std::uint64_t kPushMs = 15;
+  changed_.insert(session.record().id);
+  if (!push_.armed()) push_ = reactor_.after(kPushMs, [this] { push_changes(); });
+}
+
+void Tenant::push_changes() {
+  for (const std::string& id : std::exchange(changed_, {})) {
+    if (const Session* known = session(id)) push(protocol::encode_push("session", "session", known->list_json()));
+  }
+}
+
+void Tenant::push(const std::string& frame) {
+  for (const auto& [number, connection] : connections_) connection->push(frame);
+}
 
 void Tenant::shut_down() {
   if (shutting_down_) return;
   shutting_down_ = true;
   for (const auto& [number, connection] : connections_) connection->close();
   for (const auto& [id, known] : sessions_) {
-    if (known->live()) known->close("the host is stopping", [](const Answer&) {});
+    if (known->live()) known->close("the host is stopping", false, [](const Answer&) {});
   }
   wait_for_quiet(sys::monotonic_ms() + kShutdownMs);
 }
@@ -148,7 +220,7 @@ void Tenant::on_command(Connection& connection, protocol::Command command, std::
   std::string key = command.head.session_id;
   if (key == protocol::kSystemSession) key += std::to_string(connection.number());
   lanes_[key].jobs.push_back(
-      Job{connection.weak_from_this(), connection.number(), std::move(command), std::move(frame)});
+      Job{connection.weak_from_this(), connection.number(), connection.username(), std::move(command), std::move(frame)});
   run_lane(key);
 }
 
@@ -217,6 +289,9 @@ void Tenant::record_and_do(const std::string& key, const std::shared_ptr<const J
     }
     return release(key);
   }
+  Session* const target = session(shared->command.head.session_id);
+  const bool prompt = std::holds_alternative<protocol::Prompt>(shared->command.args);
+  if (prompt && target != nullptr && audit_.answers()) return prompt_beside_record(key, shared, *target, std::move(record));
   audit_.append(std::move(record), [this, key, shared](Result<std::uint64_t> index) {
     if (!index) {
       finish(*shared, no(Code::unavailable, kNoAudit));
@@ -233,9 +308,28 @@ void Tenant::record_and_do(const std::string& key, const std::shared_ptr<const J
   });
 }
 
+// A prompt is stored while it is recorded. It is sent, and answered, when it is both.
+void Tenant::prompt_beside_record(const std::string& key, const std::shared_ptr<const Job>& shared, Session& target,
+                                  ipc::AuditAppend record) {
+  const auto permit = std::make_shared<Permit>();
+  const auto intent = std::make_shared<std::uint64_t>(0);
+  audit_.append(std::move(record), [permit, intent](Result<std::uint64_t> index) {
+    *intent = index.value_or(0);
+    permit->settle(index.has_value());
+  });
+  const auto& prompt = std::get<protocol::Prompt>(shared->command.args);
+  target.prompt(prompt, delivery_of(shared->command.cmd), permit, [this, key, shared, permit, intent](const Answer& answer) {
+    permit->then([this, key, shared, intent, answer](bool recorded) {
+      if (recorded) audit_.outcome(*intent, answer.has_value(), answer ? "" : answer.error().error);
+      finish(*shared, recorded || !answer ? answer : no(Code::unavailable, kNoAudit));
+      release(key);
+    });
+  });
+}
+
 void Tenant::record_with_args(ipc::AuditAppend entry, std::string args) {
   const auto post = [this](ipc::AuditAppend record) {
-    if (!audit_.post(std::move(record))) log::warn("a tool call was not recorded");
+    audit_.keep(std::move(record));
   };
   if (args.size() <= ipc::kMaxFieldBytes) {
     entry.add(ipc::FieldKey::args, args);
@@ -249,7 +343,8 @@ void Tenant::record_with_args(ipc::AuditAppend entry, std::string args) {
 
 void Tenant::finish(const Job& job, const Answer& answer) {
   if (const auto connection = job.connection.lock()) {
-    connection->answer(job.command.head, answer, job.frame.size());
+    const Session* known = session(job.command.head.session_id);
+    connection->answer(job.command.head, answer, known == nullptr ? "" : known->ring().epoch(), job.frame.size());
   }
 }
 

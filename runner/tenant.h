@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "runner/audit_log.h"
@@ -20,14 +21,14 @@ namespace oqto::runner {
 
 class Tenant final : public GuardEvents, public SessionHost, public ConnectionHost {
  public:
-  Tenant(Reactor& reactor, Fd state_dir, Registry registry, std::uint32_t account);
+  Tenant(Reactor& reactor, Fd state_dir, Registry registry, std::uint32_t account, std::uint64_t sleep_after_ms);
 
   Status start(ipc::Channel guard, ipc::Channel audit, Fd history);
   // Stops the harnesses and stores what they still say, then stops the reactor. Bounded in time.
   void shut_down();
 
   static constexpr std::size_t kMaxConnections = 64;
-  static constexpr std::size_t kMaxLive = 32;
+  static constexpr std::size_t kMaxLive = 16;  // as the guard allows (kMaxSessionsPerTenant)
   static constexpr std::size_t kMaxListed = 1000;
   static constexpr std::uint64_t kShutdownMs = 3'000;
 
@@ -35,6 +36,7 @@ class Tenant final : public GuardEvents, public SessionHost, public ConnectionHo
   struct Job {
     std::weak_ptr<Connection> connection;
     std::uint64_t connection_number = 0;
+    std::string username;
     protocol::Command command;
     std::string frame;
   };
@@ -56,18 +58,29 @@ class Tenant final : public GuardEvents, public SessionHost, public ConnectionHo
   Reactor& reactor() override { return reactor_; }
   GuardLink& guard() override { return guard_; }
   History& history() override { return *history_; }
+  const Fd& state_dir() override { return state_dir_; }
   Status save_registry() override { return registry_.save(state_dir_); }
-  bool may_go_live() override;
+  void make_room(const Session& for_whom, std::function<void(bool)> done) override;
   Status record(ipc::AuditAppend entry) override { return audit_.post(std::move(entry)); }
+  void keep_record(ipc::AuditAppend entry) override { audit_.keep(std::move(entry)); }
   void record_with_args(ipc::AuditAppend entry, std::string args) override;
   void on_models(const std::vector<protocol::ModelInfo>& models) override;
+  const std::vector<protocol::ModelInfo>& offered_models() override { return models_; }
+  void on_changed(Session& session) override;
+  std::uint64_t sleep_after_ms() override { return sleep_after_ms_; }
   // --- ConnectionHost ---
   void on_command(Connection& connection, protocol::Command command, std::string frame) override;
   std::string models_json() override { return protocol::encode_models(models_); }
+  std::string greeting() override;
   void on_connection_closed(Connection& connection) override;
 
   void run_lane(const std::string& key);
   void begin(const std::string& key, Job job);
+  void push(const std::string& frame);
+  void push_changes();
+  void prompt_beside_record(const std::string& key, const std::shared_ptr<const Job>& shared, Session& target,
+                            ipc::AuditAppend record);
+  static pi::Delivery delivery_of(protocol::Cmd cmd);
   void record_and_do(const std::string& key, const std::shared_ptr<const Job>& shared,
                      std::string_view blob);
   void release(const std::string& key);
@@ -79,6 +92,10 @@ class Tenant final : public GuardEvents, public SessionHost, public ConnectionHo
   void create_session(const Job& job, Reply reply);
   Answer add_session(const std::string& id, const protocol::CreateSession& wanted);
   void subscribe(Session& session, const Job& job, const Reply& reply);
+  // A session like `like`, with a conversation of its own.
+  std::expected<Session*, protocol::Failure> add_like(const Session& like);
+  void new_session(const Session& like, const Job& job, Reply reply);
+  void fork_session(Session& target, const Job& job, Reply reply);
   void delete_session(Session& session, Reply reply);
   void drop_session(const std::string& id);
   [[nodiscard]] std::string list_workspaces() const;
@@ -101,7 +118,12 @@ class Tenant final : public GuardEvents, public SessionHost, public ConnectionHo
   std::vector<protocol::ModelInfo> models_;
   std::vector<protocol::ProfileFact> profiles_;
   Timer counts_retry_;
+  bool counts_known_ = false;         // the history has told of its conversations
+  std::vector<Task> for_counts_;      // what waits for that, or for its failure
   Timer quiet_poll_;
+  std::set<std::string, std::less<>> changed_;  // sessions whose SESSION is to be pushed
+  Timer push_;
+  std::uint64_t sleep_after_ms_;
   bool shutting_down_ = false;
 };
 

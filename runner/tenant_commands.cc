@@ -13,13 +13,18 @@ using protocol::Code;
 using protocol::JsonArray;
 using protocol::JsonObject;
 
+static constexpr const char* kTooManySubscriptions =
+    "this connection follows too many sessions: session.unsubscribe from some first";
+
 void Tenant::execute(const Job& job, Reply reply) {
   const protocol::Command& command = job.command;
   switch (command.cmd) {
     case Cmd::list_workspaces:
       return reply(list_workspaces());
     case Cmd::list_sessions:
-      return reply(list_sessions());
+      if (counts_known_) return reply(list_sessions());
+      for_counts_.push_back([this, reply] { reply(list_sessions()); });
+      return;
     case Cmd::create_workspace:
       return create_workspace(std::get<protocol::CreateWorkspace>(command.args), std::move(reply));
     case Cmd::session_create:
@@ -37,26 +42,39 @@ void Tenant::execute(const Job& job, Reply reply) {
   execute_in(*target, job, std::move(reply));
 }
 
+pi::Delivery Tenant::delivery_of(Cmd cmd) {
+  return cmd == Cmd::steer ? pi::Delivery::steer : cmd == Cmd::follow_up ? pi::Delivery::follow_up : pi::Delivery::now;
+}
+
 void Tenant::execute_in(Session& target, const Job& job, Reply reply) {
   const auto& args = job.command.args;
   switch (job.command.cmd) {
     case Cmd::session_subscribe: return subscribe(target, job, reply);
-    case Cmd::session_close: return target.close("closed by the user", std::move(reply));
+    case Cmd::session_unsubscribe:
+      if (const auto connection = job.connection.lock()) connection->forget(target);
+      return reply("");
+    case Cmd::session_new: return new_session(target, job, std::move(reply));
+    case Cmd::fork: return fork_session(target, job, std::move(reply));
+    case Cmd::get_fork_points: return target.get_fork_points(std::move(reply));
+    case Cmd::compact: return target.compact(std::get<protocol::Compact>(args), std::move(reply));
+    case Cmd::session_close: return target.close("closed by the user", true, std::move(reply));
     case Cmd::session_delete: return delete_session(target, std::move(reply));
     case Cmd::set_session_name:
       return target.set_name(std::get<protocol::SetName>(args).name, std::move(reply));
     case Cmd::prompt:
-      return target.prompt(std::get<protocol::Prompt>(args), pi::Delivery::now, std::move(reply));
     case Cmd::steer:
-      return target.prompt(std::get<protocol::Prompt>(args), pi::Delivery::steer, std::move(reply));
     case Cmd::follow_up:
-      return target.prompt(std::get<protocol::Prompt>(args), pi::Delivery::follow_up, std::move(reply));
+      return target.prompt(std::get<protocol::Prompt>(args), delivery_of(job.command.cmd), Permit::granted(),
+                           std::move(reply));
+    case Cmd::queue_edit: return target.queue_edit(std::get<protocol::QueueEdit>(args), reply);
+    case Cmd::queue_remove: return target.queue_remove(std::get<protocol::QueueRemove>(args), reply);
     case Cmd::abort: return target.abort(std::move(reply));
     case Cmd::input_response:
-      return target.answer_input(std::get<protocol::InputResponse>(args), std::move(reply));
+      return target.answer_input(std::get<protocol::InputResponse>(args), job.username, reply);
     case Cmd::get_state: return reply(target.state_json());
     case Cmd::get_messages:
       return target.get_messages(std::get<protocol::GetMessages>(args), std::move(reply));
+    case Cmd::get_part: return target.get_part(std::get<protocol::GetPart>(args), std::move(reply));
     case Cmd::get_stats: return reply(target.stats_json());
     case Cmd::get_models: return reply(protocol::encode_models(target.models()));
     case Cmd::set_model:
@@ -109,6 +127,7 @@ void Tenant::create_workspace(const protocol::CreateWorkspace& wanted, Reply rep
       registry_.workspaces.erase(workspace.id);
       return reply(no(Code::unavailable, "the workspace could not be stored: try again"));
     }
+    push(protocol::encode_push("workspace", "workspace", workspace_json(workspace)));
     reply(JsonObject().json("workspace", workspace_json(workspace)).str());
   });
 }
@@ -148,7 +167,7 @@ Answer Tenant::add_session(const std::string& id, const protocol::CreateSession&
     registry_.sessions.erase(id);
     return no(Code::unavailable, "the session could not be stored: try again");
   }
-  sessions_[id] = std::make_unique<Session>(*this, kept, false);
+  on_changed(*(sessions_[id] = std::make_unique<Session>(*this, kept, false)));
   return "";
 }
 
@@ -170,7 +189,10 @@ void Tenant::create_session(const Job& job, Reply reply) {
       return reply(no(Code::bad_request, "the session belongs to another workspace"));
     }
   }
-  if (const auto connection = job.connection.lock()) connection->subscribe(target);
+  if (const auto connection = job.connection.lock(); connection && !connection->subscribe(target)) {
+    if (fresh) drop_session(id);
+    return reply(no(Code::limit, kTooManySubscriptions));
+  }
   target.start(wanted, [this, id, fresh, reply](const Answer& answer) {
     if (!answer && fresh) drop_session(id);  // it never was
     reply(answer);
@@ -178,27 +200,90 @@ void Tenant::create_session(const Job& job, Reply reply) {
 }
 
 void Tenant::subscribe(Session& target, const Job& job, const Reply& reply) {
-  const std::uint64_t since = std::get<protocol::Subscribe>(job.command.args).since_seq;
-  const EventRing::Replay replay = target.ring().after(since);
+  const auto connection = job.connection.lock();
+  if (!connection) return reply("");
+  if (!connection->subscribe(target)) return reply(no(Code::limit, kTooManySubscriptions));
+  const auto& wanted = std::get<protocol::Subscribe>(job.command.args);
+  const EventRing::Replay replay = target.ring().after(wanted.since_seq, wanted.epoch);
   JsonObject data;
-  data.number("seq", target.ring().last_seq()).number("first_seq", target.ring().first_seq());
+  data.text("epoch", target.ring().epoch()).number("seq", target.ring().last_seq());
+  data.number("first_seq", target.ring().first_seq());
   data.boolean("complete", replay.complete).json("state", target.state_json());
   reply(data.str());
-  const auto connection = job.connection.lock();
-  if (!connection) return;
   for (const EventText& event : replay.events) connection->send_event(event);
-  connection->subscribe(target);
+}
+
+// --- conversations that come from another --------------------------------------------------------
+
+std::expected<Session*, protocol::Failure> Tenant::add_like(const Session& like) {
+  const SessionRecord& record = like.record();
+  const std::string id = "oqto-" + Uuid::random().text();
+  protocol::CreateSession wanted{.workspace = record.workspace, .provider = record.provider, .model = record.model,
+                                 .profile = std::string(profile_name(record.profile))};
+  const Answer added = add_session(id, wanted);
+  if (!added) return std::unexpected(added.error());
+  return session(id);
+}
+
+void Tenant::new_session(const Session& like, const Job& job, Reply reply) {
+  const auto made = add_like(like);
+  if (!made) return reply(std::unexpected(made.error()));
+  const std::string id = (*made)->record().id;
+  if (const auto connection = job.connection.lock()) (void)connection->subscribe(**made);
+  (*made)->start({}, [this, id, reply](const Answer& answer) {
+    if (answer) return reply(JsonObject().text("session_id", id).str());
+    drop_session(id);
+    reply(answer);
+  });
+}
+
+// The history copies what came before the point; the harness does the same with its own file.
+void Tenant::fork_session(Session& target, const Job& job, Reply reply) {
+  const std::string from = target.record().id;
+  target.find_fork_point(std::get<protocol::Fork>(job.command.args), [this, from, reply](std::expected<Session::ForkPoint, protocol::Failure> point) {
+    if (!point) return reply(std::unexpected(point.error()));
+    Session* const parent = session(from);
+    if (parent == nullptr) return reply(no(Code::not_found, "there is no such session"));
+    const auto made = add_like(*parent);
+    if (!made) return reply(std::unexpected(made.error()));
+    const std::string id = (*made)->record().id;
+    SessionRecord& record = registry_.sessions.at(id);
+    record.conversation = parent->conversation_id();
+    record.fork_entry = point->entry;
+    record.title = parent->record().title;
+    record.titled = parent->record().titled;
+    ConversationHead head = (*made)->conversation();
+    const auto failed = [this, id, reply](protocol::Failure why) {
+      drop_session(id);
+      reply(std::unexpected(std::move(why)));
+    };
+    history_->fork(head, from, point->idx, "-" + id.substr(5, 8), [this, id, reply, failed, text = point->text](Status copied) {
+      Session* const fork = session(id);
+      if (fork == nullptr) return reply(no(Code::not_found, "the new session was deleted"));
+      if (!copied || !save_registry()) return failed({Code::unavailable, "the conversation could not be copied: try again"});
+      fork->adopt_conversation();
+      fork->when_ready([id, reply, failed, text](const Answer& ready) {
+        if (!ready) return failed(ready.error());
+        JsonObject data;
+        reply(data.text("new_session_id", id).text("text", text).boolean("cancelled", false).str());
+      });
+    });
+  });
 }
 
 void Tenant::delete_session(Session& target, Reply reply) {
   const std::string id = target.record().id;
-  target.close("deleted", [this, id, reply](const Answer&) {
-    history_->remove(id, [this, id, reply](Status removed) {
-      if (!removed && removed.error().code != Errc::not_found) {
-        return reply(no(Code::unavailable, "the history does not answer; the session is stopped but not deleted"));
-      }
-      drop_session(id);
-      reply("");
+  target.close("deleted", true, [this, id, reply](const Answer&) {
+    Session* const closed = session(id);
+    if (closed == nullptr) return reply("");
+    closed->erase_conversation([this, id, reply](const Answer& erased) {
+      history_->remove(id, [this, id, reply, erased](Status removed) {
+        if (!removed && removed.error().code != Errc::not_found) {
+          return reply(no(Code::unavailable, "the history does not answer; the session is stopped but not deleted"));
+        }
+        drop_session(id);
+        reply(erased);
+      });
     });
   });
 }
@@ -214,6 +299,7 @@ void Tenant::drop_session(const std::string& id) {
     held->second.reset();
   });
   sessions_.erase(found);
+  push(protocol::encode_push("session_removed", "session_id", '"' + id + '"'));
   if (!save_registry()) log::warn("the registry was not written");
 }
 

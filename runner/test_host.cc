@@ -12,6 +12,8 @@
 #include <boost/beast/core/buffers_to_string.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/websocket.hpp>
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <filesystem>
 
@@ -99,8 +101,12 @@ Json Browser::next(int timeout_ms) {
   const auto json = protocol::parse_json(beast::buffers_to_string(impl_->buffer.data()));
   impl_->buffer.consume(impl_->buffer.size());
   EXPECT_TRUE(json.has_value());
-  seen.push_back(*json);
-  return *json;
+  // What every connection of the account is told beside all else.
+  static constexpr std::array<std::string_view, 4> kPushes = {"session", "session_removed", "workspace", "models"};
+  const bool push = json->text_at("channel") == "system" &&
+                    std::ranges::find(kPushes, json->text_at("type")) != kPushes.end();
+  (push ? pushed : seen).push_back(*json);
+  return push ? next(timeout_ms) : *json;
 }
 
 Json Browser::until(const std::function<bool(const Json&)>& wanted, int timeout_ms) {
@@ -184,6 +190,8 @@ void Host::start_history() {
     history_end_ = std::move(ours);
   }
 }
+
+void Host::pause_history(bool on) { (void)::kill(history_, on ? SIGSTOP : SIGCONT); }
 
 void Host::stop_history() {
   if (history_ > 0) (void)::kill(history_, SIGKILL);

@@ -32,10 +32,13 @@ class FakePi {
   FakePi(Fd init, Uuid session);
   ~FakePi();
   std::vector<std::string> argv;  // as StartProgram said
+  std::vector<std::string> ran;   // the last argument of each other program that was started
+  std::string processes = "1\n42\n43\nself\n";  // what is in /proc
   std::function<void()> on_exit;  // the whole sandbox is gone
 
  private:
   void serve();
+  bool on_init();
   bool handle(const protocol::Json& command);
   void prompt(const std::string& text);
   void turn(const std::string& text);
@@ -46,6 +49,8 @@ class FakePi {
   Fd input_;
   Fd output_;
   Fd errors_;
+  Fd given_[4];  // by StdioKind, for the next program
+  std::uint32_t program_ = 1;
   bool hanging_ = false;
   std::string waiting_for_;  // id of an open dialog
   std::thread thread_;
@@ -66,6 +71,7 @@ class Browser {
   bool ended(int timeout_ms = 10'000);
 
   std::vector<protocol::Json> seen;
+  std::vector<protocol::Json> pushed;  // what is told to every connection of the account
 
  private:
   struct Impl;
@@ -84,6 +90,7 @@ class Host {
   int stop_runner();   // SIGTERM; the exit status
   void start_history();
   void stop_history();  // SIGKILL
+  void pause_history(bool on);  // SIGSTOP, SIGCONT
   void audit_answers(bool on) { audit_answers_ = on; }
   void cut_audit();
   void wire_audit();

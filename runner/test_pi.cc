@@ -21,29 +21,19 @@ FakePi::~FakePi() {
 }
 
 void FakePi::serve() {
-  while (argv.empty()) {
-    auto received = init_.wait(10'000);
-    if (!received) return on_exit();
-    if (received->tag == ipc::Tag::give_stdio) {
-      const auto give = received->as<ipc::GiveStdio>();
-      (give->kind == ipc::StdioKind::in    ? input_
-       : give->kind == ipc::StdioKind::out ? output_
-                                           : errors_) = std::move(received->fd);
-    } else if (received->tag == ipc::Tag::start_program) {
-      argv = received->as<ipc::StartProgram>()->argv.values;
-    }
-  }
-  (void)init_.send(ipc::ProgramStarted{1, 42});
   std::string buffer;
   bool alive = true;
   while (alive) {
     pollfd entries[2] = {{input_.get(), POLLIN, 0}, {init_.fd().get(), POLLIN, 0}};
     if (::poll(entries, 2, 10'000) <= 0) continue;
-    if ((entries[1].revents & (POLLHUP | POLLIN)) != 0) break;  // the guard kills the sandbox
+    if (entries[1].revents != 0) {
+      if (!on_init()) break;  // the guard kills the sandbox
+      continue;
+    }
     char bytes[65536];
     const ssize_t n = ::read(input_.get(), bytes, sizeof bytes);
     if (n <= 0) {
-      (void)init_.send(ipc::ProgramExited{1, 0, 0});
+      (void)init_.send(ipc::ProgramExited{program_, 0, 0});
       break;
     }
     buffer.append(bytes, static_cast<std::size_t>(n));
@@ -57,6 +47,38 @@ void FakePi::serve() {
   output_.reset();
   errors_.reset();
   on_exit();
+}
+
+// oqto-init's part: programs that are started in the sandbox. The first is Pi, if it is Pi at all.
+bool FakePi::on_init() {
+  auto received = init_.receive();
+  if (!received) return received.error().code == Errc::limit;
+  if (received->tag == ipc::Tag::give_stdio) {
+    const auto give = received->as<ipc::GiveStdio>();
+    given_[static_cast<std::size_t>(give->kind)] = std::move(received->fd);
+  } else if (received->tag == ipc::Tag::start_program) {
+    const auto wanted = received->as<ipc::StartProgram>();
+    const bool pi = wanted->argv.values.front().ends_with("/node");
+    (void)init_.send(ipc::ProgramStarted{wanted->program, 41 + wanted->program});
+    if (pi) {
+      argv = wanted->argv.values;
+      program_ = wanted->program;
+      input_ = std::move(given_[2]);
+      output_ = std::move(given_[3]);
+      errors_ = std::move(given_[1]);
+      return true;
+    }
+    ran.push_back(wanted->argv.values.back());
+    const std::string said = ran.back() == "exec ls /proc" ? processes : ran.back().starts_with("/tmp/") ? std::string(200'000, 'o') : "";
+    for (std::string_view rest = said; !rest.empty();) {
+      const ssize_t n = ::write(given_[3].get(), rest.data(), rest.size());
+      if (n <= 0) break;
+      rest.remove_prefix(static_cast<std::size_t>(n));
+    }
+    for (Fd& fd : given_) fd.reset();
+    (void)init_.send(ipc::ProgramExited{wanted->program, 0, 0});
+  }
+  return true;
 }
 
 void FakePi::say(const std::string& line) {
@@ -130,7 +152,24 @@ void FakePi::prompt(const std::string& text) {
     say(message_end("flooded", "stop"));
     say(R"({"type":"agent_settled","aborted":false})");
   } else if (word == "longline") {
-    say(std::string(17 * 1024 * 1024, 'x'));
+    say(std::string(49 * 1024 * 1024, 'x'));
+  } else if (word == "huge") {
+    say(R"({"type":"agent_start"})");
+    say(kStart);
+    for (int i = 0; i < 8; ++i) say(delta(std::string(1'000'000, '\x01')));
+    say(message_end(std::string(8'000'000, '\x01'), "stop"));
+    say(R"({"type":"agent_settled","aborted":false})");
+  } else if (word == "deep") {
+    std::string nested = "\"the bottom\"";
+    for (int i = 0; i < 3000; ++i) nested = "[" + nested + "]";
+    const std::string args = R"({"command":"touch x","x":)" + nested + "}";
+    say(R"({"type":"agent_start"})");
+    say(kStart);
+    say(R"({"type":"message_end","message":{"role":"assistant","stopReason":"toolUse","content":[{"type":"toolCall","id":"c1","name":"bash","arguments":)" + args + "}]}}");
+    say(R"({"type":"tool_execution_start","toolCallId":"c1","toolName":"bash","args":)" + args + "}");
+    say(R"({"type":"tool_execution_end","toolCallId":"c1","toolName":"bash","result":{"content":[]},"isError":false})");
+    say(R"({"type":"message_end","message":{"role":"toolResult","toolCallId":"c1","toolName":"bash","content":[],"timestamp":1795350000001}})");
+    turn("done");
   } else {
     turn("echo: " + text.substr(0, 100));
   }
@@ -148,7 +187,7 @@ bool FakePi::handle(const Json& command) {
     const std::string text(command.text_at("message"));
     if (text.starts_with("crash")) {
       (void)!::write(errors_.get(), "TypeError: boom\n", 16);
-      (void)init_.send(ipc::ProgramExited{1, 1, 0});
+      (void)init_.send(ipc::ProgramExited{program_, 1, 0});
       return false;
     }
     // While nothing runs, what is queued waits for ever.

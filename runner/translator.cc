@@ -1,5 +1,7 @@
 #include "runner/translator.h"
 
+#include "protocol/json_writer.h"
+#include "runner/pi_commands.h"
 #include "runner/pi_messages.h"
 
 namespace oqto::runner {
@@ -26,7 +28,7 @@ void Translator::feed(const Json& record, std::uint64_t now_ms) {
   } else if (type.starts_with("tool_execution_")) {
     on_tool(record, type, now_ms);
   } else if (type == "agent_start") {
-    failed_.reset();  // a new try replaces it
+    retract_failed();
     phase(Phase::generating);
   } else if (type == "agent_end") {
     on_agent_end(record);
@@ -56,10 +58,11 @@ void Translator::phase(Phase next, std::string_view detail) {
 void Translator::on_message_start(const Json& record) {
   const Json* message = record.find("message");
   if (message == nullptr || message->text_at("role") != "assistant") return;
-  if (open_) abandon("the answer was cut short");
+  if (open_) (void)abandon("the answer was cut short");
   open_ = assistant_message(*message, new_id_());
   open_->parts.clear();
   blocks_.clear();
+  joiners_.clear();
   partial_bytes_ = 0;
   announced_ = false;
   // A try that failed before its first byte is not shown until it is clear that none follows.
@@ -69,6 +72,7 @@ void Translator::on_message_start(const Json& record) {
 void Translator::announce() {
   if (announced_) return;
   announced_ = true;
+  sink_.on_stream_begins(*open_);
   sink_.on_event(events::message_start(open_->id, protocol::Role::assistant));
 }
 
@@ -94,17 +98,15 @@ void Translator::on_message_update(const Json& record) {
   if (event == nullptr || !open_) return;
   const std::string_view type = event->text_at("type");
   const std::int64_t index = event->integer_at("contentIndex");
-  const std::string_view delta = event->text_at("delta");
-  if (type == "text_delta" && !delta.empty()) {
+  if (type == "text_delta" || type == "thinking_delta") {
+    const bool text = type == "text_delta";
+    const std::string delta = joiners_[index].feed(event->text_at("delta"));
+    if (delta.empty()) return;
     announce();
-    phase(Phase::generating);
-    append(Part::Type::text, index, delta);
-    sink_.on_event(events::text_delta(open_->id, delta, index));
-  } else if (type == "thinking_delta" && !delta.empty()) {
-    announce();
-    phase(Phase::thinking);
-    append(Part::Type::thinking, index, delta);
-    sink_.on_event(events::thinking_delta(open_->id, delta, index));
+    phase(text ? Phase::generating : Phase::thinking);
+    append(text ? Part::Type::text : Part::Type::thinking, index, delta);
+    sink_.on_streamed(text ? Part::Type::text : Part::Type::thinking, index, delta);
+    sink_.on_event(text ? events::text_delta(open_->id, delta, index) : events::thinking_delta(open_->id, delta, index));
   } else if (type.starts_with("toolcall_")) {
     on_tool_call(*event, type);
   }
@@ -121,7 +123,7 @@ void Translator::on_tool_call(const Json& event, std::string_view type) {
     part->name = event.text_at("toolName");
     sink_.on_event(events::tool_call_start(open_->id, part->tool_call_id, part->name, index));
   } else if (type == "toolcall_delta") {
-    const std::string_view delta = event.text_at("delta");
+    const std::string delta = joiners_[index].feed(event.text_at("delta"));
     if (delta.empty()) return;
     sink_.on_event(events::tool_call_delta(open_->id, part->tool_call_id, delta, index));
   } else if (type == "toolcall_end") {
@@ -130,7 +132,7 @@ void Translator::on_tool_call(const Json& event, std::string_view type) {
     part->tool_call_id = call->text_at("id");
     part->name = call->text_at("name");
     const Json* arguments = call->find("arguments");
-    part->input = arguments == nullptr ? "{}" : arguments->dump();
+    part->input = input_json(arguments);
     sink_.on_event(
         events::tool_call_end(open_->id, part->tool_call_id, part->name, part->input, index));
   }
@@ -141,20 +143,39 @@ void Translator::on_message_end(const Json& record) {
   if (pi == nullptr) return;
   const std::string_view role = pi->text_at("role");
   if (role == "toolResult") {
-    sink_.on_message(tool_message(*pi, new_id_()));
-    return;
+    Message message = tool_message(*pi, new_id_());
+    if (message.parts.front().whole_bytes == 0) return sink_.on_message(std::move(message));
+    return sink_.on_cut_result(std::move(message), pi::full_output_path(*pi));
   }
-  if (role != "assistant") return;  // ours were stored when they were accepted
+  if (role == "user") sink_.on_user_message(plain_text(user_message(*pi, "")));
+  if (role != "assistant") return;
   const bool streamed = open_ && announced_;
   Message message = assistant_message(*pi, open_ ? open_->id : new_id_());
   open_.reset();
-  if (message.stop_reason == "error" && !streamed && message.parts.empty()) {
-    failed_ = Failed{std::move(message), false};
+  if (message.stop_reason == "error") {  // whether it stands is told later
+    failed_ = Failed{std::move(message), streamed};
     return;
   }
   if (!streamed) sink_.on_event(events::message_start(message.id, protocol::Role::assistant));
-  if (message.stop_reason == "error") failed_ = Failed{message, true};  // the error is told later
+  complete(std::move(message));
+}
+
+void Translator::complete(Message message) {
+  message.attempts = std::exchange(attempts_, {});
   sink_.on_message(std::move(message));
+}
+
+void Translator::retract_failed() {
+  if (!failed_) return;
+  constexpr std::size_t kMaxAttempts = 16;
+  constexpr std::size_t kMaxAttemptText = 16 * 1024;
+  const auto [message, shown] = std::move(*failed_);
+  failed_.reset();
+  const std::string text = plain_text(message);
+  if (attempts_.size() < kMaxAttempts) {
+    attempts_.push_back({message.error, std::string(protocol::cut_text(text, kMaxAttemptText))});
+  }
+  if (shown) sink_.on_event(events::message_retracted(message.id, message.error));
 }
 
 void Translator::release_failed() {
@@ -162,10 +183,8 @@ void Translator::release_failed() {
   auto [message, shown] = std::move(*failed_);
   failed_.reset();
   const std::string error = message.error.empty() ? "the model's answer failed" : message.error;
-  if (!shown) {
-    sink_.on_event(events::message_start(message.id, protocol::Role::assistant));
-    sink_.on_message(std::move(message));
-  }
+  if (!shown) sink_.on_event(events::message_start(message.id, protocol::Role::assistant));
+  complete(std::move(message));
   sink_.on_event(events::error(error, true, "generating"));
 }
 
@@ -174,7 +193,7 @@ void Translator::on_agent_end(const Json& record) {
 }
 
 void Translator::settle() {
-  if (open_) abandon("the answer was cut short");
+  if (open_) (void)abandon("the answer was cut short");
   release_failed();  // Pi settles without agent_end when it cannot write its session file
   tools_.clear();
   phase_.reset();
@@ -185,13 +204,14 @@ void Translator::on_tool(const Json& record, std::string_view type, std::uint64_
   const std::string_view call = record.text_at("toolCallId");
   const std::string_view name = record.text_at("toolName");
   if (type == "tool_execution_start") {
-    if (tools_.size() >= kMaxTools) return;
-    tools_.insert_or_assign(std::string(call), Tool{std::string(name), now_ms, 0});
+    if (tools_.size() < kMaxTools) {
+      tools_.insert_or_assign(std::string(call), Tool{std::string(name), now_ms, 0});
+    }
     phase(Phase::tool_running, name);
     const Json* args = record.find("args");
-    const std::string args_json = args == nullptr ? "{}" : args->dump();
-    sink_.on_tool_begins(call, name, args_json);
-    sink_.on_event(events::tool_start(call, name, args_json));
+    const bool text = args != nullptr && args->text() != nullptr;  // JSON that is too much to be looked into
+    sink_.on_tool_begins(call, name, args == nullptr ? "{}" : text ? *args->text() : args->dump());
+    sink_.on_event(events::tool_start(call, name, input_json(args)));
     return;
   }
   const auto tool = tools_.find(call);
@@ -286,22 +306,37 @@ void Translator::on_dialog(const Json& record) {
 }
 
 std::optional<Message> Translator::partial() const {
+  if (failed_ && failed_->shown) return failed_->message;
   if (!open_ || !announced_) return std::nullopt;
   Message message = *open_;
   message.stop_reason.clear();
   return message;
 }
 
-void Translator::abandon(std::string_view why) {
+void Translator::over() {
   tools_.clear();
   phase_.reset();
-  if (!open_) return;
+}
+
+bool Translator::abandon(std::string_view why) {
+  over();
+  if (failed_) {
+    release_failed();
+    open_.reset();
+    return true;
+  }
+  if (!open_) return false;
   Message message = std::move(*open_);
   open_.reset();
-  if (!announced_) return;
+  if (!announced_) return false;
+  for (auto& [index, joiner] : joiners_) {
+    const std::string rest = joiner.finish();
+    if (const auto part = blocks_.find(index); part != blocks_.end()) message.parts[part->second].text += rest;
+  }
   message.stop_reason = "error";
   message.error = why;
-  sink_.on_message(std::move(message));
+  complete(std::move(message));
+  return true;
 }
 
 }  // namespace oqto::runner

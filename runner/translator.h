@@ -11,6 +11,7 @@
 #include "protocol/event.h"
 #include "protocol/json.h"
 #include "protocol/message.h"
+#include "protocol/surrogates.h"
 
 namespace oqto::runner {
 
@@ -20,6 +21,12 @@ class TranslatorSink {
   virtual ~TranslatorSink() = default;
   virtual void on_event(protocol::Event event) = 0;
   virtual void on_message(protocol::Message message) = 0;  // complete: give it an idx, store, send
+  // A tool's result of which `path`, inside the sandbox, holds the whole; `bytes` of it.
+  virtual void on_cut_result(protocol::Message message, std::string /*path*/) { on_message(std::move(message)); }
+  virtual void on_user_message(const std::string& /*text*/) {}  // the model gets it now
+  // An answer that is being streamed: for whoever must be able to restore it.
+  virtual void on_stream_begins(const protocol::Message& /*head*/) {}
+  virtual void on_streamed(protocol::Part::Type /*type*/, std::int64_t /*index*/, const std::string& /*text*/) {}
   virtual void on_phase(protocol::Phase phase, std::string_view detail) = 0;
   virtual void on_input_needed(protocol::InputRequest request) = 0;
   virtual void on_dialog_refused(std::string_view request_id) = 0;  // tell Pi that it is cancelled
@@ -40,14 +47,17 @@ class Translator {
   // One record that is a JSON object and no response. Unknown records are ignored.
   void feed(const protocol::Json& record, std::uint64_t now_ms);
 
-  // The assistant message that is being streamed, as far as it has come.
+  // The assistant message that is being streamed, as far as it has come, or one that failed and may be
+  // tried again.
   [[nodiscard]] std::optional<protocol::Message> partial() const;
 
   // Between agent_start and agent_settled.
   [[nodiscard]] bool running() const { return phase_.has_value(); }
 
-  // Pi is gone: what was being streamed becomes a message that ended in an error.
-  void abandon(std::string_view why);
+  // Pi is gone: what was being streamed becomes a message that ended in an error. False: nothing was.
+  bool abandon(std::string_view why);
+  // What was asked of Pi beside a turn is done, and Pi does not say that it settles.
+  void over();
 
   static constexpr std::size_t kMaxPartialBytes = 16 * 1024 * 1024;
   static constexpr std::uint64_t kProgressIntervalMs = 100;  // per tool call; progress is cumulative
@@ -73,6 +83,8 @@ class Translator {
   void phase(protocol::Phase phase, std::string_view detail = {});
   void announce();        // stream.message_start, once per message
   void release_failed();  // the failed message that no retry will replace
+  void retract_failed();  // … and that one does
+  void complete(protocol::Message message);
   void append(protocol::Part::Type type, std::int64_t index, std::string_view delta);
   protocol::Part* part_at(protocol::Part::Type type, std::int64_t index);
 
@@ -82,11 +94,13 @@ class Translator {
   std::map<std::int64_t, std::size_t> blocks_;  // content index -> part of open_
   std::size_t partial_bytes_ = 0;
   bool announced_ = false;
+  std::map<std::int64_t, protocol::SurrogateJoiner> joiners_;  // content index -> of its deltas
   struct Failed {
     protocol::Message message;
-    bool shown = false;  // it had begun to stream, so it was stored and sent at once
+    bool shown = false;  // it had begun to stream
   };
   std::optional<Failed> failed_;  // held back until it is known whether Pi retries
+  std::vector<protocol::Attempt> attempts_;  // of the answer that is being tried again
   std::map<std::string, Tool, std::less<>> tools_;
   std::optional<std::pair<protocol::Phase, std::string>> phase_;
 };

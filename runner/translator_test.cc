@@ -220,20 +220,22 @@ TEST(Translator, ShowsWhatHasComeSoFarAndEndsItWhenPiDies) {
 
 TEST(EventRing, ReplaysWhatIsNewAndSaysWhatIsLost) {
   EventRing ring;
-  EXPECT_TRUE(ring.after(0).complete);
+  EXPECT_TRUE(ring.after(0, ring.epoch()).complete);
   for (int i = 0; i < 5000; ++i) ring.add("oqto-x", 1, protocol::events::text_delta("m", "d", i));
   EXPECT_EQ(ring.last_seq(), 5000U);
   EXPECT_EQ(ring.first_seq(), 5000U - EventRing::kMaxEvents + 1);
-  EXPECT_FALSE(ring.after(0).complete);
-  EXPECT_EQ(ring.after(0).events.size(), EventRing::kMaxEvents);
-  EXPECT_TRUE(ring.after(4998).complete);
-  ASSERT_EQ(ring.after(4998).events.size(), 2U);
-  EXPECT_NE(ring.after(4998).events[0]->find("\"seq\":4999,"), std::string::npos);
-  EXPECT_TRUE(ring.after(5000).events.empty());
-  EXPECT_FALSE(ring.after(9999).complete);  // a number of an earlier life
+  EXPECT_FALSE(ring.after(0, ring.epoch()).complete);
+  EXPECT_EQ(ring.after(0, ring.epoch()).events.size(), EventRing::kMaxEvents);
+  EXPECT_TRUE(ring.after(4998, ring.epoch()).complete);
+  ASSERT_EQ(ring.after(4998, ring.epoch()).events.size(), 2U);
+  EXPECT_NE(ring.after(4998, ring.epoch()).events[0]->find("\"seq\":4999,"), std::string::npos);
+  EXPECT_TRUE(ring.after(5000, ring.epoch()).events.empty());
+  EXPECT_FALSE(ring.after(9999, ring.epoch()).complete);
+  EXPECT_FALSE(ring.after(4998, "another").complete);  // counted by another process
+  EXPECT_FALSE(ring.after(4998, "").complete);
   ring.forget();
   EXPECT_EQ(ring.first_seq(), 5001U);
-  EXPECT_FALSE(ring.after(10).complete);
+  EXPECT_FALSE(ring.after(10, ring.epoch()).complete);
 }
 
 TEST(EventRing, IsBoundedInBytes) {
@@ -242,7 +244,7 @@ TEST(EventRing, IsBoundedInBytes) {
     ring.add("oqto-x", 1, protocol::events::text_delta("m", std::string(500'000, 'x'), 0));
   }
   std::size_t bytes = 0;
-  for (const EventText& text : ring.after(0).events) bytes += text->size();
+  for (const EventText& text : ring.after(0, ring.epoch()).events) bytes += text->size();
   EXPECT_LE(bytes, EventRing::kMaxBytes);
 }
 

@@ -1,0 +1,143 @@
+// After a crash: the history and the harness's own file are compared, and what died is said.
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "protocol/json_writer.h"
+#include "runner/pi_messages.h"
+#include "runner/session.h"
+
+namespace oqto::runner {
+
+using protocol::Code;
+using protocol::Json;
+using protocol::Message;
+using protocol::Part;
+namespace events = protocol::events;
+
+// Each prompt has an answer, or this: an answer that says why there is none.
+void Session::add_marker(const std::string& why) {
+  Message marker{.id = new_message_id(), .role = protocol::Role::assistant, .created_at = sys::now_ms()};
+  marker.model = model_;
+  marker.provider = provider_;
+  marker.stop_reason = "error";
+  marker.error = why;
+  outbox_.add(marker);
+  emit(events::message_start(marker.id, marker.role));
+  emit(events::message_end(marker));
+}
+
+void Session::reconcile_with(const Json* response) {
+  const Json* data = response == nullptr ? nullptr : response->find("data");
+  const bool readable = data != nullptr && response->boolean_at("success");
+  const std::optional<Message> partial = left_ ? left_->partial : std::nullopt;
+  deliveries_ = left_ ? left_->deliveries : kMaxDeliveries;
+  left_.reset();
+  Reconciled found;
+  found.comparable = false;
+  if (readable) {
+    found = reconcile(last_page_.messages, !last_page_.has_more, *data, partial ? &*partial : nullptr, new_message_id);
+  }
+  if (!found.comparable) log::warn("a conversation cannot be compared with the agent's own file", {{"session", record_.id}});
+  const Page page = std::exchange(last_page_, {});
+  const bool unanswered = !page.messages.empty() && !ends_turn(page.messages.back());
+  import_missing(found, partial);
+  if (found.comparable && found.prompt_unknown && !partial && deliveries_ < kMaxDeliveries) {
+    queued_ = protocol::Prompt{};  // accepted, and never read: it is now
+    for (const Part& part : page.messages.back().parts) {
+      if (part.type == Part::Type::text) queued_->message += part.text;
+      if (part.type == Part::Type::image) queued_->images.push_back({part.data, part.mime_type});
+    }
+    turn_open_ = true;
+  } else if (const bool open = found.comparable ? !found.answered : unanswered; open && !partial) {
+    add_marker("the agent ended in the middle of this turn, and was started again: it does not go on by itself");
+  }
+  if (!turn_open_) journal_.end_turn();
+  unfinished_ = false;
+  on_ready();
+}
+
+void Session::import_missing(Reconciled& found, const std::optional<Message>& partial) {
+  for (Message& message : found.missing) {
+    const auto waiting = std::find_if(queue_.items().begin(), queue_.items().end(), [&](const QueuedMessage& item) {
+      return message.role == protocol::Role::user && item.prompt.message == plain_text(message);
+    });
+    if (waiting != queue_.items().end()) {  // it had been read
+      message.client_id = waiting->prompt.client_id;
+      remember_client_id(message.client_id);
+      (void)queue_.remove(std::string(waiting->id));
+      queue_changed();
+    }
+    outbox_.add(message);
+    emit(message.role == protocol::Role::user ? events::user_message(message) : events::message_end(message));
+  }
+  if (!partial || found.partial_known) return;
+  Message cut = *partial;
+  cut.stop_reason = "error";
+  cut.error = "cut here: this part of the host ended while the answer was being written";
+  outbox_.add(cut);
+  emit(events::message_end(cut));
+}
+
+// --- forks ---------------------------------------------------------------------------------------
+
+// The harness has another session's conversation open, and makes its own of what came before the entry.
+void Session::fork_conversation() {
+  const auto failed = [this](std::string_view why) { on_ended("the conversation could not be forked: " + std::string(why)); };
+  const std::string id = new_request([this, failed](const Json* response) {
+    const Json* data = response == nullptr ? nullptr : response->find("data");
+    const bool good = response != nullptr && response->boolean_at("success") && !(data != nullptr && data->boolean_at("cancelled"));
+    if (!good) return failed(response == nullptr ? "no answer" : response->text_at("error"));
+    const std::string state = new_request([this, failed](const Json* answer) {
+      const Json* now = answer == nullptr ? nullptr : answer->find("data");
+      const std::string own(now == nullptr ? "" : now->text_at("sessionId"));
+      const bool plain = !own.empty() && own.size() <= 64 &&
+                         own.find_first_not_of("0123456789abcdefABCDEF-") == std::string::npos;
+      if (!plain || own == record_.conversation) return failed("it names no conversation of its own");
+      record_.conversation = own;
+      record_.fork_entry.clear();
+      if (!host_.save_registry()) return failed("the registry was not written");
+      unfinished_ = false;
+      on_ready();
+    });
+    request(state, pi::plain(state, "get_state"));
+  });
+  request(id, pi::fork(id, record_.fork_entry));
+}
+
+// --- deleting ------------------------------------------------------------------------------------
+
+// From inside, since the file is the agent's: nothing of ours opens a path of a tenant.
+void Session::erase_conversation(Reply reply) {
+  queue_.erase_file();
+  journal_.end_turn();
+  const bool empty = outbox_.ready() && outbox_.next_idx() == 0;  // nothing was ever said
+  const bool none = !stored_ || empty || !record_.fork_entry.empty();
+  if (none) return reply("");
+  const auto stays = [reply](const std::string& why) {
+    protocol::JsonObject data;
+    reply(data.text("remains", "the agent's own file of this conversation, in its workspace's home: " + why).str());
+  };
+  host_.make_room(*this, [this, reply, stays, alive = alive_](bool room) {
+    if (!*alive) return reply(no(Code::not_found, "the session was deleted"));
+    if (!room) return stays("too many sessions work now");
+    host_.guard().start_session(
+        session_uuid(record_.id), *Uuid::parse(record_.workspace), record_.profile,
+        [this, reply, stays, alive](std::expected<GuardLink::Started, GuardRefusal> started) {
+          if (!*alive) return;
+          if (!started) return stays(started.error().why);
+          sandbox_alive_ = true;
+          sandbox_ = std::make_unique<SandboxLink>(host_.reactor(), ipc::Channel(std::move(started->init)));
+          inside_.push_back(std::make_unique<InsideProgram>(
+              host_.reactor(), *sandbox_, pi::remove_conversation(conversation_id()), InsideProgram::Bounds{},
+              [this, reply, stays, alive](const Result<InsideProgram::Said>& said) {
+                if (!*alive) return reply("");
+                const std::string rest = !said ? said.error().what : said->output.empty() ? "" : "it could not be removed";
+                when_sandbox_gone([reply, stays, rest](bool) { rest.empty() ? reply("") : stays(rest); });
+                end_sandbox();
+              }));
+        });
+  });
+}
+
+}  // namespace oqto::runner
