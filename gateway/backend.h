@@ -58,6 +58,7 @@ struct Call {
 struct Ending {
   bool complete = false;  // the whole answer was passed on
   std::string reason;     // otherwise: why not, for people; never with a key
+  bool sent = false;      // the provider had the whole request: it may have worked on it
 };
 
 class Backend {

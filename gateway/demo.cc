@@ -31,7 +31,7 @@ class Demo final : public Backend {
       std::vector<DemoFrame> frames = demo_frames(said, id, call.body.size());
       taken = co_await play(std::move(frames), sink, abort);
     }
-    co_return Ending{taken, taken ? "" : "the session gave the call up"};
+    co_return Ending{taken, taken ? "" : "the session gave the call up", true};
   }
 
  private:

@@ -117,7 +117,7 @@ Status Gateway::open(const ipc::OpenGate& gate) {
   if (sessions_.size() >= kMaxSessions) return fail(Errc::limit, "too many sessions");
   const Fd models = TRY(sys::sealed_memfd("models.json", models_json_));
   const Fd settings = TRY(sys::sealed_memfd("settings.json", settings_json_));
-  auto session = std::make_shared<Session>(io_, shared_, gate.session, gate.account);
+  auto session = std::make_shared<Session>(io_, shared_, gate);
   session->report = [this](const Session& of) { report(of); };
   sessions_.emplace(gate.session, std::move(session));
   TRY(guard_.send(ipc::GateFile{gate.session, ipc::GateFileKind::models_json}, models));
@@ -175,8 +175,9 @@ void Gateway::close(const Uuid& session) {
 // A total, so a report that finds the channel full is made up for by the next.
 void Gateway::report(const Session& session) {
   if (!sessions_.contains(session.id)) return;
-  (void)guard_.send(ipc::GateUsage{session.id, session.calls, session.used.tokens_in,
-                                   session.used.tokens_out, 0, 0});
+  const ipc::OpenGate& total = session.total;
+  (void)guard_.send(ipc::GateUsage{session.id, total.calls, total.tokens_in, total.tokens_out,
+                                   total.cost_nanos, total.estimated_calls});
 }
 
 }  // namespace oqto::gateway

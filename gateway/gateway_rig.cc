@@ -279,8 +279,9 @@ int Rig::exit_status_with(const std::string& toml, std::string& errors) {
 
 // --- harness ---
 
-Pi::Pi(Rig& rig, std::uint32_t account) {
-  EXPECT_TRUE(rig.guard.send(ipc::OpenGate{session, account}));
+Pi::Pi(Rig& rig, ipc::OpenGate gate) {
+  gate.session = session;
+  EXPECT_TRUE(rig.guard.send(gate));
   const Fd model = bound(SOCK_STREAM, model_port_);
   const Fd dns = bound(SOCK_DGRAM, dns_port_);
   EXPECT_TRUE(rig.guard.send(ipc::GateSocket{session, ipc::GateSocketKind::model}, model));

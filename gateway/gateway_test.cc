@@ -132,6 +132,80 @@ TEST_F(GatewayProcess, AnAbortReachesTheProvider) {
   EXPECT_EQ(rig.audit.wait_outcome(), ipc::Outcome::failure);
 }
 
+std::string priced(const Mock& mock) {
+  return "[[provider]]\nname=\"o\"\nkind=\"openai\"\nbase_url=\"" + mock.url() +
+         "/v1\"\nkey=\"k\"\n[[provider.model]]\nid=\"gpt\"\ninput_cost=3\noutput_cost=15\n" +
+         "[[provider]]\nname=\"a\"\nkind=\"anthropic\"\nbase_url=\"" + mock.url() +
+         "\"\nkey=\"k\"\n[[provider.model]]\nid=\"claude\"\ninput_cost=3\noutput_cost=15\n";
+}
+
+TEST_F(GatewayProcess, CountsACallByItsPrices) {
+  mock_.script(R"({"turns":[{"text":"hello","usage":{"input":11,"output":7}}]})");
+  Rig rig(priced(mock_));
+  Pi pi(rig);
+  EXPECT_EQ(pi.post(kOpenAi, ask("gpt")).status, 200);
+  const auto usage = rig.usage();
+  EXPECT_EQ(usage.cost_nanos, 11U * 3000 + 7U * 15000);
+  EXPECT_EQ(usage.estimated_calls, 0U);
+  const ipc::AuditAppend outcome = rig.audit.wait_record(ipc::Phase::outcome);
+  EXPECT_EQ(field(outcome, ipc::FieldKey::cost_nanos), std::to_string(usage.cost_nanos));
+  EXPECT_EQ(field(outcome, ipc::FieldKey::estimated), "(none)");
+}
+
+TEST_F(GatewayProcess, AttackAnAbortedStreamCountsForBothShapes) {
+  mock_.script(R"({"turns":[{"text":"begun and said","hang":true}]})");
+  Rig rig(priced(mock_));
+  Pi pi(rig);
+  std::uint64_t before = 0;
+  for (const auto& [target, model] : {std::pair(kOpenAi, "gpt"), std::pair(kAnthropic, "claude")}) {
+    {
+      const Fd call = pi.begin(target, ask(model));
+      (void)pi.read_until(call, "said");
+    }  // closed here
+    const auto usage = rig.usage();
+    EXPECT_GT(usage.tokens_in, before);
+    EXPECT_GE(usage.tokens_out, 3U);
+    EXPECT_GT(usage.cost_nanos, 0U);
+    EXPECT_EQ(usage.estimated_calls, usage.calls);
+    before = usage.tokens_in;
+    const ipc::AuditAppend outcome = rig.audit.wait_record(ipc::Phase::outcome);
+    EXPECT_EQ(field(outcome, ipc::FieldKey::estimated), "true");
+  }
+}
+
+TEST_F(GatewayProcess, ACallWithoutAFrameOfUsageIsEstimatedAndARefusedOneIsFree) {
+  mock_.script(R"({"turns":[{"rawBody":"data: {\"choices\":[{\"delta\":{\"content\":\"12345678\"}}]}\n\n"},
+                   {"error":{"status":429,"message":"slow down"}}]})");
+  Rig rig(priced(mock_));
+  Pi pi(rig);
+  EXPECT_EQ(pi.post(kOpenAi, ask("gpt")).status, 200);
+  const auto usage = rig.usage();
+  EXPECT_EQ(usage.tokens_in, (ask("gpt").size() + 3) / 4);
+  EXPECT_EQ(usage.tokens_out, 2U);
+  EXPECT_EQ(usage.estimated_calls, 1U);
+  EXPECT_EQ(pi.post(kOpenAi, ask("gpt")).status, 429);
+  const auto refused = rig.usage();
+  EXPECT_EQ(refused.calls, 2U);
+  EXPECT_EQ(refused.tokens_in, usage.tokens_in);
+  EXPECT_EQ(refused.estimated_calls, 1U);
+}
+
+TEST_F(GatewayProcess, GoesOnWithTheCountOfAGatewayBeforeIt) {
+  mock_.script(R"({"turns":[{"text":"x","usage":{"input":11,"output":7}}]})");
+  Rig rig(priced(mock_));
+  ipc::OpenGate gate;
+  gate.account = 7;
+  gate.calls = 4, gate.tokens_in = 100, gate.tokens_out = 50, gate.cost_nanos = 9, gate.estimated_calls = 1;
+  Pi pi(rig, gate);
+  EXPECT_EQ(pi.post(kOpenAi, ask("gpt")).status, 200);
+  const auto usage = rig.usage();
+  EXPECT_EQ(usage.calls, 5U);
+  EXPECT_EQ(usage.tokens_in, 111U);
+  EXPECT_EQ(usage.tokens_out, 57U);
+  EXPECT_EQ(usage.cost_nanos, 9U + 11U * 3000 + 7U * 15000);
+  EXPECT_EQ(usage.estimated_calls, 1U);
+}
+
 TEST_F(GatewayProcess, ClosingTheGateEndsItsCallsAndItsSocketsOnly) {
   mock_.script(R"({"rules":[{"when":{"anyContains":"hang"},"turn":{"text":"begun","hang":true}}],
                   "turns":[{"text":"fine"}]})");

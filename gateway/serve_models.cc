@@ -215,10 +215,15 @@ class Connection final : public Sink, public std::enable_shared_from_this<Connec
 
   // The outcome, before the last byte goes in.
   void account(const Call& call, const Ending& ending, std::uint64_t intent, std::uint64_t began) {
-    const Usage used = usage_.usage();
-    session_->calls += 1;
-    session_->used.tokens_in += used.tokens_in;
-    session_->used.tokens_out += used.tokens_out;
+    // A provider that refuses a call does not charge for it; one that says nothing may.
+    const bool may_cost = ending.sent && (status_ == 0 || status_ / 100 == 2);
+    const Counted used = count_call(usage_, call.model, call.body.size(), may_cost);
+    ipc::OpenGate& total = session_->total;
+    total.calls += 1;
+    total.tokens_in += used.tokens_in;
+    total.tokens_out += used.tokens_out;
+    total.cost_nanos += used.cost_nanos;
+    total.estimated_calls += used.estimated ? 1 : 0;
     auto record = record_of(*session_, call, ipc::Phase::outcome);
     const bool success = ending.complete && status_ / 100 == 2;
     record.outcome = success ? ipc::Outcome::success : ipc::Outcome::failure;
@@ -226,6 +231,8 @@ class Connection final : public Sink, public std::enable_shared_from_this<Connec
     record.add(ipc::FieldKey::http_status, std::to_string(status_));
     record.add(ipc::FieldKey::tokens_in, std::to_string(used.tokens_in));
     record.add(ipc::FieldKey::tokens_out, std::to_string(used.tokens_out));
+    if (used.cost_nanos != 0) record.add(ipc::FieldKey::cost_nanos, std::to_string(used.cost_nanos));
+    if (used.estimated) record.add(ipc::FieldKey::estimated, "true");
     record.add(ipc::FieldKey::duration_ms, std::to_string(sys::monotonic_ms() - began));
     if (!ending.complete) record.add(ipc::FieldKey::reason, ending.reason);
     session_->shared.audit.outcome(std::move(record));

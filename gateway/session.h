@@ -37,8 +37,8 @@ struct Shared {
 };
 
 struct Session {
-  Session(asio::io_context& io, Shared& all, Uuid uuid, std::uint32_t owner)
-      : shared(all), id(uuid), account(owner), model(io) {}
+  Session(asio::io_context& io, Shared& all, const ipc::OpenGate& gate)
+      : shared(all), id(gate.session), account(gate.account), model(io), total(gate) {}
 
   Shared& shared;
   const Uuid id;
@@ -47,8 +47,7 @@ struct Session {
   Network network;
   std::set<asio::ip::tcp::socket*> connections;
   int calls_now = 0;
-  std::uint64_t calls = 0;
-  Usage used;
+  ipc::OpenGate total;  // of all calls so far; those of a predecessor of this process included
   std::function<void(const Session&)> report;
 
   // Ends everything at once; the coroutines notice and finish.

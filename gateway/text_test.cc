@@ -168,6 +168,60 @@ TEST(GatewayUsage, IgnoresNonsenseAndOverlongLines) {
   EXPECT_EQ(reader.usage().tokens_in, 7U);
 }
 
+Model priced() {
+  Model model;
+  model.input_cost = 3;
+  model.output_cost = 15;
+  model.cache_read_cost = 0.3;
+  model.cache_write_cost = 3.75;
+  return model;
+}
+
+TEST(GatewayUsage, CostsWhatThePricesSayAndCachedTokensTheirOwn) {
+  UsageReader openai;
+  openai.feed("data: {\"usage\":{\"prompt_tokens\":1000,\"completion_tokens\":10,"
+              "\"prompt_tokens_details\":{\"cached_tokens\":600}}}\n");
+  const Counted one = count_call(openai, priced(), 99, true);
+  EXPECT_EQ(one.tokens_in, 1000U);
+  EXPECT_EQ(one.cost_nanos, 400U * 3000 + 600U * 300 + 10U * 15000);
+  EXPECT_FALSE(one.estimated);
+  UsageReader anthropic;
+  anthropic.feed("data: {\"message\":{\"usage\":{\"input_tokens\":100,\"cache_read_input_tokens\":200,"
+                 "\"cache_creation_input_tokens\":300,\"output_tokens\":1}}}\n"
+                 "data: {\"usage\":{\"output_tokens\":7}}\n");
+  const Counted other = count_call(anthropic, priced(), 99, true);
+  EXPECT_EQ(other.tokens_in, 600U);
+  EXPECT_EQ(other.cost_nanos, 100U * 3000 + 200U * 300 + 300U * 3750 + 7U * 15000);
+  EXPECT_EQ(count_call(anthropic, Model{}, 99, true).cost_nanos, 0U) << "without prices";
+}
+TEST(GatewayUsage, EstimatesWhatNoProviderHasCounted) {
+  UsageReader cut;
+  cut.feed("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"12345678\"}}],\"usage\":null}\n"
+           "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"function\":{\"arguments\":\"1234\"}}]}}]}\n");
+  const Counted counted = count_call(cut, priced(), 4000, true);
+  EXPECT_TRUE(counted.estimated);
+  EXPECT_EQ(counted.tokens_in, 1000U);
+  EXPECT_EQ(counted.tokens_out, 3U);
+  EXPECT_EQ(counted.cost_nanos, 1000U * 3000 + 3U * 15000);
+  UsageReader begun;  // Anthropic has counted the input, and the output not yet
+  begun.feed("data: {\"message\":{\"usage\":{\"input_tokens\":9,\"output_tokens\":1}}}\n"
+             "data: {\"delta\":{\"type\":\"text_delta\",\"text\":\"12345678\"}}\n");
+  EXPECT_TRUE(count_call(begun, priced(), 4000, true).estimated);
+  EXPECT_EQ(count_call(begun, priced(), 4000, true).tokens_in, 9U);
+  EXPECT_EQ(count_call(begun, priced(), 4000, true).tokens_out, 2U);
+  UsageReader whole(false);
+  whole.feed(R"({"choices":[{"message":{"content":"12345678"}}]})");
+  EXPECT_EQ(count_call(whole, priced(), 40, true).tokens_out, 2U);
+  EXPECT_TRUE(count_call(whole, priced(), 40, true).estimated);
+}
+TEST(GatewayUsage, ARefusedCallCostsNothing) {
+  UsageReader refused(false);
+  refused.feed(R"({"error":{"message":"no"}})");
+  const Counted counted = count_call(refused, priced(), 4000, false);
+  EXPECT_EQ(counted.tokens_in + counted.tokens_out + counted.cost_nanos, 0U);
+  EXPECT_FALSE(counted.estimated);
+}
+
 TEST(GatewayRequest, ReadsTheModelOnceOrRefuses) {
   const auto good = read_body(R"({"messages":[{"model":"inner"}],"model":"m","stream":true})");
   ASSERT_TRUE(good);

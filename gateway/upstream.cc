@@ -74,8 +74,14 @@ AnswerHead make_head(const http::response_header<>& header, const std::string& k
   return head;
 }
 
+// Before the provider had the request, and after.
 Ending ended(const Abort& abort, std::string reason) {
-  return {false, abort.requested() ? "the session gave the call up" : std::move(reason)};
+  return {false, abort.requested() ? "the session gave the call up" : std::move(reason), false};
+}
+Ending cut(const Abort& abort, std::string reason) {
+  Ending ending = ended(abort, std::move(reason));
+  ending.sent = true;
+  return ending;
 }
 
 std::string about(const Call& call, std::string_view what, const error_code& error) {
@@ -150,18 +156,18 @@ class Upstream final : public Backend {
     parser.header_limit(kMaxAnswerHeader);
     beast::flat_buffer buffer(kMaxAnswerHeader + kPiece);
     auto [read_error, read] = co_await http::async_read_header(stream, buffer, parser, kToken);
-    if (read_error) co_return ended(abort, about(call, "gave no answer", read_error));
+    if (read_error) co_return cut(abort, about(call, "gave no answer", read_error));
 
     const auto& header = parser.get();
     const std::string_view coding = header[http::field::content_encoding];
     if (header.result_int() < 200 || header.result_int() / 100 == 3 ||
         (!coding.empty() && coding != "identity")) {
-      co_return ended(abort, "the model provider \"" + call.provider.name +
+      co_return cut(abort, "the model provider \"" + call.provider.name +
                                  "\" redirects or compresses, which was not asked for");
     }
     AnswerHead head = make_head(header, call.provider.key);
     const bool taken = co_await sink.head(std::move(head));
-    if (!taken) co_return ended(abort, "the session does not read the answer");
+    if (!taken) co_return cut(abort, "the session does not read the answer");
 
     Redactor redactor(call.provider.key);
     std::array<char, kPiece> piece;
@@ -173,15 +179,15 @@ class Upstream final : public Backend {
       const std::size_t got = piece.size() - parser.get().body().size;
       const std::string out = redactor.feed({piece.data(), got});
       const bool passed = out.empty() || co_await sink.data(out);
-      if (!passed) co_return ended(abort, "the session does not read the answer");
+      if (!passed) co_return cut(abort, "the session does not read the answer");
       if (error && error != http::error::need_buffer) {
-        co_return ended(abort, about(call, "broke off", error));
+        co_return cut(abort, about(call, "broke off", error));
       }
     }
     const std::string rest = redactor.finish();
     const bool passed = rest.empty() || co_await sink.data(rest);
-    if (!passed) co_return ended(abort, "the session does not read the answer");
-    co_return Ending{true, ""};
+    if (!passed) co_return cut(abort, "the session does not read the answer");
+    co_return Ending{true, "", true};
   }
 
   ssl::context tls_;

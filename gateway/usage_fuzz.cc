@@ -16,6 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (std::size_t at = 0; at < text.size(); at += cut) parts.feed(text.substr(at, cut));
     CHECK(whole.usage().tokens_in == parts.usage().tokens_in);
     CHECK(whole.usage().tokens_out == parts.usage().tokens_out);
+    CHECK(whole.text_bytes() == parts.text_bytes());
   }
   (void)read_body(text);
   (void)demo_frames(demo_answer(text), "id", size);

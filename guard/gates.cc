@@ -29,7 +29,9 @@ Status Guard::send_gate(Session& session) {
   ipc::Channel& gateway = core(ipc::Process::gateway)->channel;
   if (!gateway) return fail(Errc::unavailable, "the gateway is not running");
   session.listening.clear();  // a gateway that is gone has taken its listeners along
-  TRY(gateway.send(ipc::OpenGate{session.id, session.account}));
+  const ipc::GateUsage& used = session.usage;
+  TRY(gateway.send(ipc::OpenGate{session.id, session.account, used.calls, used.tokens_in, used.tokens_out,
+                                 used.cost_nanos, used.estimated_calls}));
   if (is_filtered(session.policy)) {
     ipc::GateRules rules;
     rules.session = session.id;

@@ -37,7 +37,7 @@ std::string_view field_name(FieldKey key) {
       "args_blob", "policy_blob", "content_blob", "recording_blob", "tool", "call_id",
       "target",  "terminal", "chunk",      "columns",    "rows",       "sha256",
       "bytes",   "fingerprint", "day",     "minimum_index", "epoch",   "note",
-      "query",   "entries",  "boot",       "boottime_ms"};
+      "query",   "entries",  "boot",       "boottime_ms", "cost_nanos", "estimated"};
   static_assert(std::size(kNames) == static_cast<std::size_t>(FieldKey::kEnd));
   return kNames[static_cast<std::size_t>(key)];
 }

@@ -135,6 +135,8 @@ enum class FieldKey : std::uint8_t {
   entries,        // decimal: how many
   boot,           // the kernel's boot id
   boottime_ms,    // CLOCK_BOOTTIME beside the entry's wall clock time
+  cost_nanos,     // decimal: of a model call, in 1e-9 of the currency of the prices
+  estimated,      // "true": nobody has counted these tokens
   kEnd
 };
 std::string_view field_name(FieldKey key);

@@ -98,7 +98,11 @@ struct OpenGate {  // guard -> gateway: a session begins; its sockets and files 
   OQTO_MESSAGE(open_gate, false);
   Uuid session;
   std::uint32_t account = 0;
-  bool fields(auto& io) { return io(session, account); }
+  // Of GateUsage so far, when this gateway takes the session over from one that has ended.
+  std::uint64_t calls = 0, tokens_in = 0, tokens_out = 0, cost_nanos = 0, estimated_calls = 0;
+  bool fields(auto& io) {
+    return io(session, account, calls, tokens_in, tokens_out, cost_nanos, estimated_calls);
+  }
 };
 // Sockets that live in the session's network namespace.
 enum class GateSocketKind : std::uint8_t {
