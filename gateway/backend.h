@@ -2,6 +2,7 @@
 // the harness's side of the same call.
 #pragma once
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
 #include <string>
@@ -68,8 +69,9 @@ class Backend {
 };
 
 // Providers over the network. Reads the certificates of `ca_file` now, so that nothing of it is
-// needed later; without a provider that uses https the file is not read.
-Result<std::unique_ptr<Backend>> make_upstream(const Config& config, const char* ca_file);
+// needed later; without a provider that uses https the file is not read. `io` outlives it.
+Result<std::unique_ptr<Backend>> make_upstream(asio::io_context& io, const Config& config,
+                                               const char* ca_file);
 
 // The demo, from its request to its frames: demo.h. This one plays it in time.
 std::unique_ptr<Backend> make_demo();

@@ -354,7 +354,7 @@ bool Mock::reaches(const std::string& text) const {
   return false;
 }
 
-TlsFront::TlsFront(const Mock& mock) : dir_(::testing::TempDir() + "gatewayXXXXXX") {
+TlsFront::TlsFront(std::uint16_t provider) : dir_(::testing::TempDir() + "gatewayXXXXXX") {
   EXPECT_NE(::mkdtemp(dir_.data()), nullptr);
   const std::string make =
       "cd " + dir_ +
@@ -365,7 +365,7 @@ TlsFront::TlsFront(const Mock& mock) : dir_(::testing::TempDir() + "gatewayXXXXX
   const std::string program =
       "const fs=require('fs'),s=require('tls').createServer({key:fs.readFileSync('" + dir_ +
       "/key.pem'),cert:fs.readFileSync('" + dir_ +
-      "/ca.pem')},c=>{const u=require('net').connect(" + std::to_string(mock.port()) +
+      "/ca.pem')},c=>{const u=require('net').connect(" + std::to_string(provider) +
       ",'127.0.0.1');c.on('error',()=>u.destroy());u.on('error',()=>c.destroy());"
       "c.pipe(u);u.pipe(c);});s.on('tlsClientError',()=>{});"
       "s.listen(0,'127.0.0.1',()=>console.log('{\"url\":\"x:'+s.address().port+'\",\"pid\":0}'));"

@@ -136,10 +136,10 @@ class Mock {
   std::uint16_t port_ = 0;
 };
 
-// TLS with a certificate for localhost, of an authority of its own, in front of a Mock.
+// TLS with a certificate for localhost, of an authority of its own, in front of a provider on this port.
 class TlsFront {
  public:
-  explicit TlsFront(const Mock& mock);
+  explicit TlsFront(std::uint16_t provider);
   ~TlsFront();
   [[nodiscard]] std::string url() const {
     return "https://localhost:" + std::to_string(port_) + "/v1";

@@ -302,7 +302,7 @@ TEST_F(GatewayProcess, RefusesCallsWithoutAnAuditLogUntilItIsBack) {
 }
 
 TEST_F(GatewayProcess, VerifiesTheCertificateOfAnHttpsProvider) {
-  const TlsFront front(mock_);
+  const TlsFront front(mock_.port());
   const std::string config = "[[provider]]\nname=\"o\"\nkind=\"openai\"\nbase_url=\"" +
                              front.url() + "\"\nkey=\"k\"\n[[provider.model]]\nid=\"gpt\"\n";
   Rig trusting(config, front.ca_file());

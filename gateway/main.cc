@@ -81,7 +81,8 @@ Status run(const Options& options) {
 
   // --- the operator's configuration and the system's certificates ---
   const Config config = TRY(read_config(options));
-  const auto upstream = TRY(make_upstream(config, options.ca_file));
+  asio::io_context io(1);
+  const auto upstream = TRY(make_upstream(io, config, options.ca_file));
   const auto demo = make_demo();
   egress::prepare_resolver();
   const std::size_t descriptors = egress::descriptors_beside(kDescriptorsForModels);
@@ -95,7 +96,6 @@ Status run(const Options& options) {
        .outbound_tcp = true}));
 
   // --- serving ---
-  asio::io_context io(1);
   AuditLink audit_link(io, std::move(audit), secrets_of(config));
   record_config(audit_link, config);
   egress::Shared egress(io, config.egress, {descriptors, descriptors / 4});

@@ -1,15 +1,13 @@
 // The provider's side of a call: the only place that dials out and the only one that sees a key.
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/connect.hpp>
-#include <boost/asio/ssl.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
-#include <boost/beast/ssl.hpp>
 #include <chrono>
 
 #include "gateway/backend.h"
+#include "gateway/provider_pool.h"
 #include "gateway/request.h"
 
 namespace oqto::gateway {
@@ -46,7 +44,6 @@ http::request<http::string_body> make_request(const Call& call) {
   request.set(http::field::content_type, "application/json");
   request.set(http::field::accept, call.stream ? "text/event-stream" : "application/json");
   request.set(http::field::accept_encoding, "identity");
-  request.set(http::field::connection, "close");
   if (anthropic) {
     const bool given = !call.anthropic_version.empty();
     request.set("anthropic-version", given ? call.anthropic_version : "2023-06-01");
@@ -89,9 +86,16 @@ std::string about(const Call& call, std::string_view what, const error_code& err
          error.message();
 }
 
+// What became of one request on one connection.
+struct Exchange {
+  Ending ending;
+  bool silent = false;    // it failed before any byte of an answer, and not since time ran out
+  bool reusable = false;  // the answer was whole, and the provider keeps the connection
+};
+
 class Upstream final : public Backend {
  public:
-  Upstream() : tls_(ssl::context::tls_client) {}
+  explicit Upstream(asio::io_context& io) : tls_(ssl::context::tls_client), pool_(io) {}
 
   Status load(const char* ca_file) {
     error_code error;
@@ -106,97 +110,147 @@ class Upstream final : public Backend {
   }
 
   asio::awaitable<Ending> answer(const Call& call, Sink& sink, Abort& abort) override {
-    const auto executor = co_await asio::this_coro::executor;
-    tcp::resolver resolver(executor);
-    abort.act_with([&resolver] { resolver.cancel(); });
-    auto [resolve_error, addresses] = co_await resolver.async_resolve(
-        call.provider.endpoint.host, call.provider.endpoint.port, tcp::resolver::numeric_service,
-        kToken);
-    abort.act_with({});
-    if (abort.requested() || resolve_error) {
-      co_return ended(abort, about(call, "has no address", resolve_error));
+    std::unique_ptr<ProviderConnection> connection = pool_.take(call.provider);
+    if (connection) {
+      Exchange kept;
+      co_await exchange_on(*connection, call, sink, abort, kept);
+      if (!kept.silent || abort.requested()) co_return settle(call, std::move(connection), abort, kept);
+      connection.reset();  // the provider was closing it: once more, on a fresh one
     }
-    beast::tcp_stream socket(executor);
-    abort.act_with([&socket] { socket.close(); });
-    Ending ending = co_await connected(call, sink, abort, socket, addresses);
-    abort.act_with({});
-    co_return ending;
+    connection = std::make_unique<ProviderConnection>(co_await asio::this_coro::executor);
+    Exchange fresh;
+    co_await dial(*connection, call, abort, fresh.ending);
+    if (fresh.ending.reason.empty()) co_await exchange_on(*connection, call, sink, abort, fresh);
+    co_return settle(call, std::move(connection), abort, fresh);
   }
 
  private:
-  asio::awaitable<Ending> connected(const Call& call, Sink& sink, Abort& abort,
-                                    beast::tcp_stream& socket,
-                                    const tcp::resolver::results_type& addresses) {
-    socket.expires_after(kDialTime);
-    auto [connect_error, peer] = co_await socket.async_connect(addresses, kToken);
-    if (connect_error) co_return ended(abort, about(call, "cannot be reached", connect_error));
-    error_code ignored;
-    socket.socket().set_option(tcp::no_delay(true), ignored);
-    if (!call.provider.endpoint.tls) co_return co_await exchange(call, sink, abort, socket, socket);
+  Ending settle(const Call& call, std::unique_ptr<ProviderConnection> connection, const Abort& abort,
+                Exchange& done) {
+    if (done.reusable && !abort.requested()) pool_.give_back(call.provider, std::move(connection));
+    return std::move(done.ending);
+  }
 
-    beast::ssl_stream<beast::tcp_stream&> tls(socket, tls_);
+  // Without a reason in `failed` the connection stands.
+  asio::awaitable<void> dial(ProviderConnection& to, const Call& call, Abort& abort, Ending& failed) {
+    const Endpoint& endpoint = call.provider.endpoint;
+    tcp::resolver resolver(to.socket.get_executor());
+    abort.act_with([&resolver] { resolver.cancel(); });
+    auto [resolve_error, addresses] = co_await resolver.async_resolve(
+        endpoint.host, endpoint.port, tcp::resolver::numeric_service, kToken);
+    abort.act_with({});
+    if (abort.requested() || resolve_error) {
+      failed = ended(abort, about(call, "has no address", resolve_error));
+      co_return;
+    }
+    abort.act_with([&to] { to.socket.close(); });
+    to.socket.expires_after(kDialTime);
+    auto [connect_error, peer] = co_await to.socket.async_connect(addresses, kToken);
+    if (connect_error) {
+      failed = ended(abort, about(call, "cannot be reached", connect_error));
+    } else if (endpoint.tls) {
+      co_await prove(to, call, abort, failed);
+    }
+    abort.act_with({});
+    if (abort.requested() && failed.reason.empty()) failed = ended(abort, "");
+  }
+
+  asio::awaitable<void> prove(ProviderConnection& to, const Call& call, const Abort& abort, Ending& failed) {
+    error_code ignored;
     const std::string& host = call.provider.endpoint.host;
-    SSL_set_tlsext_host_name(tls.native_handle(), host.c_str());
-    tls.set_verify_callback(ssl::host_name_verification(host), ignored);
-    auto [tls_error] = co_await tls.async_handshake(ssl::stream_base::client, kToken);
-    if (tls_error) co_return ended(abort, about(call, "did not prove who it is", tls_error));
-    co_return co_await exchange(call, sink, abort, socket, tls);
+    to.tls = std::make_unique<beast::ssl_stream<beast::tcp_stream&>>(to.socket, tls_);
+    SSL_set_tlsext_host_name(to.tls->native_handle(), host.c_str());
+    to.tls->set_verify_callback(ssl::host_name_verification(host), ignored);
+    auto [tls_error] = co_await to.tls->async_handshake(ssl::stream_base::client, kToken);
+    if (tls_error) failed = ended(abort, about(call, "did not prove who it is", tls_error));
+  }
+
+  asio::awaitable<void> exchange_on(ProviderConnection& on, const Call& call, Sink& sink, Abort& abort,
+                                    Exchange& done) {
+    error_code ignored;
+    on.socket.socket().set_option(tcp::no_delay(true), ignored);
+    abort.act_with([&on] { on.socket.close(); });
+    if (on.tls) {
+      co_await exchange(call, sink, abort, on.socket, *on.tls, done);
+    } else {
+      co_await exchange(call, sink, abort, on.socket, on.socket, done);
+    }
+    abort.act_with({});
   }
 
   template <class Stream>
-  asio::awaitable<Ending> exchange(const Call& call, Sink& sink, Abort& abort,
-                                   beast::tcp_stream& socket, Stream& stream) {
+  asio::awaitable<void> exchange(const Call& call, Sink& sink, const Abort& abort, beast::tcp_stream& socket,
+                                 Stream& stream, Exchange& done) {
     const auto request = make_request(call);
     socket.expires_after(kSilenceTime);
     auto [write_error, written] = co_await http::async_write(stream, request, kToken);
-    if (write_error) co_return ended(abort, about(call, "took no request", write_error));
-
     http::response_parser<http::buffer_body> parser;
     parser.body_limit(kMaxAnswerBytes);
     parser.header_limit(kMaxAnswerHeader);
     beast::flat_buffer buffer(kMaxAnswerHeader + kPiece);
+    if (write_error) {
+      done.silent = write_error != beast::error::timeout;
+      done.ending = ended(abort, about(call, "took no request", write_error));
+      co_return;
+    }
     auto [read_error, read] = co_await http::async_read_header(stream, buffer, parser, kToken);
-    if (read_error) co_return cut(abort, about(call, "gave no answer", read_error));
-
+    if (read_error) {
+      done.silent = read_error != beast::error::timeout && buffer.size() == 0 && !parser.got_some();
+      done.ending = cut(abort, about(call, "gave no answer", read_error));
+      co_return;
+    }
     const auto& header = parser.get();
     const std::string_view coding = header[http::field::content_encoding];
     if (header.result_int() < 200 || header.result_int() / 100 == 3 ||
         (!coding.empty() && coding != "identity")) {
-      co_return cut(abort, "the model provider \"" + call.provider.name +
-                                 "\" redirects or compresses, which was not asked for");
+      done.ending = cut(abort, "the model provider \"" + call.provider.name +
+                                   "\" redirects or compresses, which was not asked for");
+      co_return;
     }
     AnswerHead head = make_head(header, call.provider.key);
     const bool taken = co_await sink.head(std::move(head));
-    if (!taken) co_return cut(abort, "the session does not read the answer");
+    if (taken) {
+      co_await pass_on(call, sink, abort, socket, stream, buffer, parser, done.ending);
+    } else {
+      done.ending = cut(abort, "the session does not read the answer");
+    }
+    done.reusable = done.ending.complete && parser.keep_alive() && buffer.size() == 0;
+  }
 
+  template <class Stream>
+  asio::awaitable<void> pass_on(const Call& call, Sink& sink, const Abort& abort, beast::tcp_stream& socket,
+                                Stream& stream, beast::flat_buffer& buffer,
+                                http::response_parser<http::buffer_body>& parser, Ending& ending) {
     Redactor redactor(call.provider.key);
     std::array<char, kPiece> piece;
-    while (!parser.is_done()) {
+    bool passed = true;
+    while (passed && !parser.is_done()) {
       parser.get().body().data = piece.data();
       parser.get().body().size = piece.size();
       socket.expires_after(kSilenceTime);
       auto [error, n] = co_await http::async_read_some(stream, buffer, parser, kToken);
       const std::size_t got = piece.size() - parser.get().body().size;
       const std::string out = redactor.feed({piece.data(), got});
-      const bool passed = out.empty() || co_await sink.data(out);
-      if (!passed) co_return cut(abort, "the session does not read the answer");
-      if (error && error != http::error::need_buffer) {
-        co_return cut(abort, about(call, "broke off", error));
+      passed = out.empty() || co_await sink.data(out);
+      if (passed && error && error != http::error::need_buffer) {
+        ending = cut(abort, about(call, "broke off", error));
+        co_return;
       }
     }
-    const std::string rest = redactor.finish();
-    const bool passed = rest.empty() || co_await sink.data(rest);
-    if (!passed) co_return cut(abort, "the session does not read the answer");
-    co_return Ending{true, "", true};
+    const std::string rest = passed ? redactor.finish() : "";
+    passed = passed && (rest.empty() || co_await sink.data(rest));
+    ending = passed ? Ending{true, "", true} : cut(abort, "the session does not read the answer");
   }
 
   ssl::context tls_;
+  ProviderPool pool_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Backend>> make_upstream(const Config& config, const char* ca_file) {
-  auto upstream = std::make_unique<Upstream>();
+Result<std::unique_ptr<Backend>> make_upstream(asio::io_context& io, const Config& config,
+                                               const char* ca_file) {
+  auto upstream = std::make_unique<Upstream>(io);
   for (const Provider& provider : config.providers) {
     if (provider.kind == ProviderKind::demo || !provider.endpoint.tls) continue;
     TRY(upstream->load(ca_file));
