@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "gateway/request.h"
+#include "gateway/retry_after.h"
 #include "gateway/route.h"
 #include "gateway/session.h"
 
@@ -86,6 +87,7 @@ class Connection final : public Sink, public std::enable_shared_from_this<Connec
   asio::awaitable<bool> head(AnswerHead head) override {
     status_ = head.status;
     usage_ = UsageReader(head.sse);
+    hold(head);
     http::response<http::empty_body> response;
     response.version(11);
     response.result(head.status);
@@ -197,9 +199,14 @@ class Connection final : public Sink, public std::enable_shared_from_this<Connec
                                std::uint64_t began) {
     status_ = 0;
     usage_ = UsageReader();
+    provider_ = &call.provider;
     Shared& shared = session_->shared;
     Backend& backend = call.provider.kind == ProviderKind::demo ? shared.demo : shared.upstream;
     Ending ending{false, "the session gave the call up"};
+    const std::uint64_t left_ms = co_await wait_for_provider(abort);
+    if (left_ms != 0) {
+      co_return co_await refuse_held(call, left_ms, intent, began);
+    }
     if (!abort.requested()) ending = co_await backend.answer(call, *this, abort);
     account(call, ending, intent, began);
     if (ending.complete) {
@@ -211,6 +218,48 @@ class Connection final : public Sink, public std::enable_shared_from_this<Connec
     if (status_ != 0 || abort.requested()) co_return false;  // a cut answer shows as a cut one
     co_return co_await refuse(http::status::bad_gateway, call.provider.kind, "api_error",
                               ending.reason);
+  }
+
+  // A provider that is asked too often asks for a pause: what this session wants of it waits here.
+  void hold(const AnswerHead& head) {
+    if (head.status != 429 && head.status != 503) return;
+    for (const auto& [name, value] : head.headers) {
+      if (name != "retry-after") continue;
+      const auto ms = retry_after_ms(value, sys::now_ms());
+      if (ms) session_->holds[provider_] = {head.status, sys::monotonic_ms() + *ms};
+    }
+  }
+
+  // Returns how much longer it is than a call may wait here; 0: go on, or it was given up.
+  asio::awaitable<std::uint64_t> wait_for_provider(Abort& abort) {
+    const std::uint64_t give_up = sys::monotonic_ms() + kMaxHeldMs;
+    asio::steady_timer timer(stream_.get_executor());
+    abort.act_with([&timer] { timer.cancel(); });
+    std::uint64_t left = 0;
+    while (!abort.requested()) {
+      const std::uint64_t until = session_->holds[provider_].until;
+      const std::uint64_t now = sys::monotonic_ms();
+      if (until <= now) break;
+      if (until > give_up) {
+        left = until - now;
+        break;
+      }
+      timer.expires_after(std::chrono::milliseconds(until - now));
+      (void)co_await timer.async_wait(kToken);
+    }
+    abort.act_with({});
+    co_return left;
+  }
+
+  asio::awaitable<bool> refuse_held(const Call& call, std::uint64_t left_ms, std::uint64_t intent,
+                                    std::uint64_t began) {
+    const std::uint64_t seconds = (left_ms + 999) / 1000;
+    const std::string why = "the model provider \"" + call.provider.name + "\" asked for a pause; it takes calls in " +
+                            std::to_string(seconds) + " s";
+    status_ = session_->holds[provider_].status;
+    account(call, Ending{false, why, false}, intent, began);
+    const std::string_view type = status_ == 429 ? "rate_limit_error" : "overloaded_error";
+    co_return co_await refuse(static_cast<http::status>(status_), call.provider.kind, type, why, seconds);
   }
 
   // The outcome, before the last byte goes in.
@@ -249,10 +298,11 @@ class Connection final : public Sink, public std::enable_shared_from_this<Connec
   // A refusal in the provider's own shape. (The arguments are views on purpose: g++ 12 destroys an
   // aggregate that is built inside a co_await expression twice.)
   asio::awaitable<bool> refuse(http::status status, ProviderKind kind, std::string_view type,
-                               std::string_view message) {
+                               std::string_view message, std::uint64_t retry_after_s = 0) {
     http::response<http::string_body> response(status, 11);
     response.set(http::field::content_type, "application/json");
-    if (status == http::status::too_many_requests) response.set("retry-after", "1");
+    if (status == http::status::too_many_requests && retry_after_s == 0) retry_after_s = 1;
+    if (retry_after_s != 0) response.set("retry-after", std::to_string(retry_after_s));
     response.keep_alive(false);  // what may follow was not read
     response.body() = error_json(kind, type, message);
     response.prepare_payload();
@@ -265,6 +315,7 @@ class Connection final : public Sink, public std::enable_shared_from_this<Connec
   beast::tcp_stream stream_;
   unsigned status_ = 0;  // of the answer that was begun, 0: none yet
   UsageReader usage_;
+  const Provider* provider_ = nullptr;  // of the call in progress
 };
 
 asio::awaitable<void> serve_connection(std::shared_ptr<Connection> connection) {

@@ -48,6 +48,12 @@ struct Session {
   std::set<asio::ip::tcp::socket*> connections;
   int calls_now = 0;
   ipc::OpenGate total;  // of all calls so far; those of a predecessor of this process included
+  // Providers that asked this session to wait: with which status, and until when (monotonic ms).
+  struct Hold {
+    unsigned status = 0;
+    std::uint64_t until = 0;
+  };
+  std::map<const Provider*, Hold> holds;
   std::function<void(const Session&)> report;
 
   // Ends everything at once; the coroutines notice and finish.

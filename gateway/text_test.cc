@@ -7,6 +7,7 @@
 #include "gateway/demo.h"
 #include "gateway/pi_files.h"
 #include "gateway/request.h"
+#include "gateway/retry_after.h"
 #include "gateway/route.h"
 #include "gateway/usage.h"
 
@@ -240,6 +241,18 @@ TEST(GatewayRequest, ReadsTheModelOnceOrRefuses) {
   EXPECT_FALSE(read_body(R"({"Model":"m"})"));
   EXPECT_FALSE(read_body(std::string(1 << 20, '[')));
 }
+TEST(GatewayRetryAfter, IsSecondsOrADate) {
+  constexpr std::uint64_t kNow = 1'445'412'400'000;  // Wed, 21 Oct 2015 07:26:40 GMT
+  EXPECT_EQ(retry_after_ms("7", kNow), 7000U);
+  EXPECT_EQ(retry_after_ms("0.5", kNow), 500U);
+  EXPECT_EQ(retry_after_ms("99999999999", kNow), kMaxRetryAfterMs);
+  EXPECT_EQ(retry_after_ms("Wed, 21 Oct 2015 07:28:00 GMT", kNow), 80'000U);
+  EXPECT_EQ(retry_after_ms("Wed, 21 Oct 2015 07:00:00 GMT", kNow), 0U);
+  for (const char* bad : {"", "-1", "7s", "nan", "soon", "Wed, 21 Oct 2015 07:28:00 CET", "Wed"}) {
+    EXPECT_FALSE(retry_after_ms(bad, kNow)) << bad;
+  }
+}
+
 TEST(GatewayRequest, RedactsAKeyHoweverItIsCut) {
   const std::string text = "before sk-ksk-keyed after sk-k";
   for (std::size_t cut = 1; cut <= text.size(); ++cut) {

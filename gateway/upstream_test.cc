@@ -141,5 +141,75 @@ TEST(GatewayPool, AProviderThatWantsToCloseIsLeftAlone) {
   EXPECT_EQ(provider.connections(), 2);
 }
 
+double seconds_between(const AskedOf& one, const AskedOf& two) {
+  return std::chrono::duration<double>(two.at - one.at).count();
+}
+
+// The first request is refused so; what comes later is answered.
+FakeProvider::Serve refusing_first(int status, const std::string& retry_after) {
+  return [status, retry_after](const AskedOf& asked, const Fd& to) {
+    if (asked.request > 1) return answer_whole(asked, to);
+    say(to, whole_answer(status, R"({"error":{"message":"slow down"}})", "Retry-After: " + retry_after + "\r\n"));
+    return true;
+  };
+}
+
+TEST(GatewayRetryAfter, TheNextCallsOfTheSessionWaitAsLongAsTheProviderAsked) {
+  for (const int status : {429, 503}) {
+    FakeProvider provider(refusing_first(status, "2"));
+    Rig rig(config_for(provider.url() + "/v1"));
+    Pi pi(rig);
+    EXPECT_EQ(pi.post(kTarget, kAsk).status, status);
+    EXPECT_EQ(pi.post(kTarget, kAsk).status, 200);
+    ASSERT_EQ(provider.asked().size(), 2U);
+    EXPECT_GE(seconds_between(provider.asked()[0], provider.asked()[1]), 1.9);
+    EXPECT_LT(seconds_between(provider.asked()[0], provider.asked()[1]), 10);
+  }
+}
+
+TEST(GatewayRetryAfter, OtherSessionsDoNotWait) {
+  FakeProvider provider(refusing_first(429, "30"));
+  Rig rig(config_for(provider.url() + "/v1"));
+  Pi pi(rig);
+  Pi other(rig, 8);
+  EXPECT_EQ(pi.post(kTarget, kAsk).status, 429);
+  EXPECT_EQ(other.post(kTarget, kAsk).status, 200);
+  EXPECT_LT(seconds_between(provider.asked()[0], provider.asked()[1]), 10);
+}
+
+TEST(GatewayRetryAfter, ACallThatWaitsCanBeAbortedAtOnce) {
+  FakeProvider provider(refusing_first(429, "50"));
+  Rig rig(config_for(provider.url() + "/v1"));
+  Pi pi(rig);
+  EXPECT_EQ(pi.post(kTarget, kAsk).status, 429);
+  (void)rig.usage();
+  (void)rig.audit.wait_outcome();
+  const auto began = std::chrono::steady_clock::now();
+  {
+    const Fd call = pi.begin(kTarget, kAsk);
+    (void)rig.audit.wait_record(ipc::Phase::intent);
+  }  // closed here
+  EXPECT_EQ(rig.audit.wait_outcome(), ipc::Outcome::failure);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(10));
+  const auto usage = rig.usage();
+  EXPECT_EQ(usage.calls, 2U);
+  EXPECT_EQ(usage.tokens_in, 0U) << "the provider never saw it";
+  EXPECT_EQ(provider.asked().size(), 1U);
+}
+
+TEST(GatewayRetryAfter, ALongPauseIsAnsweredAtOnceWithWhatIsLeftOfIt) {
+  FakeProvider provider(refusing_first(429, "300"));
+  Rig rig(config_for(provider.url() + "/v1"));
+  Pi pi(rig);
+  EXPECT_EQ(pi.post(kTarget, kAsk).status, 429);
+  const Answer again = pi.post(kTarget, kAsk);
+  EXPECT_EQ(again.status, 429);
+  EXPECT_TRUE(again.head.find("retry-after: 300") != std::string::npos ||
+              again.head.find("retry-after: 299") != std::string::npos)
+      << again.head;
+  EXPECT_NE(again.body.find("rate_limit_error"), std::string::npos) << again.body;
+  EXPECT_EQ(provider.asked().size(), 1U);
+}
+
 }  // namespace
 }  // namespace oqto::gateway::test
