@@ -103,21 +103,4 @@ std::string error_json(ProviderKind kind, std::string_view type, std::string_vie
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-std::string Redactor::feed(std::string_view bytes) {
-  if (key_.empty()) return std::string(bytes);
-  constexpr std::string_view kInstead = "[redacted]";
-  held_ += bytes;
-  for (std::size_t at = held_.find(key_); at != std::string::npos; at = held_.find(key_, at)) {
-    held_.replace(at, key_.size(), kInstead);
-    at += kInstead.size();
-  }
-  std::size_t keep = std::min(held_.size(), key_.size() - 1);
-  while (keep > 0 && !held_.ends_with(std::string_view(key_).substr(0, keep))) --keep;
-  std::string out = held_.substr(0, held_.size() - keep);
-  held_.erase(0, held_.size() - keep);
-  return out;
-}
-
-std::string Redactor::finish() { return std::exchange(held_, {}); }
-
 }  // namespace oqto::gateway

@@ -6,6 +6,7 @@
 #include "gateway/config.h"
 #include "gateway/demo.h"
 #include "gateway/pi_files.h"
+#include "gateway/redactor.h"
 #include "gateway/request.h"
 #include "gateway/retry_after.h"
 #include "gateway/route.h"

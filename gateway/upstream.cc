@@ -8,7 +8,7 @@
 
 #include "gateway/backend.h"
 #include "gateway/provider_pool.h"
-#include "gateway/request.h"
+#include "gateway/redactor.h"
 
 namespace oqto::gateway {
 namespace {
@@ -65,7 +65,8 @@ AnswerHead make_head(const http::response_header<>& header, const std::string& k
   for (const std::string_view name : {"content-type", "retry-after", "retry-after-ms",
                                       "x-should-retry", "request-id", "x-request-id"}) {
     const std::string value(header[std::string(name)]);
-    if (value.empty() || (!key.empty() && value.find(key) != std::string::npos)) continue;
+    Redactor redactor(key);
+    if (value.empty() || redactor.feed(value) + redactor.finish() != value) continue;
     head.headers.emplace_back(name, value);
   }
   return head;
@@ -208,9 +209,10 @@ class Upstream final : public Backend {
       co_return;
     }
     AnswerHead head = make_head(header, call.provider.key);
+    Redactor redactor(call.provider.key, head.sse);
     const bool taken = co_await sink.head(std::move(head));
     if (taken) {
-      co_await pass_on(call, sink, abort, socket, stream, buffer, parser, done.ending);
+      co_await pass_on(call, sink, abort, socket, stream, buffer, parser, redactor, done.ending);
     } else {
       done.ending = cut(abort, "the session does not read the answer");
     }
@@ -220,8 +222,7 @@ class Upstream final : public Backend {
   template <class Stream>
   asio::awaitable<void> pass_on(const Call& call, Sink& sink, const Abort& abort, beast::tcp_stream& socket,
                                 Stream& stream, beast::flat_buffer& buffer,
-                                http::response_parser<http::buffer_body>& parser, Ending& ending) {
-    Redactor redactor(call.provider.key);
+                                http::response_parser<http::buffer_body>& parser, Redactor& redactor, Ending& ending) {
     std::array<char, kPiece> piece;
     bool passed = true;
     while (passed && !parser.is_done()) {

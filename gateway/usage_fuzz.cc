@@ -1,6 +1,7 @@
-// The count does not depend on how the stream is cut, and the texts of a request never crash.
+// The count does not depend on how the stream is cut, no key passes, and the texts of a request never crash.
 #include "base/result.h"
 #include "gateway/demo.h"
+#include "gateway/redactor.h"
 #include "gateway/request.h"
 #include "gateway/usage.h"
 
@@ -17,6 +18,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     CHECK(whole.usage().tokens_in == parts.usage().tokens_in);
     CHECK(whole.usage().tokens_out == parts.usage().tokens_out);
     CHECK(whole.text_bytes() == parts.text_bytes());
+  }
+  const std::string key = "sk-keyed-0123456789";
+  for (const bool sse : {true, false}) {
+    Redactor redactor(key, sse);
+    std::string out;
+    for (std::size_t at = 0; at < text.size(); at += cut) out += redactor.feed(text.substr(at, cut));
+    out += redactor.finish();
+    CHECK(out.find(key) == out.npos);
   }
   (void)read_body(text);
   (void)demo_frames(demo_answer(text), "id", size);
