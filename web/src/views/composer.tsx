@@ -131,6 +131,7 @@ export function Composer({ open }: { open: Conversation }) {
           rows={1}
           aria-label="Message to the agent"
           placeholder={busy ? "Steer the agent…" : "Ask for something…"}
+          dir="auto"
           data-testid="composer"
           value={text}
           onInput={(e) => setText(e.currentTarget.value)}

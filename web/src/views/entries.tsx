@@ -10,6 +10,7 @@ import type {
 } from "../state/timeline/types";
 import { CopyButton } from "../ui/basics";
 import { Icon } from "../ui/icon";
+import { proseText } from "../ui/markdown/bidi";
 import { Markdown } from "../ui/markdown/markdown";
 import { memo } from "../ui/memo";
 import { ToolCard } from "../ui/tool/tool_card";
@@ -50,7 +51,7 @@ export const UserView = memo(function UserView({ entry, open, queued, unanswered
             {entry.images.map((image, i) => <Picture key={i} image={image} />)}
           </div>
         )}
-        <div class="user-text">{entry.text}</div>
+        <div class="user-text" dir="auto">{proseText(entry.text)}</div>
       </div>
       {entry.delivery === "sending" && <p class="delivery">Sending…</p>}
       {entry.delivery === "accepted" && queued && <p class="delivery" data-testid="queued">The agent reads this after its current step.</p>}
@@ -87,7 +88,7 @@ function Thinking({ block, live }: { block: Extract<Block, { kind: "thinking" }>
         <span>{words}</span>
         <span class={`turn ${open ? "open" : ""}`}><Icon name="right" size={12} /></span>
       </button>
-      {open && <div class="thinking-text">{block.text || "Its thoughts were not told."}</div>}
+      {open && <div class="thinking-text" dir="auto">{proseText(block.text) || "Its thoughts were not told."}</div>}
     </div>
   );
 }

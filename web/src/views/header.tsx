@@ -21,7 +21,7 @@ export function Header() {
         aria-controls="sidebar"
         onClick={() => (drawerOpen.value = true)}
       />
-      <h1 class="top-title" data-testid="session-title">{item ? titleOf(item) : "Oqto"}</h1>
+      <h1 class="top-title" dir="auto" data-testid="session-title">{item ? titleOf(item) : "Oqto"}</h1>
       {item && (
         <>
           <span class="top-state">

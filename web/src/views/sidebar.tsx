@@ -163,7 +163,7 @@ function SessionRow({ item }: { item: Session }) {
       data-session={item.session_id}
       onClick={() => openSession(item.session_id)}
     >
-      <span class="session-title">{titleOf(item)}</span>
+      <span class="session-title" dir="auto">{titleOf(item)}</span>
       <span class="session-meta">
         <StateDot state={stateOf(item)} />
         <span class="session-age">{ago(item.last_activity)}</span>
