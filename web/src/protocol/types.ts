@@ -97,11 +97,23 @@ export interface AgentState {
   seq: number;
 }
 
+// This is not all of it: the whole has so many bytes, and `get_part` gives it.
+interface MayBeCut {
+  cut?: { bytes: number };
+}
+
+// Where the whole of a cut part is.
+export interface Cut {
+  messageId: string;
+  partId: string;
+  bytes: number;
+}
+
 export type Part =
-  | { type: "text"; id: string; text: string }
-  | { type: "thinking"; id: string; text: string }
-  | { type: "tool_call"; id: string; toolCallId: string; name: string; input: unknown; status?: string }
-  | {
+  | ({ type: "text"; id: string; text: string } & MayBeCut)
+  | ({ type: "thinking"; id: string; text: string } & MayBeCut)
+  | ({ type: "tool_call"; id: string; toolCallId: string; name: string; input: unknown; status?: string } & MayBeCut)
+  | ({
       type: "tool_result";
       id: string;
       toolCallId: string;
@@ -109,7 +121,7 @@ export type Part =
       output: unknown;
       isError: boolean;
       durationMs?: number;
-    }
+    } & MayBeCut)
   | { type: "image"; id: string; source: "base64"; data: string; mimeType: string };
 
 export type StopReason = "stop" | "length" | "tool_use" | "error" | "aborted";
@@ -117,6 +129,12 @@ export type StopReason = "stop" | "length" | "tool_use" | "error" | "aborted";
 export interface Usage {
   input_tokens?: number;
   output_tokens?: number;
+}
+
+// An earlier try of an answer that failed, with what it had said.
+export interface Attempt {
+  error: string;
+  text?: string;
 }
 
 export interface Message {
@@ -134,6 +152,9 @@ export interface Message {
   tool_name?: string;
   is_error?: boolean;
   error?: string;
+  attempts?: Attempt[];
+  // Read from the agent's own file after a crash.
+  recovered?: boolean;
 }
 
 export interface Stats {
@@ -182,6 +203,7 @@ type Body =
       tool_call_id: string;
       tool_call: { id: string; name: string; input: unknown };
     } & Streamed)
+  | { event: "stream.message_retracted"; message_id: string; error: string }
   | { event: "stream.message_end"; message: Message }
   | { event: "tool.start"; tool_call_id: string; name: string; input: unknown }
   | { event: "tool.progress"; tool_call_id: string; name: string; partial_output: unknown }

@@ -1,7 +1,7 @@
 // Putting stored or finished messages into the list of entries.
 
 import type { Message } from "../../protocol/types";
-import { applyResult, blocksOf, resultOf, userImages, userText } from "./blocks";
+import { applyResult, blocksOf, cutOf, resultOf, userImages, userText } from "./blocks";
 import type { AssistantEntry, Entry, Timeline, Tool, ToolResult, UserEntry } from "./types";
 
 export function findFromEnd(entries: Entry[], test: (entry: Entry) => boolean): number {
@@ -34,6 +34,7 @@ function userEntry(message: Message, old: UserEntry | undefined): UserEntry {
     idx: message.idx,
     clientId: message.client_id ?? old?.clientId,
     text: userText(message),
+    cut: cutOf(message, message.parts.find((p) => p.type === "text" && p.cut)),
     images: userImages(message).length ? userImages(message) : (old?.images ?? []),
     at: message.created_at,
     delivery: "accepted",
@@ -59,6 +60,8 @@ export function assistantEntry(
     stopReason: message.stop_reason,
     usage: message.usage,
     error: message.error,
+    attempts: message.attempts?.length ? message.attempts : old?.attempts,
+    recovered: message.recovered,
   };
 }
 

@@ -3,6 +3,7 @@
 // the same result when it is applied twice.
 
 import type { AgentEvent, AgentState, InputRequest, Message, SessionState } from "../../protocol/types";
+import { dropAnswered, retract, takeAttempts, tellsTries, withoutRetryNotice } from "./attempts";
 import { asText, newTool, putBlock, resultOf } from "./blocks";
 import { acceptUser, addResult, assistantEntry, findFromEnd, mergeHistory, stopTools, withTool } from "./merge";
 import type { AskEntry, AssistantEntry, Entry, Image, NoticeEntry, Status, Timeline } from "./types";
@@ -101,9 +102,10 @@ function ask(state: Timeline, request: InputRequest, at: number): Timeline {
 function onHistory(state: Timeline, page: Extract<Action, { type: "history" }>): Timeline {
   const merged = mergeHistory(state, page.messages, page.seq ?? state.replayedTo);
   const busy = isBusy(state.status);
+  const entries = dropAnswered(merged.entries);
   return {
     ...merged,
-    entries: busy ? merged.entries : stopTools(merged.entries),
+    entries: busy ? entries : stopTools(entries),
     hasEarlier: page.older || !state.loaded ? page.hasMore : state.hasEarlier,
     loaded: true,
   };
@@ -117,6 +119,7 @@ function onSynced(state: Timeline, sync: Extract<Action, { type: "synced" }>): T
     ...state,
     lastSeq: sync.reset ? 0 : state.lastSeq,
     replayedTo: sync.seq,
+    heardAt: Math.max(state.heardAt, agent.since),
     model: agent.model ?? state.model,
     provider: agent.provider ?? state.provider,
     thinkingLevel: agent.thinking_level ?? state.thinkingLevel,
@@ -138,9 +141,12 @@ function onSynced(state: Timeline, sync: Extract<Action, { type: "synced" }>): T
   return { ...next, entries: busy ? entries : stopTools(entries) };
 }
 
+const PROGRESS = /^(stream|tool|agent\.working)/;
+
 function onEvent(state: Timeline, event: AgentEvent): Timeline {
   if (event.seq <= state.lastSeq) return state;
-  const next = apply({ ...state, lastSeq: event.seq }, event);
+  const heardAt = PROGRESS.test(event.event) ? event.ts : state.heardAt;
+  const next = apply({ ...state, lastSeq: event.seq, heardAt }, event);
   // While a replay runs, the state that came with the subscription is newer than its events.
   return event.seq < state.replayedTo ? { ...next, status: state.status } : next;
 }
@@ -196,6 +202,8 @@ function apply(state: Timeline, event: AgentEvent): Timeline {
     case "tool.progress":
     case "tool.end":
       return onTool(state, event);
+    case "stream.message_retracted":
+      return retract(state, event.message_id, event.error, event.ts);
     case "stream.message_end":
       return onMessageEnd(state, event.message, event.ts);
     case "stream.message_start":
@@ -233,6 +241,7 @@ type Housekeeping = Extract<AgentEvent, { event: `retry.${string}` | `compact.${
 // Start and end share one line: the open notice of that kind becomes its outcome.
 function onHousekeeping(state: Timeline, event: Housekeeping): Timeline {
   const kind = event.event.startsWith("retry") ? "retry" : "compact";
+  if (kind === "retry" && tellsTries(state)) return withoutRetryNotice(state);
   const at = findFromEnd(state.entries, (e) => e.kind === "notice" && !!e.open && e.key.startsWith(kind));
   const key = at >= 0 ? state.entries[at]!.key : `${kind}-${event.seq}-${event.ts}`;
   const made: NoticeEntry = { kind: "notice", key, ...describe(event) };
@@ -292,7 +301,9 @@ function onMessageEnd(state: Timeline, message: Message, ts: number): Timeline {
   entry.blocks = entry.blocks.map((b) =>
     b.kind === "thinking" && b.startedAt !== undefined && b.endedAt === undefined ? { ...b, endedAt: ts } : b,
   );
-  return { ...state, entries: at >= 0 ? state.entries.with(at, entry) : [...state.entries, entry] };
+  if (at >= 0) return { ...state, entries: state.entries.with(at, entry) };
+  const { entries, attempts } = takeAttempts(state.entries);
+  return { ...state, entries: [...entries, { ...entry, attempts: entry.attempts ?? attempts }] };
 }
 
 function startMessage(state: Timeline, id: string, ts: number): Timeline {
@@ -301,7 +312,9 @@ function startMessage(state: Timeline, id: string, ts: number): Timeline {
   if (old && old.stage !== "partial") return state;
   // A snapshot from history is dropped here: the stream tells it again from its beginning.
   const entry: AssistantEntry = { kind: "assistant", key: id, idx: old?.idx, blocks: [], at: ts, stage: "live" };
-  return { ...state, entries: old ? state.entries.with(at, entry) : [...state.entries, entry] };
+  if (old) return { ...state, entries: state.entries.with(at, { ...entry, attempts: old.attempts }) };
+  const { entries, attempts } = takeAttempts(state.entries);
+  return { ...state, entries: [...entries, attempts ? { ...entry, attempts } : entry] };
 }
 
 type Delta = Extract<AgentEvent, { content_index: number }>;

@@ -1,7 +1,7 @@
 // What one conversation looks like, as plain values. Everything here is immutable: an entry that did
 // not change keeps its identity, so a view can skip it.
 
-import type { InputRequest, Phase, SessionState, StopReason, Usage } from "../../protocol/types";
+import type { Attempt, Cut, InputRequest, Phase, SessionState, StopReason, Usage } from "../../protocol/types";
 
 // writing: the model still writes the arguments; waiting: not started yet; stopped: the turn ended first.
 export type ToolState = "writing" | "waiting" | "running" | "done" | "failed" | "stopped";
@@ -15,11 +15,14 @@ export interface Tool {
   output: string;
   startedAt?: number;
   durationMs?: number;
+  // `output` or `input` is only a part of the whole.
+  cut?: Cut;
+  inputCut?: Cut;
 }
 
 export type Block =
-  | { kind: "text"; index: number; text: string }
-  | { kind: "thinking"; index: number; text: string; startedAt?: number; endedAt?: number }
+  | { kind: "text"; index: number; text: string; cut?: Cut }
+  | { kind: "thinking"; index: number; text: string; startedAt?: number; endedAt?: number; cut?: Cut }
   | { kind: "tool"; index: number; tool: Tool };
 
 export interface Image {
@@ -36,6 +39,7 @@ export interface UserEntry {
   idx?: number;
   clientId?: string;
   text: string;
+  cut?: Cut;
   images: Image[];
   at: number;
   delivery: Delivery;
@@ -61,6 +65,10 @@ export interface AssistantEntry {
   error?: string;
   // Its end never came: the agent or the host went away while it was written.
   interrupted?: boolean;
+  // Earlier tries that failed. While no other has begun, this entry is nothing but them.
+  attempts?: Attempt[];
+  retracted?: boolean;
+  recovered?: boolean;
 }
 
 export interface ErrorEntry {
@@ -102,6 +110,7 @@ export interface ToolResult {
   output: string;
   isError: boolean;
   durationMs?: number;
+  cut?: Cut;
 }
 
 export interface Timeline {
@@ -110,6 +119,8 @@ export interface Timeline {
   // Events up to here were replayed, not live, when the subscription began.
   replayedTo: number;
   status: Status;
+  // When the host last told of progress: a delta, or that a step began.
+  heardAt: number;
   title?: string;
   model?: string;
   provider?: string;
@@ -126,6 +137,7 @@ export const emptyTimeline: Timeline = {
   lastSeq: 0,
   replayedTo: 0,
   status: { state: "stopped", since: 0 },
+  heardAt: 0,
   statusLines: {},
   hasEarlier: false,
   loaded: false,
