@@ -9,6 +9,7 @@ import type {
   AskEntry, AssistantEntry, Block, ErrorEntry, Image, NoticeEntry, UserEntry,
 } from "../state/timeline/types";
 import { CopyButton } from "../ui/basics";
+import { CutLine, useWhole } from "../ui/cut";
 import { Icon } from "../ui/icon";
 import { proseText } from "../ui/markdown/bidi";
 import { Markdown } from "../ui/markdown/markdown";
@@ -43,6 +44,7 @@ interface UserProps {
 }
 
 export const UserView = memo(function UserView({ entry, open, queued, unanswered }: UserProps) {
+  const whole = useWhole(open.id, entry.cut);
   return (
     <article class="message user" data-testid="message-user" data-delivery={entry.delivery} aria-label="You">
       <div class="user-box">
@@ -51,7 +53,8 @@ export const UserView = memo(function UserView({ entry, open, queued, unanswered
             {entry.images.map((image, i) => <Picture key={i} image={image} />)}
           </div>
         )}
-        <div class="user-text" dir="auto">{proseText(entry.text)}</div>
+        <div class="user-text" dir="auto">{proseText(whole?.text ?? entry.text)}</div>
+        {whole && <CutLine whole={whole} name="message.txt" />}
       </div>
       {entry.delivery === "sending" && <p class="delivery">Sending…</p>}
       {entry.delivery === "accepted" && queued && <p class="delivery" data-testid="queued">The agent reads this after its current step.</p>}
@@ -71,8 +74,11 @@ export const UserView = memo(function UserView({ entry, open, queued, unanswered
   );
 });
 
-function Thinking({ block, live }: { block: Extract<Block, { kind: "thinking" }>; live: boolean }) {
+type ThinkingBlock = Extract<Block, { kind: "thinking" }>;
+
+export function Thinking({ block, live, sessionId }: { block: ThinkingBlock; live: boolean; sessionId: string }) {
   const [open, setOpen] = useState(false);
+  const whole = useWhole(sessionId, block.cut);
   const running = live && block.endedAt === undefined;
   const now = useNow(running && block.startedAt !== undefined);
   const took = block.startedAt === undefined ? undefined : (running ? now : (block.endedAt ?? 0)) - block.startedAt;
@@ -88,8 +94,21 @@ function Thinking({ block, live }: { block: Extract<Block, { kind: "thinking" }>
         <span>{words}</span>
         <span class={`turn ${open ? "open" : ""}`}><Icon name="right" size={12} /></span>
       </button>
-      {open && <div class="thinking-text" dir="auto">{proseText(block.text) || "Its thoughts were not told."}</div>}
+      {open && <div class="thinking-text" dir="auto">{proseText(whole?.text ?? block.text) || "Its thoughts were not told."}</div>}
+      {open && whole && <CutLine whole={whole} name="thoughts.txt" />}
     </div>
+  );
+}
+
+type TextBlock = Extract<Block, { kind: "text" }>;
+
+function Answer({ block, growing, sessionId }: { block: TextBlock; growing: boolean; sessionId: string }) {
+  const whole = useWhole(sessionId, block.cut);
+  return (
+    <>
+      <Markdown text={whole?.text ?? block.text} growing={growing} />
+      {whole && <CutLine whole={whole} name="answer.md" />}
+    </>
   );
 }
 
@@ -114,10 +133,11 @@ export const AssistantView = memo(function AssistantView({ entry, open, last, cu
       {entry.blocks.map((block, i) => {
         const key = `${block.kind}-${block.index}`;
         if (block.kind === "text") {
-          return <Markdown key={key} text={block.text} growing={live && i === entry.blocks.length - 1} />;
+          const growing = live && i === entry.blocks.length - 1;
+          return <Answer key={key} block={block} growing={growing} sessionId={open.id} />;
         }
-        if (block.kind === "thinking") return <Thinking key={key} block={block} live={live} />;
-        return <ToolCard key={block.tool.id} tool={block.tool} onToggle={onToggle} />;
+        if (block.kind === "thinking") return <Thinking key={key} block={block} live={live} sessionId={open.id} />;
+        return <ToolCard key={block.tool.id} tool={block.tool} sessionId={open.id} onToggle={onToggle} />;
       })}
       {entry.stopReason === "aborted" && last && <p class="turn-note" data-testid="aborted">Stopped by you.</p>}
       {entry.stopReason === "length" && <p class="turn-note">The answer reached the model's length limit.</p>}
