@@ -34,8 +34,12 @@ function press(testid: string): void {
 }
 
 export function setAllTools(open: boolean): void {
-  const wanted = `.tool-line[aria-expanded="${!open}"]`;
-  for (const line of document.querySelectorAll<HTMLElement>(wanted)) line.click();
+  const press = (name: string) => {
+    for (const line of document.querySelectorAll<HTMLElement>(`${name}[aria-expanded="${!open}"]`)) line.click();
+  };
+  press(open ? ".run-line" : ".tool-line");
+  // The lines of a run are there once it is open.
+  requestAnimationFrame(() => press(open ? ".tool-line" : ".run-line"));
 }
 
 function sessionCommands(): Command[] {

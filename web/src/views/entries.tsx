@@ -5,6 +5,7 @@ import type { Conversation } from "../state/conversation";
 import { duration, elapsed, useNow } from "../state/clock";
 import { readableFailure } from "../state/failure";
 import { attempt } from "../state/sessions";
+import { isEmptyAnswer } from "../state/timeline/plan";
 import type {
   AskEntry, AssistantEntry, Block, ErrorEntry, Image, NoticeEntry, UserEntry,
 } from "../state/timeline/types";
@@ -14,8 +15,8 @@ import { Icon } from "../ui/icon";
 import { proseText } from "../ui/markdown/bidi";
 import { Markdown } from "../ui/markdown/markdown";
 import { memo } from "../ui/memo";
-import { ToolCard } from "../ui/tool/tool_card";
 import { focusOnce } from "./approval";
+import { Attempts } from "./attempts";
 
 const PICTURES = new Set(["image/png", "image/jpeg", "image/gif", "image/webp"]);
 
@@ -121,51 +122,67 @@ interface AssistantProps {
   explained: boolean;
   // Nothing follows it, and the agent is at rest.
   ended: boolean;
-  onToggle: () => void;
+  // The texts of it that are drawn here, and whether its first and last words are.
+  from: number;
+  to: number;
+  head: boolean;
+  tail: boolean;
 }
 
-export const AssistantView = memo(function AssistantView({ entry, open, last, current, explained, ended, onToggle }: AssistantProps) {
+export const AssistantView = memo(function AssistantView(props: AssistantProps) {
+  const { entry, open, from, to, head, tail } = props;
   const live = entry.stage === "live";
-  const cut = ended && !live && (entry.interrupted || entry.stage === "partial" || entry.stopReason === "tool_use");
-  const text = entry.blocks.map((b) => (b.kind === "text" ? b.text : "")).filter(Boolean).join("\n\n");
+  const ending = tail ? endingOf(props) : [];
+  if (from === to && !head && ending.length === 0) return null;
   return (
     <article class="message assistant" data-testid="message-assistant" data-stage={entry.stage} aria-label="Agent">
-      {entry.blocks.map((block, i) => {
-        const key = `${block.kind}-${block.index}`;
-        if (block.kind === "text") {
-          const growing = live && i === entry.blocks.length - 1;
-          return <Answer key={key} block={block} growing={growing} sessionId={open.id} />;
-        }
-        if (block.kind === "thinking") return <Thinking key={key} block={block} live={live} sessionId={open.id} />;
-        return <ToolCard key={block.tool.id} tool={block.tool} sessionId={open.id} onToggle={onToggle} />;
+      {head && entry.recovered && <p class="turn-note" data-testid="recovered">Read from the agent's own file after a crash.</p>}
+      {head && entry.attempts && <Attempts attempts={entry.attempts} />}
+      {entry.blocks.slice(from, to).map((block, i) => {
+        const growing = live && from + i === entry.blocks.length - 1;
+        return block.kind === "text" && <Answer key={block.index} block={block} growing={growing} sessionId={open.id} />;
       })}
-      {entry.stopReason === "aborted" && last && <p class="turn-note" data-testid="aborted">Stopped by you.</p>}
-      {entry.stopReason === "length" && <p class="turn-note">The answer reached the model's length limit.</p>}
-      {entry.stopReason === "error" && last && !explained && (
-        <ErrorCard
-          title={entry.blocks.length ? "The model's answer broke off" : "The model could not answer"}
-          text={entry.error ? readableFailure(entry.error) : "What it had said until then is kept."}
-        >
-          {current && <RetryButton open={open} />}
-        </ErrorCard>
-      )}
-      {cut && (
-        <ErrorCard title="The agent was interrupted here" text="It or the host ended before it was done.">
-          {current && <RetryButton open={open} />}
-        </ErrorCard>
-      )}
-      {last && !live && text && (
-        <footer class="turn-foot">
-          <CopyButton text={() => text} />
-          {entry.model && <span>{entry.model}</span>}
-          <time dateTime={new Date(entry.at).toISOString()}>
-            {new Date(entry.endedAt ?? entry.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}
-          </time>
-        </footer>
-      )}
+      {ending}
     </article>
   );
 });
+
+// What is to be said after its last block: how it ended, and what can be done.
+function endingOf({ entry, open, last, current, explained, ended }: AssistantProps) {
+  const live = entry.stage === "live";
+  const cut = ended && !live && (entry.interrupted || entry.stage === "partial" || entry.stopReason === "tool_use");
+  const text = entry.blocks.map((b) => (b.kind === "text" ? b.text : "")).filter(Boolean).join("\n\n");
+  const failed = (entry.stopReason === "error" && last && !explained) || (entry.retracted && ended);
+  const error = entry.error ?? entry.attempts?.at(-1)?.error;
+  return [
+    isEmptyAnswer(entry) && <p key="empty" class="turn-note" data-testid="empty-answer">The model answered with nothing.</p>,
+    entry.stopReason === "aborted" && last && <p key="aborted" class="turn-note" data-testid="aborted">Stopped by you.</p>,
+    entry.stopReason === "length" && <p key="length" class="turn-note" data-testid="cut-by-length">Cut by the model's length limit. Ask it to go on.</p>,
+    failed && (
+      <ErrorCard
+        key="error"
+        title={entry.blocks.length ? "The model's answer broke off" : "The model could not answer"}
+        text={error ? readableFailure(error) : "What it had said until then is kept."}
+      >
+        {current && <RetryButton open={open} />}
+      </ErrorCard>
+    ),
+    cut && !failed && (
+      <ErrorCard key="cut" title="The agent was interrupted here" text="It or the host ended before it was done.">
+        {current && <RetryButton open={open} />}
+      </ErrorCard>
+    ),
+    last && !live && text && (
+      <footer key="foot" class="turn-foot">
+        <CopyButton text={() => text} />
+        {entry.model && <span>{entry.model}</span>}
+        <time dateTime={new Date(entry.at).toISOString()}>
+          {new Date(entry.endedAt ?? entry.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}
+        </time>
+      </footer>
+    ),
+  ].filter(Boolean);
+}
 
 function RetryButton({ open }: { open: Conversation }) {
   const last = open.lastUser();
