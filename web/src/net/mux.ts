@@ -23,7 +23,7 @@ export type Link = "connecting" | "open" | "lost";
 
 export interface MuxListener {
   onLink(link: Link): void;
-  onConnected(user: User | undefined, models: Model[] | undefined): void;
+  onConnected(user: User | undefined, models: Model[] | undefined, limits: unknown): void;
   onEvent(event: AgentEvent): void;
   // Asked after a connection that never opened. The browser hides the status of a refused upgrade,
   // so only the listener can find out whether the login ended. `false` stops reconnecting.
@@ -58,6 +58,8 @@ export class Mux {
     this.#listener = listener;
     const wake = () => this.#wake();
     addEventListener("online", wake);
+    // Silence would tell it only much later.
+    addEventListener("offline", () => this.#running && this.#socket && this.#lost());
     document.addEventListener("visibilitychange", wake);
   }
 
@@ -129,7 +131,7 @@ export class Mux {
       if (frame.type === "connected") {
         this.#ready = true;
         this.#attempt = 0;
-        this.#listener.onConnected(frame.user, frame.models);
+        this.#listener.onConnected(frame.user, frame.models, frame.limits);
         this.#listener.onLink("open");
       } else if (frame.type === "error") {
         this.#refuse(frame);

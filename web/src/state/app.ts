@@ -4,6 +4,7 @@ import { batch } from "@preact/signals";
 import { http, HttpError } from "../net/http";
 import type { User } from "../protocol/types";
 import { auditorPage, loadAuditor } from "./auditor";
+import { drafts } from "./drafts";
 import { hooks, mux } from "./link";
 import { outbox } from "./outbox";
 import { createWorkspace, forgetAll, loadLists, newSession, takeModels, watchPlace } from "./sessions";
@@ -74,6 +75,7 @@ export function enter(who: User): void {
       outbox.clear();
     }
     tabStore.set("user", String(who.id));
+    drafts.own(String(who.id));
     user.value = who;
     loginHint.value = "";
     linkToken.value = "";
@@ -127,7 +129,7 @@ async function stillSignedIn(): Promise<boolean> {
     return true;
   } catch (error) {
     if (!(error instanceof HttpError) || error.status !== 401) return true;
-    leave("Your sign-in has ended. Drafts are kept in this tab.");
+    leave("Your sign-in has ended. Your drafts are kept in this browser.");
     return false;
   }
 }
@@ -149,5 +151,6 @@ export async function signOut(): Promise<void> {
   await http.logout();
   outbox.clear();
   tabStore.clear();
+  drafts.clear();
   leave("You are signed out.");
 }

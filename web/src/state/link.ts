@@ -2,6 +2,7 @@
 
 import { Mux } from "../net/mux";
 import type { AgentEvent, Model, User } from "../protocol/types";
+import { limits, readLimits } from "./limits";
 import { link } from "./store";
 
 export const hooks = {
@@ -15,7 +16,10 @@ export const mux = new Mux({
     // A new attempt after a loss is still "lost" to the person who waits.
     if (now !== "connecting" || link.value !== "lost") link.value = now;
   },
-  onConnected: (user, models) => hooks.connected(user, models),
+  onConnected: (user, models, told) => {
+    limits.value = readLimits(told);
+    hooks.connected(user, models);
+  },
   onEvent: (event) => hooks.event(event),
   mayReconnect: () => hooks.mayReconnect(),
 });

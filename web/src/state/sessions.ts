@@ -4,11 +4,12 @@ import { batch, effect } from "@preact/signals";
 import type { Model, Session, Workspace } from "../protocol/types";
 import { SYSTEM_SESSION } from "../protocol/types";
 import { Conversation } from "./conversation";
+import { drafts } from "./drafts";
 import { mux } from "./link";
 import { outbox } from "./outbox";
-import { lastingStore, tabStore } from "./storage";
+import { lastingStore } from "./storage";
 import {
-  conversations, drawerOpen, link, listsLoaded, messageOf, modelOf, models, screen, sessionId, sessions, titleOf,
+  conversations, drawerOpen, link, listsLoaded, messageOf, missingId, modelOf, models, screen, sessionId, sessions, titleOf,
   toast, workspaceId, workspaces,
 } from "./store";
 
@@ -45,12 +46,25 @@ export async function refreshSessions(): Promise<void> {
 }
 
 function choosePlace(): void {
-  const wanted = HASH.exec(location.hash)?.[1] ?? sessionId.value;
+  const asked = HASH.exec(location.hash)?.[1];
+  const wanted = asked ?? sessionId.value;
   const session = sessions.value.find((s) => s.session_id === wanted);
   if (session) return openSession(session.session_id);
+  if (asked) return openNothing(asked);
   const stored = lastingStore.get("workspace");
   const space = workspaces.value.find((w) => w.id === (workspaceId.value || stored)) ?? workspaces.value[0];
   openWorkspace(space?.id ?? "");
+}
+
+// The address stays: a reload asks again, and so does a list that comes to have it.
+function openNothing(id: string): void {
+  const stored = lastingStore.get("workspace");
+  batch(() => {
+    const space = workspaces.value.find((w) => w.id === (workspaceId.value || stored)) ?? workspaces.value[0];
+    workspaceId.value = space?.id ?? "";
+    sessionId.value = "";
+    missingId.value = id;
+  });
 }
 
 export function openWorkspace(id: string): void {
@@ -67,6 +81,7 @@ export function openWorkspace(id: string): void {
 
 function show(id: string): void {
   sessionId.value = id;
+  missingId.value = "";
   const hash = id ? `#/s/${id}` : "";
   if (location.hash !== hash) history.pushState(null, "", hash || location.pathname);
 }
@@ -150,7 +165,7 @@ export function newSession(profile = lastingStore.get("profile") ?? undefined): 
 export async function restartWithProfile(id: string, profile: string): Promise<void> {
   lastingStore.set("profile", profile);
   const made = newSession(profile);
-  if (made) tabStore.set(`draft.${made.id}`, tabStore.get(`draft.${id}`));
+  if (made) drafts.set(made.id, drafts.get(id));
   await deleteSession(id);
 }
 
@@ -185,7 +200,7 @@ export async function deleteSession(id: string): Promise<void> {
     const rest = new Map(conversations.value);
     rest.delete(id);
     conversations.value = rest;
-    tabStore.set(`draft.${id}`, null);
+    drafts.set(id, "");
     for (const item of outbox.of(id)) outbox.remove(item.clientId);
     if (sessionId.value === id) openWorkspace(workspaceId.value);
   });
@@ -209,6 +224,7 @@ export function forgetAll(): void {
     workspaces.value = [];
     workspaceId.value = "";
     sessionId.value = "";
+    missingId.value = "";
     listsLoaded.value = false;
   });
 }
@@ -216,7 +232,12 @@ export function forgetAll(): void {
 export function watchPlace(): void {
   addEventListener("popstate", () => {
     const id = HASH.exec(location.hash)?.[1];
-    if (id && id !== sessionId.value) openSession(id);
+    if (!id || id === sessionId.value) return;
+    if (sessions.value.some((s) => s.session_id === id)) openSession(id);
+    else if (listsLoaded.value) openNothing(id);
+  });
+  effect(() => {
+    if (missingId.value && sessions.value.some((s) => s.session_id === missingId.value)) openSession(missingId.peek());
   });
   const refresh = () => {
     if (document.visibilityState === "visible") void refreshSessions();

@@ -21,6 +21,8 @@ export const workspaces = signal<Workspace[]>([]);
 export const sessions = signal<Session[]>([]);
 export const workspaceId = signal("");
 export const sessionId = signal("");
+// What the address asked for and the host does not have.
+export const missingId = signal("");
 export const conversations = signal<ReadonlyMap<string, Conversation>>(new Map());
 
 export const workspace = computed(() => workspaces.value.find((w) => w.id === workspaceId.value));
