@@ -17,8 +17,9 @@ export default defineConfig({
     target: ["chrome123", "firefox121", "safari17.5"],
     // A data: URL would need `img-src data:`; every asset stays a file of this origin.
     assetsInlineLimit: 0,
-    // Two scripts: what everybody loads, and the auditor's page. Every browser must get by with the first
-    // one alone: the second is let in by the import map's integrity, which is younger.
+    // What everybody loads is one script; the auditor's page and the colours of code and output are others.
+    // Every browser must get by with the first one alone: the import map's integrity, which lets the
+    // others in, is younger.
     modulePreload: false,
     reportCompressedSize: true,
   },

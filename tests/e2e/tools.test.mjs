@@ -39,6 +39,8 @@ test("colours, carriage returns and links are shown as a terminal shows them", a
     const box = byId(page, "tool-output");
     assert.equal(await box.innerText(), "green 100%\nlink U+202Eabc");
     assert.equal(await box.locator("a").count(), 0);
+    await box.locator(".t-f2").waitFor();
+    assert.equal(await box.innerText(), "green 100%\nlink U+202Eabc");
     const colours = await box.evaluate((pre) => [pre, pre.querySelector(".t-f2")].map((el) => getComputedStyle(el).color));
     assert.notEqual(colours[0], colours[1]);
   });

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { renderTerminal, terminalText } from "../src/ui/tool/terminal";
+import { plainOutput } from "../src/ui/colour";
+import { renderTerminal } from "../src/ui/tool/terminal";
+
+const terminalText = (text: string) => renderTerminal(text).map((s) => s.text).join("");
 
 const show = (text: string) => renderTerminal(text).map((s) => (s.look ? `<${s.look}>${s.text}</>` : s.text)).join("");
 
@@ -93,5 +96,15 @@ test("a million bytes of anything take less than 100 ms", () => {
     }));
     if (process.env["OQTO_TIMES"]) console.log(name, best.toFixed(1));
     assert.ok(best < 100, `${name}: ${best} ms`);
+  }
+});
+
+test("without the script for colours the words are the same, in no more time", () => {
+  const text = "\x1b[31mred\x1b[0m 10%\r20%\r\n\x1b]8;;https://x\x07link\x1b]8;;\x1b\\ \x1b]never\nend\x07\x1b";
+  assert.equal(plainOutput(text), "20%\nlink never\nend");
+  for (const bit of ["\x1b", "\x1b]", "\x1b[", "\x1b[1", "\r", "a\r", "\r\n", "x", "\x1b]8;;"]) {
+    const start = process.cpuUsage();
+    plainOutput(bit.repeat(1_000_000 / bit.length));
+    assert.ok(process.cpuUsage(start).user < 300_000, JSON.stringify(bit));
   }
 });

@@ -1,10 +1,11 @@
 import { useMemo } from "preact/hooks";
 import { CopyButton } from "../basics";
+import { codeSpans, useColours } from "../colour";
 import { codeText } from "./bidi";
-import { highlight } from "./highlight";
 
 export function Highlighted({ code, language }: { code: string; language: string }) {
-  const spans = useMemo(() => highlight(code, language), [code, language]);
+  const colours = useColours();
+  const spans = useMemo(() => codeSpans(colours, code, language), [colours, code, language]);
   return (
     <>
       {spans.map((span, i) => (span.kind ? <span key={i} class={`hl-${span.kind}`}>{codeText(span.text)}</span> : codeText(span.text)))}

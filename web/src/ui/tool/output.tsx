@@ -3,17 +3,19 @@
 import { useMemo } from "preact/hooks";
 import { sizeText } from "../../state/part";
 import type { Tool } from "../../state/timeline/types";
+import { terminalSpans, useColours } from "../colour";
 import { CutActions, useWhole, type Whole } from "../cut";
 import { codeText } from "../markdown/bidi";
 import { Box } from "./box";
-import { renderTerminal, type Span, terminalText } from "./terminal";
+import type { Span } from "./terminal";
 
 const TAIL_LINES = 4;
 const TAIL_CHARACTERS = 16_384;
 
 // The newest lines of a running tool, without opening its card.
 export function LiveTail({ text }: { text: string }) {
-  const lines = terminalText(text.slice(-TAIL_CHARACTERS)).replace(/\n+$/, "").split("\n").slice(-TAIL_LINES);
+  const shown = terminalSpans(useColours(), text.slice(-TAIL_CHARACTERS)).map((s) => s.text).join("");
+  const lines = shown.replace(/\n+$/, "").split("\n").slice(-TAIL_LINES);
   return (
     <pre class="tool-tail" dir="ltr" data-testid="tool-tail">
       {codeText(lines.join("\n"))}
@@ -61,7 +63,8 @@ function amount(whole: Whole | null, lines: number, shown: string): string {
 export function Result({ tool, sessionId }: { tool: Tool; sessionId: string }) {
   const whole = useWhole(sessionId, tool.cut, true);
   const text = whole?.text ?? whole?.tail ?? tool.output;
-  const spans = useMemo(() => renderTerminal(text), [text]);
+  const colours = useColours();
+  const spans = useMemo(() => terminalSpans(colours, text), [colours, text]);
   const shown = useMemo(() => spans.map((s) => s.text).join(""), [spans]);
   const lines = useMemo(() => shown.replace(/\n$/, "").split("\n").length, [shown]);
   if (tool.state === "writing" || tool.state === "waiting") return null;

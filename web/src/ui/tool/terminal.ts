@@ -345,7 +345,3 @@ export function renderTerminal(text: string): Span[] {
   }
   return screen.finish();
 }
-
-export function terminalText(text: string): string {
-  return CONTROL.test(text) ? renderTerminal(text).map((s) => s.text).join("") : text;
-}
