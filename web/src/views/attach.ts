@@ -7,7 +7,7 @@ import { languageOf } from "../ui/tool/describe";
 export const PICTURE_TYPES = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 export const MOST_TEXT_FILE_BYTES = 256 * 1024;
 
-const POSSIBLE = `Pictures (PNG, JPEG, GIF, WebP) and text files up to ${sizeText(MOST_TEXT_FILE_BYTES)} can go with a message.`;
+export const POSSIBLE = "Pictures (PNG, JPEG, GIF, WebP) and text files up to 256 KB can go with a message.";
 
 // Something that a click puts into the message, or a word about why it cannot.
 export type Offer =
@@ -24,7 +24,7 @@ export async function toImage(file: File): Promise<Image> {
 
 // Of a file that is no picture.
 export async function offerOf(file: File): Promise<Offer> {
-  const no = (why: string): Offer => ({ kind: "no", name: file.name || "This file", why: `${why} ${POSSIBLE}` });
+  const no = (why: string): Offer => ({ kind: "no", name: file.name || "This file", why });
   if (file.size > MOST_TEXT_FILE_BYTES) return no(`has ${sizeText(file.size)} and cannot go with a message.`);
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());

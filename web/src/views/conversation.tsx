@@ -112,9 +112,11 @@ export function ConversationView({ open }: { open: Conversation }) {
         </div>
       </div>
       {scroll.away && (
-        <button type="button" class="jump" data-testid="jump-latest" onClick={scroll.jump}>
-          <Icon name="down" size={14} /> Jump to latest
-        </button>
+        <div class="jump-place">
+          <button type="button" class="jump" data-testid="jump-latest" onClick={scroll.jump}>
+            <Icon name="down" size={14} /> Jump to latest
+          </button>
+        </div>
       )}
       <Composer key={open.id} open={open} />
     </div>

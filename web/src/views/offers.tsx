@@ -2,7 +2,7 @@
 
 import { sizeText } from "../state/part";
 import { Icon } from "../ui/icon";
-import type { Offer } from "./attach";
+import { type Offer, POSSIBLE } from "./attach";
 
 interface Props {
   offers: Offer[];
@@ -10,10 +10,10 @@ interface Props {
   leave: (offer: Offer) => void;
 }
 
-function words(offer: Offer): string {
-  if (offer.kind === "no") return `${offer.name} ${offer.why}`;
-  if (offer.kind === "text") return `${offer.name} is text (${sizeText(new Blob([offer.text]).size)}).`;
-  return "The clipboard has a picture of this, too.";
+function Words({ offer }: { offer: Offer }) {
+  if (offer.kind === "picture") return <span>The clipboard has a picture of this, too.</span>;
+  const words = offer.kind === "no" ? offer.why : `is text (${sizeText(new Blob([offer.text]).size)}).`;
+  return <span><bdi>{offer.name}</bdi> {words}</span>;
 }
 
 export function Offers({ offers, take, leave }: Props) {
@@ -23,7 +23,7 @@ export function Offers({ offers, take, leave }: Props) {
       {offers.map((offer, i) => (
         <li key={i} data-testid="offer" data-kind={offer.kind}>
           <Icon name={offer.kind === "no" ? "warning" : offer.kind === "text" ? "file" : "image"} size={14} />
-          <span dir="auto">{words(offer)}</span>
+          <Words offer={offer} />
           {offer.kind !== "no" && (
             <button type="button" class="secondary small" data-testid="offer-take" onClick={() => take(offer)}>
               {offer.kind === "text" ? "Put it in the message" : "Add the picture"}
@@ -34,6 +34,7 @@ export function Offers({ offers, take, leave }: Props) {
           </button>
         </li>
       ))}
+      {offers.some((o) => o.kind === "no") && <li class="offers-hint">{POSSIBLE}</li>}
     </ul>
   );
 }
