@@ -8,6 +8,7 @@ import type { Image } from "../state/timeline/types";
 import { IconButton } from "../ui/basics";
 import { Icon } from "../ui/icon";
 import { Picture } from "./entries";
+import { useGivenBack } from "./waiting";
 
 const PICTURE_TYPES = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 // The host takes 12 MiB per message; base64 adds a third.
@@ -44,6 +45,11 @@ export function Composer({ open }: { open: Conversation }) {
     pictures.set(open.id, value);
   };
 
+  useGivenBack(open, !text && images.length === 0, (given, pictures) => {
+    const typed = area.current?.value;
+    setText(typed ? `${given}\n\n${typed}` : given);
+    setImages([...pictures, ...images]);
+  });
   useEffect(() => {
     // A phone's keyboard should come when it is asked for.
     if (!coarse.matches && !anyOpen()) area.current?.focus();
@@ -58,7 +64,6 @@ export function Composer({ open }: { open: Conversation }) {
   const send = (queue: "steer" | "follow_up" = "steer") => {
     if (!text.trim()) return images.length ? toast("Write a few words to go with the picture.") : undefined;
     if (images.length && blind()) return toast(NO_PICTURES);
-    if (busy && images.length) return toast("Pictures can be sent when the agent is idle. Your draft is kept.");
     if (new Blob([text]).size > MOST_TEXT_BYTES) {
       return toast("This message is larger than the host accepts. Put it in a file of the workspace.", "error");
     }

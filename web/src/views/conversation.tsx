@@ -1,14 +1,15 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Conversation } from "../state/conversation";
 import { elapsed, useNow } from "../state/clock";
-import { attempt } from "../state/sessions";
 import { workspace } from "../state/store";
 import type { Entry, Status } from "../state/timeline/types";
 import { Skeleton } from "../ui/basics";
 import { Icon, type IconName } from "../ui/icon";
-import { ApprovalView } from "./approval";
 import { Composer } from "./composer";
-import { AskView, AssistantView, ErrorCard, ErrorView, NoticeView, UserView } from "./entries";
+import { AssistantView, ErrorView, NoticeView, UserView } from "./entries";
+import { Problem } from "./problem";
+import { AskLine, PinnedQuestions } from "./questions";
+import { ComposerNote, WaitingList } from "./waiting";
 
 const NEAR_BOTTOM_PX = 48;
 
@@ -80,47 +81,44 @@ export function ConversationView({ open }: { open: Conversation }) {
   const { entries, status } = timeline;
   const asked = entries.findLastIndex((e) => e.kind === "user");
   const mine = entries[asked]?.key;
-  const last = entries.findLastIndex((e) => e.kind === "assistant");
-  const writing = open.busy && isUnfinished(entries[last]) ? last : entries.length;
   // Whoever sends wants to see what comes of it.
   useLayoutEffect(() => scroll.jump(), [mine]);
   useLayoutEffect(() => scroll.restore(), [entries[0]?.key]);
   const empty = entries.length === 0;
   return (
     <div class="conversation">
-      <div class="scroll" ref={scroll.box} onScroll={scroll.onScroll} tabIndex={0} role="region" aria-label="Conversation">
-        <div class="column" ref={scroll.content}>
-          {timeline.hasEarlier && <Earlier open={open} keep={scroll.keep} />}
-          {entries.map((entry, i) => drawEntry(entry, entries[i + 1], i > asked, i > writing, open, scroll.hold))}
-          {open.problem.value && <Problem open={open} />}
-          {empty && !open.problem.value && <Empty open={open} />}
-          <WorkingLine open={open} status={status} />
+      <div class="scroll-area">
+        <div class="scroll" ref={scroll.box} onScroll={scroll.onScroll} tabIndex={0} role="region" aria-label="Conversation">
+          <div class="column" ref={scroll.content}>
+            {timeline.hasEarlier && <Earlier open={open} keep={scroll.keep} />}
+            {entries.map((entry, i) => drawEntry(entry, entries[i + 1], i > asked, open, scroll.hold))}
+            {open.problem.value && <Problem open={open} />}
+            {empty && !open.problem.value && <Empty open={open} />}
+            <WorkingLine open={open} status={status} />
+          </div>
         </div>
+        {scroll.away && (
+          <button type="button" class="jump" data-testid="jump-latest" onClick={scroll.jump}>
+            <Icon name="down" size={14} /> Jump to latest
+          </button>
+        )}
       </div>
-      {scroll.away && (
-        <button type="button" class="jump" data-testid="jump-latest" onClick={scroll.jump}>
-          <Icon name="down" size={14} /> Jump to latest
-        </button>
-      )}
+      <div class="above-composer">
+        <PinnedQuestions open={open} />
+        <WaitingList open={open} />
+        <ComposerNote open={open} />
+      </div>
       <Composer key={open.id} open={open} />
     </div>
   );
 }
 
-function isUnfinished(entry: Entry | undefined): boolean {
-  if (entry?.kind !== "assistant") return false;
-  return entry.stage !== "settled" || entry.blocks.some((b) => b.kind === "tool" && b.tool.state === "running");
-}
-
 // `current`: it belongs to the newest turn, so an action that it offers still makes sense.
-// `early`: it was said while the agent still wrote or ran something.
-function drawEntry(
-  entry: Entry, next: Entry | undefined, current: boolean, early: boolean, open: Conversation, hold: () => void,
-) {
+function drawEntry(entry: Entry, next: Entry | undefined, current: boolean, open: Conversation, hold: () => void) {
   const ended = !next && !open.busy && open.timeline.value.loaded && !open.starting.value;
   switch (entry.kind) {
     case "user":
-      return <UserView key={entry.key} entry={entry} open={open} queued={early} unanswered={ended && isAtRest(open)} />;
+      return <UserView key={entry.key} entry={entry} open={open} unanswered={ended && isAtRest(open)} />;
     case "assistant": {
       const last = next ? next.kind !== "assistant" : !open.busy;
       const explained = next?.kind === "error" || (next?.kind === "notice" && next.key.startsWith("retry"));
@@ -133,9 +131,7 @@ function drawEntry(
     case "notice":
       return <NoticeView key={entry.key} entry={entry} />;
     case "ask":
-      return entry.request.approval
-        ? <ApprovalView key={entry.key} entry={entry} open={open} />
-        : <AskView key={entry.key} entry={entry} open={open} />;
+      return <AskLine key={entry.key} entry={entry} />;
   }
 }
 
@@ -157,16 +153,6 @@ function Earlier({ open, keep }: { open: Conversation; keep: () => void }) {
   );
 }
 
-function Problem({ open }: { open: Conversation }) {
-  return (
-    <ErrorCard title={open.refused.value ? "The host refuses to start this session" : "This session is not available right now"} text={open.problem.value}>
-      <button type="button" class="secondary small" data-testid="error-retry" onClick={() => attempt(open.start())}>
-        <Icon name="retry" size={14} /> Try again
-      </button>
-    </ErrorCard>
-  );
-}
-
 const SUGGESTIONS: { icon: IconName; title: string; text: string }[] = [
   { icon: "folder", title: "Look around", text: "list files" },
   { icon: "file", title: "Make a file", text: "create hello.txt with Hello from my first agent" },
@@ -178,6 +164,7 @@ function Empty({ open }: { open: Conversation }) {
   return (
     <div class="empty" data-testid="empty-session">
       <h2>What should the agent do in {workspace.value?.name ?? "this workspace"}?</h2>
+      {open.instead.value && <p class="instead" role="status" data-testid="instead">{open.instead.value}</p>}
       <p>
         It works in its own sandbox, and what it does stands here step by step. Describe a task, or try one of these.
       </p>
