@@ -130,7 +130,7 @@ test("Deny refuses it, by keyboard too, and the program is told at once", async 
   });
   assert.match(output, /curl failed with 6/);
   assert.ok(Date.now() - started < 15_000);
-  await until("the answer in the conversation", async () => /denied\.test.*Deny/s.test(await byId(page, "approval-card").last().innerText()));
+  await until("the answer in the conversation", async () => /denied\.test.*Denied by you/s.test(await byId(page, "approval-card").last().innerText()));
 });
 
 test("For this session is asked once", async () => {
