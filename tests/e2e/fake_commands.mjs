@@ -44,7 +44,14 @@ export const answers = {
   "session.create": (host, frame, old, connection) => {
     const { workspace_id, profile = "development" } = frame.config;
     const offered = host.profiles.find((p) => p.name === profile);
-    if (!offered?.available) throw refused("refused", `profile ${profile}: ${offered?.why ?? "unknown"}`);
+    if (!offered?.available) {
+      // As the real one: it is there for a moment, and everybody is told.
+      const failed = host.make({ id: frame.session_id, workspace_id, profile, state: "failed" });
+      host.changed(failed);
+      host.sessions.delete(frame.session_id);
+      host.push({ type: "session_removed", session_id: frame.session_id });
+      throw refused("refused", `profile ${profile}: ${offered?.why ?? "unknown"}`);
+    }
     const s = old ?? host.make({ id: frame.session_id || undefined, workspace_id, profile, state: "starting" });
     connection.follows.add(s.row.session_id);
     if (!old || ["asleep", "stopped", "failed"].includes(s.state)) host.become(s, "idle", "session.created", { resumed: !!old, harness: "pi" });

@@ -245,6 +245,8 @@ test("a policy that is refused is shown in the page with its line and the fix", 
   await byId(page, "workspace-switcher").click();
   await page.getByText("broken", { exact: true }).first().click();
   await byId(page, "session-new").click();
+  await byId(page, "composer").fill("start");
+  await byId(page, "composer").press("Enter");
   const card = byId(page, "error-card").first();
   await card.waitFor({ timeout: 30_000 });
   const words = await card.innerText();

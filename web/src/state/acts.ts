@@ -6,7 +6,8 @@ import { mux } from "./link";
 import type { Outgoing, SendCommand } from "./outbox";
 import type { Image } from "./timeline/types";
 
-const FORK_TIMEOUT_MS = 65_000;
+// It may have to wake the agent first.
+const SLOW_TIMEOUT_MS = 65_000;
 const COMPACT_TIMEOUT_MS = 310_000;
 
 // A harness runs, or is about to.
@@ -18,11 +19,11 @@ export async function say(item: Outgoing, cmd: SendCommand): Promise<{ item_id?:
   const images = item.images.map((i) => ({ data: i.data, media_type: i.mimeType }));
   const fields = { message: item.text, client_id: item.clientId, ...(images.length ? { images } : {}) };
   try {
-    return await mux.request(item.sessionId, cmd, fields);
+    return await mux.request(item.sessionId, cmd, fields, SLOW_TIMEOUT_MS);
   } catch (error) {
     // Somebody else was quicker: it waits for its turn, as if it had been said a moment later.
     if (cmd !== "prompt" || !(error instanceof CommandError) || error.code !== "busy") throw error;
-    return mux.request(item.sessionId, item.cmd === "prompt" ? "follow_up" : item.cmd, fields);
+    return mux.request(item.sessionId, item.cmd === "prompt" ? "follow_up" : item.cmd, fields, SLOW_TIMEOUT_MS);
   }
 }
 
@@ -39,7 +40,7 @@ export async function takeBack(id: string, itemId: string): Promise<{ text: stri
 // A session that goes on from before that message of the person's.
 export async function forkBefore(id: string, messageId: string): Promise<{ id: string; text: string }> {
   const made = await mux.request<{ new_session_id: string; text: string }>(
-    id, "fork", { message_id: messageId }, FORK_TIMEOUT_MS);
+    id, "fork", { message_id: messageId }, SLOW_TIMEOUT_MS);
   return { id: made.new_session_id, text: made.text };
 }
 

@@ -190,10 +190,8 @@ export class Conversation extends Live {
 
   async setModel(provider: string, modelId: string): Promise<void> {
     this.config = { ...this.config, provider, model: modelId };
-    if (this.made) {
-      await this.#ensureLive();
-      await mux.request(this.id, "set_model", { provider, model_id: modelId });
-    }
+    // One that sleeps takes it with its next start.
+    if (this.made) await mux.request(this.id, "set_model", { provider, model_id: modelId });
     this.timeline.value = { ...this.timeline.value, provider, model: modelId };
   }
 

@@ -4,6 +4,7 @@ import type { Connected, Push, Session } from "../protocol/types";
 import { isAwake } from "./acts";
 import { forgetSession, openWorkspace, takeModels, takeSession, takeWorkspace } from "./sessions";
 import { conversations, limits, offered, sessionId, sessions, toast, user, workspaceId } from "./store";
+import { isUnsent, noteUnsent } from "./unsent";
 
 export function onConnected(told: Connected): void {
   if (told.models) takeModels(told.models);
@@ -15,9 +16,12 @@ export function onConnected(told: Connected): void {
 export function onPush(push: Push): void {
   switch (push.type) {
     case "session":
+      // While it starts this page knows more of it; if that fails, it never was.
+      if (isUnsent(push.session.session_id)) return noteUnsent(push.session);
       takeSession(push.session);
       return follow(push.session);
     case "session_removed": {
+      if (isUnsent(push.session_id)) return;
       const shown = push.session_id === sessionId.value && sessions.value.some((s) => s.session_id === push.session_id);
       forgetSession(push.session_id);
       if (shown) toast("That session was deleted elsewhere.");

@@ -15,7 +15,7 @@ import {
   conversations, drawerOpen, listsLoaded, messageOf, missing, models, sessionId, sessions, toast, unsent,
   workspaceId, workspaces,
 } from "./store";
-import { addUnsent, changeUnsent, dropUnsent, leaveUnsent, loadUnsent } from "./unsent";
+import { addUnsent, changeUnsent, dropUnsent, isUnsent, leaveUnsent, loadUnsent, takeUnsent } from "./unsent";
 
 const HASH = /^#\/s\/([\w-]{1,80})$/;
 
@@ -92,7 +92,7 @@ export function openSession(id: string): void {
 
 function take(session: Session): Conversation {
   const { session_id: id, workspace_id, profile, provider, model } = session;
-  const made = !unsent.value.some((s) => s.session_id === id);
+  const made = !isUnsent(id);
   const opened = new Conversation(id, { workspace_id, profile, provider, model }, () => void turnEnded(id), made);
   opened.profile.value = profile;
   conversations.value = new Map(conversations.value).set(id, opened);
@@ -200,10 +200,8 @@ export function takeSession(session: Session): void {
 
 // The first message made it real.
 export function nowMade(id: string): void {
-  const begun = unsent.value.find((s) => s.session_id === id);
-  if (!begun) return;
-  if (sessions.value.some((s) => s.session_id === id)) dropUnsent(id);
-  else takeSession(begun);
+  const row = isUnsent(id) ? takeUnsent(id) : undefined;
+  if (row) takeSession(row);
 }
 
 function changeSession(id: string, change: Partial<Session>): void {
@@ -211,7 +209,7 @@ function changeSession(id: string, change: Partial<Session>): void {
 }
 
 export async function renameSession(id: string, name: string): Promise<void> {
-  if (find(id) && !unsent.value.some((s) => s.session_id === id)) await mux.request(id, "set_session_name", { name });
+  if (find(id) && !isUnsent(id)) await mux.request(id, "set_session_name", { name });
   const open = conversations.value.get(id);
   if (open) open.timeline.value = { ...open.timeline.value, title: name };
   changeSession(id, { title: name });
@@ -222,7 +220,7 @@ export async function closeSession(id: string): Promise<void> {
 }
 
 export async function deleteSession(id: string): Promise<void> {
-  if (!unsent.value.some((s) => s.session_id === id)) await mux.request(id, "session.delete");
+  if (!isUnsent(id)) await mux.request(id, "session.delete");
   forgetSession(id);
 }
 

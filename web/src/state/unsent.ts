@@ -40,6 +40,23 @@ export function dropUnsent(id: string): void {
   save();
 }
 
+export function isUnsent(id: string): boolean {
+  return unsent.value.some((s) => s.session_id === id);
+}
+
+// What the host says of one that is being started: true once the start is answered.
+const told = new Map<string, Session>();
+
+export function noteUnsent(session: Session): void {
+  told.set(session.session_id, session);
+}
+
+export function takeUnsent(id: string): Session | undefined {
+  const row = told.get(id) ?? unsent.value.find((s) => s.session_id === id);
+  told.delete(id);
+  return row;
+}
+
 // Whether anything would be lost with it.
 export function isBlank(id: string): boolean {
   return !draftOf(id) && !handoffs.value.has(id) && outbox.of(id).length === 0 && !conversations.value.get(id)?.starting.value;

@@ -64,6 +64,7 @@ export const UserView = memo(function UserView({ entry, open, unanswered }: User
             <Icon name="retry" size={14} /> Send again
           </button>
           {entry.code === "limit" && <AtWork />}
+          {entry.code === "refused" && <WaysOut open={open} />}
         </ErrorCard>
       )}
       <BranchButton entry={entry} open={open} />
@@ -179,7 +180,7 @@ export function ErrorCard({ title, text, children }: { title: string; text: stri
 export const ErrorView = memo(function ErrorView({ entry, open, current }: { entry: ErrorEntry; open: Conversation; current: boolean }) {
   return (
     <div class="message">
-      <ErrorCard title={entry.recoverable ? "The model could not answer" : "The agent ended"} text={readableFailure(entry.text)}>
+      <ErrorCard title={entry.starting ? "The agent could not be started" : entry.recoverable ? "The model could not answer" : "The agent ended"} text={readableFailure(entry.text)}>
         {current && entry.recoverable && <WaysOut open={open}><RetryButton open={open} /></WaysOut>}
         {current && !entry.recoverable && (
           <button type="button" class="secondary small" data-testid="error-restart" onClick={() => attempt(open.start())}>

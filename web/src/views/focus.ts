@@ -4,10 +4,11 @@
 import { useEffect, useRef } from "preact/hooks";
 import { drawerOpen, overlay } from "../state/store";
 
-const TYPING_MS = 3_000;
+const TYPING_MS = 2_000;
 let typedAt = -Infinity;
 addEventListener("keydown", (event) => {
-  if (isField(event.target)) typedAt = performance.now();
+  // Enter ends what one was writing.
+  if (isField(event.target)) typedAt = event.key === "Enter" ? -Infinity : performance.now();
 }, { capture: true });
 
 function isField(target: EventTarget | null): target is HTMLInputElement | HTMLTextAreaElement {

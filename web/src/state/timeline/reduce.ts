@@ -225,6 +225,7 @@ function onError(state: Timeline, event: Extract<AgentEvent, { event: "agent.err
     key: `error-${event.seq}-${event.ts}`,
     text: event.error,
     recoverable: event.recoverable,
+    starting: event.phase === "initializing",
     at: event.ts,
   };
   const status: Status = event.recoverable ? state.status : { state: "failed", since: event.ts };

@@ -68,6 +68,8 @@ export interface ErrorEntry {
   key: string;
   text: string;
   recoverable: boolean;
+  // Before it could be asked anything.
+  starting?: boolean;
   at: number;
 }
 
