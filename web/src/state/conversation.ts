@@ -95,7 +95,9 @@ export class Conversation extends Live {
   }
 
   send(text: string, images: Image[], queue: "steer" | "follow_up" = "steer"): void {
-    const cmd: SendCommand = this.busy ? queue : "prompt";
+    // What was said a moment ago has the agent at work already, though it has not said so yet.
+    const begun = this.busy || (this.made && outbox.of(this.id).length > 0);
+    const cmd: SendCommand = begun ? queue : "prompt";
     this.stoppedHere = false;
     this.#post({ sessionId: this.id, clientId: crypto.randomUUID(), cmd, text, images, at: Date.now() });
   }
