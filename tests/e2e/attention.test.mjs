@@ -138,11 +138,13 @@ test("questions of all sessions stand in one inbox, in the title and on the icon
   host.work(asks);
   host.ask(asks, QUESTION);
   await byId(page, "inbox").waitFor({ timeout: 2000 });
+  // It began before the other one, and asks after it: what is newest is the question.
   host.work(also);
+  also.row.last_activity -= 60_000;
   host.ask(also, { ...QUESTION, approval: { ...QUESTION.approval, what: "two.example" } });
   await until("both", async () => (await byId(page, "inbox-item").filter({ visible: true }).count()) === 2, 2000);
   assert.match(await byId(page, "inbox").innerText(), /Waiting for you \(2\)/);
-  assert.match(await byId(page, "inbox-item").filter({ visible: true }).first().innerText(), /two\.example.*deploy/s, "newest first");
+  assert.match(await byId(page, "inbox-item").filter({ visible: true }).first().innerText(), /two\.example.*deploy.*left/s, "newest first, with the time that is left");
   assert.match(await page.title(), /^\(2\) /);
   assert.notEqual(await icon(), quiet);
   await shot("attention-1440-inbox");

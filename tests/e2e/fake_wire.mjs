@@ -153,7 +153,7 @@ export class FakeHost {
 
   become(s, state, event, fields = {}) {
     s.state = state;
-    s.since = s.row.last_activity = Date.now();
+    s.since = Date.now();
     if (event) this.event(s, event, fields);
     this.changed(s);
   }
@@ -166,6 +166,7 @@ export class FakeHost {
   }
 
   work(s, text, more) {
+    s.row.last_activity = Date.now();
     this.become(s, "working", "agent.working", { phase: "generating" });
     if (text !== undefined) this.message(s, "user", text, more);
   }

@@ -13,17 +13,21 @@ export interface Question {
   timed: boolean;
 }
 
-const LIVE_MS = 2_000;
-const seenAt = new Map<string, { at: number; timed: boolean }>();
+interface Asked {
+  at: number;
+  timed: boolean;
+}
+const askedAt = new Map<string, Asked>();
 
-// A list tells of a question without its time: it came just now, or with the session's last activity.
-function seen(session: Session, request: InputRequest): { at: number; timed: boolean } {
-  const known = seenAt.get(request.request_id);
-  if (known) return known;
-  const timed = Date.now() - session.last_activity < LIVE_MS;
-  const first = { at: session.last_activity, timed };
-  seenAt.set(request.request_id, first);
-  return first;
+// A push comes with the question; a list does not say since when it has been open.
+export function noteQuestions(session: Session): void {
+  for (const { request_id: id } of session.pending_inputs ?? []) {
+    if (!askedAt.has(id)) askedAt.set(id, { at: Date.now(), timed: true });
+  }
+}
+
+function asked(session: Session, request: InputRequest): Asked {
+  return askedAt.get(request.request_id) ?? { at: session.last_activity, timed: false };
 }
 
 function questionsOf(session: Session): Question[] {
@@ -31,7 +35,7 @@ function questionsOf(session: Session): Question[] {
   if (open?.known.value) {
     return openAsks(open.timeline.value).map(({ request, at }) => ({ session, request, at, timed: true }));
   }
-  return (session.pending_inputs ?? []).map((request) => ({ session, request, ...seen(session, request) }));
+  return (session.pending_inputs ?? []).map((request) => ({ session, request, ...asked(session, request) }));
 }
 
 export const questions = computed(() => sessions.value.flatMap(questionsOf).toSorted((a, b) => b.at - a.at));

@@ -2,6 +2,7 @@
 
 import type { Connected, Push, Session } from "../protocol/types";
 import { isAwake } from "./acts";
+import { noteQuestions } from "./inbox";
 import { forgetSession, openWorkspace, takeModels, takeSession, takeWorkspace } from "./sessions";
 import { conversations, limits, offered, sessionId, sessions, toast, user, workspaceId } from "./store";
 import { isUnsent, noteUnsent } from "./unsent";
@@ -18,6 +19,7 @@ export function onPush(push: Push): void {
     case "session":
       // While it starts this page knows more of it; if that fails, it never was.
       if (isUnsent(push.session.session_id)) return noteUnsent(push.session);
+      noteQuestions(push.session);
       takeSession(push.session);
       return follow(push.session);
     case "session_removed": {

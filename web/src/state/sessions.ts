@@ -220,8 +220,9 @@ export async function closeSession(id: string): Promise<void> {
 }
 
 export async function deleteSession(id: string): Promise<void> {
-  if (!isUnsent(id)) await mux.request(id, "session.delete");
+  const answer = isUnsent(id) ? undefined : await mux.request<{ remains?: string } | undefined>(id, "session.delete");
   forgetSession(id);
+  if (answer?.remains) toast(answer.remains, "error");
 }
 
 export function forgetSession(id: string): void {
