@@ -50,7 +50,8 @@ function ModelPicker() {
   const id = model || session.value?.model;
   const from = provider || session.value?.provider;
   const list = models.value;
-  const current = list.find((m) => m.id === id && (!from || m.provider === from));
+  // Before a session says which one it uses, only a choice of one is known.
+  const current = list.find((m) => m.id === id && (!from || m.provider === from)) ?? (!id && list.length === 1 ? list[0] : undefined);
   const load = () => {
     const target = open?.made && open.known.value && isAwake(open.timeline.value.status.state) ? open.id : "_system";
     mux.request<Model[] | { models: Model[] }>(target, "get_models").then(
@@ -64,7 +65,7 @@ function ModelPicker() {
   };
   const label = (
     <>
-      <span class="picker-name">{current?.name ?? (id || "Model")}</span>
+      <span class="picker-name">{current?.name ?? (id || "Default model")}</span>
       {current?.demo && !/demo/i.test(current.name) && <span class="tag">demo</span>}
       <Icon name="chevron" size={14} />
     </>
