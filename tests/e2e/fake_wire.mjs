@@ -64,7 +64,7 @@ export class FakeHost {
     await new Promise((done) => this.server.close(done));
   }
 
-  /** Ends every connection, as a dead network would. */
+  /** Ends every connection, as a dead network would; with `deaf` no other one begins. */
   cut() { for (const connection of this.connections) connection.socket.terminate(); }
 
   #http(assets, request, answer) {
@@ -83,6 +83,7 @@ export class FakeHost {
   }
 
   #connect(socket) {
+    if (this.deaf) return socket.terminate();
     const connection = { socket, follows: new Set(), send: (frame) => socket.send(JSON.stringify(frame)) };
     this.connections.add(connection);
     socket.on("close", () => this.connections.delete(connection));

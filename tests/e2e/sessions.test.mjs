@@ -79,6 +79,27 @@ test("a new session is nobody's business until its first message", async () => {
   assert.equal(await byId(page, "message-user").count(), 1);
 });
 
+test("the first words of a new session outlast a dead connection and a reload, and arrive once", async () => {
+  await begin();
+  await page.goto(host.origin);
+  await byId(page, "empty-session").waitFor();
+  host.deaf = true;
+  host.cut();
+  await byId(page, "reconnect-bar").waitFor();
+  await say("said into the void");
+  await byId(page, "message-user").waitFor();
+  await page.reload();
+  await sleep(500);
+  host.deaf = false;
+  await until("it arrives", async () => host.commands("prompt").length === 1, 20_000);
+  await until("working", async () => (await stateWord()) === "working", 10_000);
+  await sleep(300);
+  assert.deepEqual(host.commands("session.create").map((f) => f.session_id), [host.commands("prompt")[0].session_id]);
+  assert.equal(host.commands("prompt")[0].message, "said into the void");
+  assert.equal(await byId(page, "message-user").count(), 1);
+  assert.equal(await rows().count(), 1);
+});
+
 test("days group the list", async () => {
   await begin();
   const day = 86_400_000;
