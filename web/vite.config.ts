@@ -1,4 +1,5 @@
 import { defineConfig } from "vite";
+import { withoutUnusedRules, withSmallLoader } from "./lean";
 
 const file = (path: string) => new URL(path, import.meta.url).pathname;
 
@@ -14,6 +15,7 @@ export default defineConfig({
       "punycode.js": file("./src/ui/markdown/punycode_stub.ts"),
     },
   },
+  plugins: [withoutUnusedRules(), withSmallLoader()],
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
     target: ["chrome123", "firefox121", "safari17.5"],
