@@ -344,12 +344,3 @@ test("one can start over, or choose another model; the palette knows it too", as
   await page.keyboard.press("Enter");
   await byId(page, "empty-session").waitFor();
 });
-
-test("a link to a session that is not here opens no other one", async () => {
-  await begin();
-  host.make({ title: "mine" });
-  await page.goto(`${host.origin}/#/s/oqto-00000000-0000-4000-8000-000000000000`);
-  await byId(page, "session-new-first").waitFor();
-  assert.match(await page.locator("main").innerText(), /This session is not here/);
-  assert.equal(await byId(page, "composer").count(), 0);
-});

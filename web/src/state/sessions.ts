@@ -12,7 +12,7 @@ import { insteadOf, nearest, wishedProfile } from "./offers";
 import { outbox } from "./outbox";
 import { lastingStore, tabStore } from "./storage";
 import {
-  conversations, drawerOpen, listsLoaded, messageOf, missing, models, sessionId, sessions, toast, unsent,
+  conversations, drawerOpen, listsLoaded, messageOf, models, sessionId, sessions, toast, unsent,
   workspaceId, workspaces,
 } from "./store";
 import { addUnsent, changeUnsent, dropUnsent, isUnsent, leaveUnsent, loadUnsent, takeUnsent } from "./unsent";
@@ -39,17 +39,11 @@ function find(id: string): Session | undefined {
 }
 
 function choosePlace(): void {
-  const linked = HASH.exec(location.hash)?.[1];
-  const session = find(linked ?? sessionId.value);
+  const wanted = HASH.exec(location.hash)?.[1] ?? sessionId.value;
+  const session = find(wanted);
   if (session) return openSession(session.session_id);
   const stored = lastingStore.get("workspace");
   const space = workspaces.value.find((w) => w.id === (workspaceId.value || stored)) ?? workspaces.value[0];
-  // Whoever follows a link must not find himself talking to another session.
-  if (linked && space) {
-    workspaceId.value = space.id;
-    missing.value = true;
-    return show("");
-  }
   openWorkspace(space?.id ?? "");
 }
 
@@ -69,7 +63,6 @@ export function openWorkspace(id: string): void {
 function show(id: string): void {
   noteSeen(sessionId.value);
   sessionId.value = id;
-  if (id) missing.value = false;
   leaveUnsent(id);
   const hash = id ? `#/s/${id}` : "";
   if (location.hash !== hash) history.pushState(null, "", hash || location.pathname);

@@ -24,8 +24,6 @@ export const workspaces = signal<Workspace[]>([]);
 export const sessions = signal<Session[]>([]);
 // Begun here, and nothing said yet: the host does not know them.
 export const unsent = signal<Session[]>([]);
-// The address asks for a session that is not there.
-export const missing = signal(false);
 export const workspaceId = signal("");
 export const sessionId = signal("");
 export const conversations = signal<ReadonlyMap<string, Conversation>>(new Map());

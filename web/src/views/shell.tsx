@@ -1,7 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { useLayer } from "../state/layers";
 import {
-  conversation, drawerOpen, link, listsLoaded, missing, overlay, sessionId, sessions, stateOf, toasts, workspaceId,
+  conversation, drawerOpen, link, listsLoaded, overlay, sessionId, sessions, stateOf, toasts, workspaceId,
 } from "../state/store";
 import { newSession } from "../state/sessions";
 import { Skeleton } from "../ui/basics";
@@ -65,12 +65,8 @@ function Nothing() {
   }
   return (
     <div class="nothing">
-      <h2>{missing.value ? "This session is not here" : "No session is open"}</h2>
-      <p>
-        {missing.value
-          ? "The link leads to a session that was deleted, or that belongs to somebody else."
-          : "A session is one conversation with an agent, in a sandbox of its own."}
-      </p>
+      <h2>No session is open</h2>
+      <p>A session is one conversation with an agent, in a sandbox of its own.</p>
       <button type="button" class="primary" data-testid="session-new-first" onClick={() => newSession()}>
         <Icon name="plus" size={14} /> New session
       </button>
