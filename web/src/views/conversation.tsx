@@ -87,22 +87,22 @@ export function ConversationView({ open }: { open: Conversation }) {
   const empty = entries.length === 0;
   return (
     <div class="conversation">
-      <div class="scroll-area">
-        <div class="scroll" ref={scroll.box} onScroll={scroll.onScroll} tabIndex={0} role="region" aria-label="Conversation">
-          <div class="column" ref={scroll.content}>
-            {timeline.hasEarlier && <Earlier open={open} keep={scroll.keep} />}
-            {entries.map((entry, i) => drawEntry(entry, entries[i + 1], i > asked, open, scroll.hold))}
-            {open.problem.value && <Problem open={open} />}
-            {empty && !open.problem.value && <Empty open={open} />}
-            <WorkingLine open={open} status={status} />
-          </div>
+      <div class="scroll" ref={scroll.box} onScroll={scroll.onScroll} tabIndex={0} role="region" aria-label="Conversation">
+        <div class="column" ref={scroll.content}>
+          {timeline.hasEarlier && <Earlier open={open} keep={scroll.keep} />}
+          {entries.map((entry, i) => drawEntry(entry, entries[i + 1], i > asked, open, scroll.hold))}
+          {open.problem.value && <Problem open={open} />}
+          {empty && !open.problem.value && <Empty open={open} />}
+          <WorkingLine open={open} status={status} />
         </div>
-        {scroll.away && (
+      </div>
+      {scroll.away && (
+        <div class="jump-place">
           <button type="button" class="jump" data-testid="jump-latest" onClick={scroll.jump}>
             <Icon name="down" size={14} /> Jump to latest
           </button>
-        )}
-      </div>
+        </div>
+      )}
       <div class="above-composer">
         <PinnedQuestions open={open} />
         <WaitingList open={open} />
