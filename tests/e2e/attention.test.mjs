@@ -147,6 +147,19 @@ test("questions of all sessions stand in one inbox, in the title and on the icon
   assert.match(await byId(page, "inbox-item").filter({ visible: true }).first().innerText(), /two\.example.*deploy.*left/s, "newest first, with the time that is left");
   assert.match(await page.title(), /^\(2\) /);
   assert.notEqual(await icon(), quiet);
+  // Words that come in do not touch any of it.
+  await page.evaluate(() => {
+    window.touched = 0;
+    new MutationObserver(() => window.touched++).observe(document.head, { subtree: true, attributes: true });
+    new MutationObserver(() => window.touched++).observe(document.querySelector('[data-testid="inbox"] h2'), { subtree: true, characterData: true, childList: true });
+  });
+  host.event(shown, "stream.message_start", { message_id: "m", role: "assistant" });
+  for (let i = 0; i < 20; i++) {
+    host.event(shown, "stream.text_delta", { message_id: "m", content_index: 0, delta: `word ${i} ` });
+    await sleep(20);
+  }
+  await byId(page, "message-assistant").filter({ hasText: "word 19" }).waitFor();
+  assert.equal(await page.evaluate(() => window.touched), 0);
   await shot("attention-1440-inbox");
   await page.emulateMedia({ colorScheme: "dark" });
   await shot("attention-1440-inbox-dark");

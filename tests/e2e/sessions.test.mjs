@@ -145,6 +145,15 @@ test("too many at work: which ones, and what to do about it", async () => {
   await byId(page, "at-work").waitFor();
   assert.match(await byId(page, "at-work-item").innerText(), /a long build/);
   await atWidths("sessions-limit");
+  // The same for one that cannot even be started.
+  await byId(page, "session-new").click();
+  host.refuse("session.create", "limit", "16 sessions work at once");
+  await say("and another one");
+  await byId(page, "error-card").filter({ hasText: "Too many sessions at once" }).waitFor();
+  await byId(page, "at-work-open").click();
+  await until("it is opened", async () => (await byId(page, "session-title").innerText()) === "a long build");
+  await rows().filter({ hasText: "the next" }).click();
+  host.refuse("session.create", null);
   await byId(page, "at-work-stop").click();
   await until("it is stopped", async () => host.commands("abort", busy.row.session_id).length === 1);
   host.refuse("prompt", null);
@@ -288,6 +297,8 @@ test("a session that does not start offers another profile, and sends what was s
   assert.equal(host.commands("prompt")[0].message, "hello");
   assert.equal(await byId(page, "message-user").count(), 1);
   assert.equal(await byId(page, "error-card").count(), 0);
+  await byId(page, "session-new").click();
+  await until("the next one is begun with what works", async () => /Everyday work/.test(await byId(page, "profile-badge").innerText()));
 });
 
 async function poisoned() {

@@ -38,7 +38,17 @@ function questionsOf(session: Session): Question[] {
   return (session.pending_inputs ?? []).map((request) => ({ session, request, ...asked(session, request) }));
 }
 
-export const questions = computed(() => sessions.value.flatMap(questionsOf).toSorted((a, b) => b.at - a.at));
+function isSame(a: Question, b: Question | undefined): boolean {
+  return !!b && a.request.request_id === b.request.request_id && a.session === b.session && a.at === b.at && a.timed === b.timed;
+}
+
+// The same list as before if nothing in it changed: a conversation changes with every word that comes.
+let last: Question[] = [];
+export const questions = computed(() => {
+  const next = sessions.value.flatMap(questionsOf).toSorted((a, b) => b.at - a.at);
+  if (next.length !== last.length || !next.every((q, i) => isSame(q, last[i]))) last = next;
+  return last;
+});
 
 export function subjectOf({ approval, title }: InputRequest): string {
   if (!approval) return title;

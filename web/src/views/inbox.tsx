@@ -24,6 +24,12 @@ export function Inbox({ inMain }: { inMain?: boolean }) {
   );
 }
 
+// There before anything is in it, or a screen reader would not say what comes.
+export function InboxVoice() {
+  const count = questions.value.length;
+  return <p class="sr" role="status">{count > 0 && `${count} ${count === 1 ? "question waits" : "questions wait"} for you`}</p>;
+}
+
 function InboxItem({ question: { session, request, at, timed }, now }: { question: Question; now: number }) {
   const open = () => {
     const here = session.session_id === sessionId.value;

@@ -9,7 +9,7 @@ import { Icon } from "../ui/icon";
 import { ConversationView } from "./conversation";
 import { Overlays } from "./dialogs";
 import { Header } from "./header";
-import { Inbox } from "./inbox";
+import { Inbox, InboxVoice } from "./inbox";
 import { Sidebar } from "./sidebar";
 
 export function Shell() {
@@ -26,6 +26,7 @@ export function Shell() {
         {open ? <ConversationView key={sessionId.value} open={open} /> : <Nothing />}
       </main>
       <Overlays />
+      <InboxVoice />
     </div>
   );
 }

@@ -56,7 +56,8 @@ function WaitingItem({ item, open }: { item: Waiting; open: Conversation }) {
             onInput={(e) => setEdited(e.currentTarget.value)}
             onKeyDown={(e) => {
               if (e.key === "Escape") (e.preventDefault(), e.stopPropagation(), setEdited(null));
-              else if (e.key === "Enter" && !e.shiftKey && !e.isComposing) save(e);
+              // Safari ends a composition with a key of this code.
+              else if (e.key === "Enter" && !e.shiftKey && !e.isComposing && e.keyCode !== 229) save(e);
             }}
           />
         </form>
