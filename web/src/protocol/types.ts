@@ -22,8 +22,39 @@ export interface Workspace {
   created_at: number;
 }
 
-export type SessionState = "idle" | "working" | "stopped" | "failed" | "starting" | "waiting";
+// asleep: the host ended the harness of a session that nobody used; the next message wakes it.
+export type SessionState = "idle" | "working" | "stopped" | "asleep" | "failed" | "starting" | "waiting";
 export type Profile = "minimal" | "development" | "strict";
+
+// What this host can run; `why` says what it lacks for it.
+export interface OfferedProfile {
+  name: string;
+  available: boolean;
+  why?: string;
+}
+
+export interface Limits {
+  prompt_bytes: number;
+  images_bytes: number;
+  images: number;
+  queue: number;
+  subscriptions: number;
+  live_sessions: number;
+}
+
+export interface Connected {
+  user?: User;
+  models?: Model[];
+  profiles?: OfferedProfile[];
+  limits?: Limits;
+}
+
+// What changed anywhere in the account, told to each of its connections.
+export type Push =
+  | { type: "session"; session: Session }
+  | { type: "session_removed"; session_id: string }
+  | { type: "workspace"; workspace: Workspace }
+  | { type: "models"; models: Model[] };
 
 export interface Session {
   session_id: string;
@@ -37,6 +68,22 @@ export interface Session {
   last_activity: number;
   message_count: number;
   subscriber_count?: number;
+  pending_inputs?: InputRequest[];
+  queued?: number;
+}
+
+export type Delivery = "steer" | "follow_up";
+
+// Said to a working agent, which has not taken it yet. `returned`: it never will.
+export interface QueueItem {
+  id: string;
+  delivery: Delivery;
+  state: "pending" | "returned";
+  reason?: string;
+  message: string;
+  images: number;
+  client_id?: string;
+  created_at: number;
 }
 
 export type Phase =
@@ -57,6 +104,13 @@ export interface InputRequest {
   timeout?: number;
   // The host asks, not the harness.
   approval?: ApprovalFacts;
+}
+
+// How a question ended: who answered what, or that nobody did.
+export interface Resolution {
+  resolution?: "answered" | "timeout" | "ended";
+  by?: string;
+  answer?: string;
 }
 
 // What something in the sandbox attempted. Texts are as in the sandbox, deceptive characters escaped.
@@ -94,6 +148,8 @@ export interface AgentState {
   profile: string;
   policy?: EffectivePolicy;
   pending_inputs: InputRequest[];
+  queue?: QueueItem[];
+  epoch?: string;
   seq: number;
 }
 
@@ -174,6 +230,8 @@ export interface Invite {
 interface Head {
   session_id: string;
   ts: number;
+  // What `seq` is counted in: another one begins with each start of the tenant's runner.
+  epoch?: string;
   seq: number;
 }
 
@@ -186,12 +244,15 @@ type Body =
   | { event: "audit.grown"; acts: number; indexed: number }
   | { event: "session.created"; resumed: boolean; harness: string }
   | { event: "session.closed"; reason?: string }
+  | { event: "session.asleep" }
+  | { event: "session.unsubscribed"; reason?: string }
   | { event: "session.title_changed"; title: string }
   | { event: "agent.working"; phase: Phase; detail?: string }
   | { event: "agent.idle"; message_version?: { version: number; message_count: number } }
   | { event: "agent.error"; error: string; recoverable: boolean; phase?: Phase }
   | { event: "agent.input_needed"; request: InputRequest }
-  | { event: "agent.input_resolved"; request_id: string }
+  | ({ event: "agent.input_resolved"; request_id: string } & Resolution)
+  | { event: "queue.changed"; queue: QueueItem[] }
   | { event: "user.message"; message: Message }
   | { event: "stream.message_start"; message_id: string; role: string }
   | ({ event: "stream.text_delta"; delta: string } & Streamed)

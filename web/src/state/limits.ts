@@ -1,6 +1,7 @@
 // What the host takes, as it says when a connection begins.
 
-import { signal } from "@preact/signals";
+import { computed } from "@preact/signals";
+import { limits as told } from "./store";
 
 export interface Limits {
   // Of a message's text.
@@ -12,8 +13,6 @@ export interface Limits {
 
 const DEFAULTS: Limits = { prompt_bytes: 1_048_576, images_bytes: 10_485_760, images: 20 };
 
-export const limits = signal<Limits>(DEFAULTS);
-
 export function readLimits(given: unknown): Limits {
   const told = given && typeof given === "object" ? (given as Record<string, unknown>) : {};
   const read = (name: keyof Limits) => {
@@ -22,6 +21,8 @@ export function readLimits(given: unknown): Limits {
   };
   return { prompt_bytes: read("prompt_bytes"), images_bytes: read("images_bytes"), images: read("images") };
 }
+
+export const limits = computed(() => readLimits(told.value));
 
 // From this share of a limit on, it is shown.
 const NEAR = 0.8;

@@ -13,6 +13,7 @@ import { isComposing } from "../ui/ime";
 import { appended, fenced, type Offer, offerOf, pasted, PICTURE_TYPES, toImage } from "./attach";
 import { Picture } from "./entries";
 import { Offers } from "./offers";
+import { useGivenBack } from "./waiting";
 
 const NO_PICTURES = "This model takes no pictures. Choose another one, or send text alone.";
 const MOST_HEIGHT_PX = 260;
@@ -43,6 +44,11 @@ export function Composer({ open }: { open: Conversation }) {
   const now = useRef({ text, images });
   now.current = { text, images };
 
+  useGivenBack(open, !text && images.length === 0, (given, pictures) => {
+    const typed = area.current?.value;
+    setText(typed ? `${given}\n\n${typed}` : given);
+    setImages([...pictures, ...images]);
+  });
   useEffect(() => {
     // A phone's keyboard should come when it is asked for.
     if (!coarse.matches && !anyOpen()) area.current?.focus();
@@ -58,7 +64,6 @@ export function Composer({ open }: { open: Conversation }) {
   const send = (queue: "steer" | "follow_up" = "steer") => {
     if (!text.trim()) return images.length ? toast("Write a few words to go with the picture.") : undefined;
     if (images.length && blind()) return toast(NO_PICTURES);
-    if (busy && images.length) return toast("Pictures can be sent when the agent is idle. Your draft is kept.");
     if (tooLong) return area.current?.focus();
     open.send(text, images, queue);
     setText("");

@@ -1,17 +1,18 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Conversation } from "../state/conversation";
 import { elapsed, took, useNow } from "../state/clock";
-import { attempt } from "../state/sessions";
 import { workspace } from "../state/store";
 import type { Item } from "../state/timeline/plan";
 import type { AssistantEntry, Entry, Status } from "../state/timeline/types";
 import { Skeleton } from "../ui/basics";
 import { Icon, type IconName } from "../ui/icon";
-import { ApprovalView } from "./approval";
 import { Composer } from "./composer";
-import { AskView, AssistantView, ErrorCard, ErrorView, NoticeView, UserView } from "./entries";
+import { AssistantView, ErrorView, NoticeView, UserView } from "./entries";
+import { Problem } from "./problem";
+import { AskLine, PinnedQuestions } from "./questions";
 import { RunView } from "./run";
 import { nextOf, type Place, Transcript } from "./transcript";
+import { ComposerNote, WaitingList } from "./waiting";
 
 const NEAR_BOTTOM_PX = 48;
 
@@ -118,13 +119,17 @@ export function ConversationView({ open }: { open: Conversation }) {
           </button>
         </div>
       )}
+      <div class="above-composer">
+        <PinnedQuestions open={open} />
+        <WaitingList open={open} />
+        <ComposerNote open={open} />
+      </div>
       <Composer key={open.id} open={open} />
     </div>
   );
 }
 
 // `current`: it belongs to the newest turn, so an action that it offers still makes sense.
-// `early`: it was said while the agent still wrote or ran something.
 function drawItem(item: Item, i: number, items: Item[], entries: Entry[], place: Place) {
   const { open, hold } = place;
   if (item.kind === "run") {
@@ -143,21 +148,19 @@ function drawItem(item: Item, i: number, items: Item[], entries: Entry[], place:
     const props = { entry: item.entry, from, to, head, tail, open, last, current, explained, ended };
     return <AssistantView key={item.key} {...props} />;
   }
-  return drawEntry(item.entry, current, at > place.writing, ended, open);
+  return drawEntry(item.entry, current, ended, open);
 }
 
-function drawEntry(entry: Exclude<Entry, AssistantEntry>, current: boolean, early: boolean, ended: boolean, open: Conversation) {
+function drawEntry(entry: Exclude<Entry, AssistantEntry>, current: boolean, ended: boolean, open: Conversation) {
   switch (entry.kind) {
     case "user":
-      return <UserView key={entry.key} entry={entry} open={open} queued={early} unanswered={ended && isAtRest(open)} />;
+      return <UserView key={entry.key} entry={entry} open={open} unanswered={ended && isAtRest(open)} />;
     case "error":
       return <ErrorView key={entry.key} entry={entry} open={open} current={current} />;
     case "notice":
       return <NoticeView key={entry.key} entry={entry} />;
     case "ask":
-      return entry.request.approval
-        ? <ApprovalView key={entry.key} entry={entry} open={open} />
-        : <AskView key={entry.key} entry={entry} open={open} />;
+      return <AskLine key={entry.key} entry={entry} />;
   }
 }
 
@@ -179,16 +182,6 @@ function Earlier({ open, leave }: { open: Conversation; leave: () => void }) {
   );
 }
 
-function Problem({ open }: { open: Conversation }) {
-  return (
-    <ErrorCard title={open.refused.value ? "The host refuses to start this session" : "This session is not available right now"} text={open.problem.value}>
-      <button type="button" class="secondary small" data-testid="error-retry" onClick={() => attempt(open.start())}>
-        <Icon name="retry" size={14} /> Try again
-      </button>
-    </ErrorCard>
-  );
-}
-
 const SUGGESTIONS: { icon: IconName; title: string; text: string }[] = [
   { icon: "folder", title: "Look around", text: "list files" },
   { icon: "file", title: "Make a file", text: "create hello.txt with Hello from my first agent" },
@@ -200,6 +193,7 @@ function Empty({ open }: { open: Conversation }) {
   return (
     <div class="empty" data-testid="empty-session">
       <h2>What should the agent do in {workspace.value?.name ?? "this workspace"}?</h2>
+      {open.instead.value && <p class="instead" role="status" data-testid="instead">{open.instead.value}</p>}
       <p>
         It works in its own sandbox, and what it does stands here step by step. Describe a task, or try one of these.
       </p>

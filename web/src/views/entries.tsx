@@ -1,13 +1,13 @@
 // The entries of a conversation, one component per kind.
 
 import { useEffect, useMemo, useState } from "preact/hooks";
-import type { Conversation } from "../state/conversation";
+import { NOT_STARTED, type Conversation } from "../state/conversation";
 import { duration, elapsed, useNow } from "../state/clock";
 import { readableFailure } from "../state/failure";
 import { attempt } from "../state/sessions";
 import { isEmptyAnswer } from "../state/timeline/plan";
 import type {
-  AskEntry, AssistantEntry, Block, ErrorEntry, Image, NoticeEntry, UserEntry,
+  AssistantEntry, Block, ErrorEntry, Image, NoticeEntry, UserEntry,
 } from "../state/timeline/types";
 import { CopyButton } from "../ui/basics";
 import { CutLine, useWhole } from "../ui/cut";
@@ -15,8 +15,9 @@ import { Icon } from "../ui/icon";
 import { proseText } from "../ui/markdown/bidi";
 import { Markdown } from "../ui/markdown/markdown";
 import { memo } from "../ui/memo";
-import { focusOnce } from "./approval";
+import { AtWork } from "./at_work";
 import { Attempts } from "./attempts";
+import { BranchButton, WaysOut } from "./ways_out";
 
 const PICTURES = new Set(["image/png", "image/jpeg", "image/gif", "image/webp"]);
 
@@ -38,13 +39,11 @@ export function Picture({ image }: { image: Image }) {
 interface UserProps {
   entry: UserEntry;
   open: Conversation;
-  // Said while the agent works: it has not read it yet.
-  queued: boolean;
   // The agent is at rest and nothing came of it.
   unanswered: boolean;
 }
 
-export const UserView = memo(function UserView({ entry, open, queued, unanswered }: UserProps) {
+export const UserView = memo(function UserView({ entry, open, unanswered }: UserProps) {
   const whole = useWhole(open.id, entry.cut);
   return (
     <article class="message user" data-testid="message-user" data-delivery={entry.delivery} aria-label="You">
@@ -58,19 +57,22 @@ export const UserView = memo(function UserView({ entry, open, queued, unanswered
         {whole && <CutLine whole={whole} name="message.txt" />}
       </div>
       {entry.delivery === "sending" && <p class="delivery">Sending…</p>}
-      {entry.delivery === "accepted" && queued && <p class="delivery" data-testid="queued">The agent reads this after its current step.</p>}
       {entry.delivery === "accepted" && unanswered && (
         <p class="unanswered" data-testid="unanswered">
           The agent stopped before it answered this. <RetryButton open={open} />
         </p>
       )}
-      {entry.delivery === "failed" && (
+      {entry.code === NOT_STARTED && <p class="delivery" data-testid="not-started">Sent as soon as the session has started.</p>}
+      {entry.delivery === "failed" && entry.code !== NOT_STARTED && (
         <ErrorCard title="This message was not accepted" text={entry.error ?? ""}>
           <button type="button" class="secondary small" data-testid="error-retry" onClick={() => open.resend(entry)}>
             <Icon name="retry" size={14} /> Send again
           </button>
+          {entry.code === "limit" && <AtWork />}
+          {entry.code === "refused" && <WaysOut open={open} />}
         </ErrorCard>
       )}
+      <BranchButton entry={entry} open={open} />
     </article>
   );
 });
@@ -164,7 +166,7 @@ function endingOf({ entry, open, last, current, explained, ended }: AssistantPro
         title={entry.blocks.length ? "The model's answer broke off" : "The model could not answer"}
         text={error ? readableFailure(error) : "What it had said until then is kept."}
       >
-        {current && <RetryButton open={open} />}
+        {current && <WaysOut open={open}><RetryButton open={open} /></WaysOut>}
       </ErrorCard>
     ),
     cut && !failed && (
@@ -216,10 +218,9 @@ export function ErrorCard({ title, text, children }: { title: string; text: stri
 export const ErrorView = memo(function ErrorView({ entry, open, current }: { entry: ErrorEntry; open: Conversation; current: boolean }) {
   return (
     <div class="message">
-      <ErrorCard title={entry.recoverable ? "The model could not answer" : "The agent ended"} text={readableFailure(entry.text)}>
-        {!current ? null : entry.recoverable ? (
-          <RetryButton open={open} />
-        ) : (
+      <ErrorCard title={entry.starting ? "The agent could not be started" : entry.recoverable ? "The model could not answer" : "The agent ended"} text={readableFailure(entry.text)}>
+        {current && entry.recoverable && <WaysOut open={open}><RetryButton open={open} /></WaysOut>}
+        {current && !entry.recoverable && (
           <button type="button" class="secondary small" data-testid="error-restart" onClick={() => attempt(open.start())}>
             <Icon name="retry" size={14} /> Start it again
           </button>
@@ -241,55 +242,5 @@ export const NoticeView = memo(function NoticeView({ entry }: { entry: NoticeEnt
         </details>
       )}
     </div>
-  );
-});
-
-export const AskView = memo(function AskView({ entry, open }: { entry: AskEntry; open: Conversation }) {
-  const { request } = entry;
-  const [value, setValue] = useState("");
-  const limited = !entry.resolved && !!request.timeout;
-  const now = useNow(limited);
-  const answer = (fields: { value?: string; confirmed?: boolean; cancelled?: boolean }) =>
-    attempt(open.answer(request.request_id, fields));
-  if (entry.resolved) {
-    return (
-      <div class="notice info" data-testid="ask-card" data-resolved="true">
-        <span>{request.title} — {entry.answer ?? "no longer open"}</span>
-      </div>
-    );
-  }
-  const left = limited ? Math.max(0, entry.at + request.timeout! - now) : 0;
-  return (
-    <section class="ask-card" data-testid="ask-card" aria-label={request.title}>
-      <h2>{request.title}</h2>
-      {request.message && <p class="ask-message">{request.message}</p>}
-      {request.type === "select" && (
-        <div class="ask-options">
-          {request.options?.map((option) => (
-            <button key={option} type="button" class="secondary" onClick={() => answer({ value: option })}>{option}</button>
-          ))}
-        </div>
-      )}
-      {request.type === "input" && (
-        <form onSubmit={(e) => (e.preventDefault(), answer({ value }))}>
-          <input
-            autofocus aria-label={request.title} placeholder={request.placeholder} value={value}
-            onInput={(e) => setValue(e.currentTarget.value)}
-          />
-          <button class="primary">Answer</button>
-        </form>
-      )}
-      <div class="ask-actions">
-        {request.type === "confirm" ? (
-          <>
-            <button type="button" class="secondary" ref={focusOnce} onClick={() => answer({ confirmed: false })}>Deny</button>
-            <button type="button" class="secondary" onClick={() => answer({ confirmed: true })}>Allow</button>
-          </>
-        ) : (
-          <button type="button" class="quiet-button" onClick={() => answer({ cancelled: true })}>Dismiss</button>
-        )}
-        {limited && <span class="ask-left">closes in {elapsed(left)}</span>}
-      </div>
-    </section>
   );
 });

@@ -8,6 +8,7 @@ import { Icon } from "../ui/icon";
 import { ConversationView } from "./conversation";
 import { Overlays } from "./dialogs";
 import { Header } from "./header";
+import { Inbox, InboxVoice } from "./inbox";
 import { Missing } from "./missing";
 import { ReconnectBar } from "./reconnect";
 import { Sidebar } from "./sidebar";
@@ -22,9 +23,11 @@ export function Shell() {
       <main class="main">
         <ReconnectBar />
         <Header />
+        <Inbox inMain />
         {open ? <ConversationView key={sessionId.value} open={open} /> : missingId.value ? <Missing /> : <Nothing />}
       </main>
       <Overlays />
+      <InboxVoice />
     </div>
   );
 }

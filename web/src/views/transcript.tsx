@@ -16,9 +16,8 @@ export type Next = "assistant" | "error" | "retry" | "other" | "";
 export interface Place {
   open: Conversation;
   hold: () => void;
-  // Indexes in the chunk: of the newest message of the person, and of what the agent still writes.
+  // Index in the chunk of the newest message of the person.
   asked: number;
-  writing: number;
   next: Next;
   busy: boolean;
   // Nothing follows, and the agent is at rest.
@@ -128,9 +127,7 @@ export function Transcript({ open, box, hold, draw }: TranscriptProps) {
   const known = useRef<Chunk[]>([]);
   const chunks = useMemo(() => (known.current = chunksOf(entries, known.current)), [entries]);
   const asked = entries.findLastIndex((e) => e.kind === "user");
-  const last = entries.findLastIndex((e) => e.kind === "assistant");
   const { busy } = open;
-  const writing = busy && isUnfinished(entries[last]) ? last : entries.length;
   const atRest = !busy && loaded && !open.starting.value;
   const newest = chunks.findLastIndex(hasTools);
   let from = 0;
@@ -138,7 +135,7 @@ export function Transcript({ open, box, hold, draw }: TranscriptProps) {
     <>
       {chunks.map((chunk, i) => {
         const { length } = chunk.entries;
-        const place = { asked: clamp(asked - from, length), writing: clamp(writing - from, length) };
+        const place = { asked: clamp(asked - from, length) };
         const isLast = i === chunks.length - 1;
         from += length;
         return (
@@ -151,9 +148,4 @@ export function Transcript({ open, box, hold, draw }: TranscriptProps) {
       })}
     </>
   );
-}
-
-function isUnfinished(entry: Entry | undefined): boolean {
-  if (entry?.kind !== "assistant") return false;
-  return entry.stage !== "settled" || entry.blocks.some((b) => b.kind === "tool" && b.tool.state === "running");
 }

@@ -2,6 +2,7 @@
 
 import type { Message } from "../../protocol/types";
 import { applyResult, blocksOf, cutOf, resultOf, userImages, userText } from "./blocks";
+import { dropWaiting } from "./queue";
 import type { AssistantEntry, Entry, Timeline, Tool, ToolResult, UserEntry } from "./types";
 
 export function findFromEnd(entries: Entry[], test: (entry: Entry) => boolean): number {
@@ -77,7 +78,9 @@ export function acceptUser(state: Timeline, message: Message): Timeline {
   const old = state.entries[at] as UserEntry | undefined;
   if (old?.delivery === "accepted" && old.id === message.id) return state;
   const rest = at >= 0 ? state.entries.toSpliced(at, 1) : state.entries;
-  return { ...state, entries: [...rest, userEntry(message, old)] };
+  const waited = state.queue.find((i) => i.clientId && i.clientId === message.client_id);
+  const entry = userEntry(message, old);
+  return { ...dropWaiting(state, message.client_id), entries: [...rest, entry.images.length ? entry : { ...entry, images: waited?.images ?? [] }] };
 }
 
 // Merges a page of history, in order. A message that is being streamed keeps its live form.

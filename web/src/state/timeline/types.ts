@@ -1,7 +1,9 @@
 // What one conversation looks like, as plain values. Everything here is immutable: an entry that did
 // not change keeps its identity, so a view can skip it.
 
-import type { Attempt, Cut, InputRequest, Phase, SessionState, StopReason, Usage } from "../../protocol/types";
+import type {
+  Attempt, Cut, Delivery as Queued, InputRequest, Phase, Resolution, SessionState, StopReason, Usage,
+} from "../../protocol/types";
 
 // writing: the model still writes the arguments; waiting: not started yet; stopped: the turn ended first.
 export type ToolState = "writing" | "waiting" | "running" | "done" | "failed" | "stopped";
@@ -76,6 +78,8 @@ export interface ErrorEntry {
   key: string;
   text: string;
   recoverable: boolean;
+  // Before it could be asked anything.
+  starting?: boolean;
   at: number;
 }
 
@@ -88,13 +92,34 @@ export interface NoticeEntry {
   open?: boolean;
 }
 
-export interface AskEntry {
+export interface AskEntry extends Resolution {
   kind: "ask";
   key: string;
   request: InputRequest;
   at: number;
   resolved: boolean;
-  answer?: string;
+  // Known to be open, but not yet at the place where it was asked.
+  loose?: boolean;
+  // Answered on this page.
+  mine?: boolean;
+  // Answered by somebody else, or elsewhere, while this page looked on.
+  elsewhere?: boolean;
+}
+
+// sending, failed: this page's own, which the host does not have.
+export interface Waiting {
+  key: string;
+  id?: string;
+  clientId?: string;
+  delivery: Queued;
+  state: "sending" | "pending" | "returned" | "failed";
+  text: string;
+  // Only this page's own are known; `pictures` counts them in any case.
+  images: Image[];
+  pictures: number;
+  at: number;
+  // Why it came back, or was not taken.
+  reason?: string;
 }
 
 export type Entry = UserEntry | AssistantEntry | ErrorEntry | NoticeEntry | AskEntry;
@@ -115,6 +140,7 @@ export interface ToolResult {
 
 export interface Timeline {
   entries: Entry[];
+  queue: Waiting[];
   lastSeq: number;
   // Events up to here were replayed, not live, when the subscription began.
   replayedTo: number;
@@ -134,6 +160,7 @@ export interface Timeline {
 
 export const emptyTimeline: Timeline = {
   entries: [],
+  queue: [],
   lastSeq: 0,
   replayedTo: 0,
   status: { state: "stopped", since: 0 },
