@@ -30,7 +30,7 @@ after(async () => { await browser?.close(); await host?.remove(); provider?.stop
 const shot = (name, of = page) => of.screenshot({ path: path.join(shots, `${name}.png`) });
 const send = async (text, of = page) => { await byId(of, "composer").fill(text); await byId(of, "composer").press("Enter"); };
 const assistant = (text, of = page) => byId(of, "message-assistant").filter({ hasText: text }).last();
-const idle = (of = page) => until("idle", async () => /idle/i.test(await byId(of, "state-word").first().innerText()), 30_000);
+const idle = (of = page) => until("at rest", async () => /ready/.test(await byId(of, "state-word").first().innerText()), 30_000);
 
 test("the setup link makes the first administrator", async () => {
   await page.goto(host.link);

@@ -29,6 +29,7 @@ allow_private = ["${network}.0/24"]
 [egress.resolve]
 "allowed.test" = "${allowedHost}"
 "once.test" = "${otherHost}"
+"elsewhere.test" = "${otherHost}"
 "session.test" = "${otherHost}"
 "denied.test" = "${otherHost}"
 "silent.test" = "${otherHost}"
@@ -130,7 +131,7 @@ test("Deny refuses it, by keyboard too, and the program is told at once", async 
   });
   assert.match(output, /curl failed with 6/);
   assert.ok(Date.now() - started < 15_000);
-  await until("the answer in the conversation", async () => /denied\.test.*Deny/s.test(await byId(page, "approval-card").last().innerText()));
+  await until("the answer in the conversation", async () => /denied\.test.*Denied by you/s.test(await byId(page, "approval-card").last().innerText()));
 });
 
 test("For this session is asked once", async () => {
@@ -148,6 +149,25 @@ test("a question that nobody answers is a no", async () => {
   const asked = mux.events.slice(from).find((e) => e.event === "agent.input_needed");
   assert.ok(asked);
   await mux.event(session, "agent.input_resolved", from, 30_000);
+  await until("what came of it", async () => /silent\.test.*Nobody answered within \d+ s: denied/s.test(await byId(page, "approval-card").last().innerText()));
+});
+
+test("a question reaches a page that shows something else", async () => {
+  const other = await page.context().newPage();
+  await other.goto(host.origin);
+  await byId(other, "session-new").click();
+  await byId(other, "empty-session").waitFor();
+  const output = bash(curl("http://elsewhere.test/"));
+  const item = byId(other, "inbox-item").filter({ visible: true });
+  await item.waitFor({ timeout: 10_000 });
+  assert.match(await item.innerText(), /Connect to elsewhere\.test/);
+  assert.match(await other.title(), /^\(1\) /);
+  await item.click();
+  await byId(other, "approval-once").click();
+  assert.match(await output, /other-answer for elsewhere\.test/);
+  await until("by whom, on the first page", async () => /elsewhere\.test.*Allowed once by \w+ on another device/s.test(await byId(page, "approval-card").last().innerText()));
+  await byId(other, "inbox").waitFor({ state: "detached" });
+  await other.close();
 });
 
 test("a guarded file asks with the program, its arguments and its directory", async () => {
@@ -245,6 +265,8 @@ test("a policy that is refused is shown in the page with its line and the fix", 
   await byId(page, "workspace-switcher").click();
   await page.getByText("broken", { exact: true }).first().click();
   await byId(page, "session-new").click();
+  await byId(page, "composer").fill("start");
+  await byId(page, "composer").press("Enter");
   const card = byId(page, "error-card").first();
   await card.waitFor({ timeout: 30_000 });
   const words = await card.innerText();

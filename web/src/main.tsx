@@ -12,6 +12,7 @@ import "./styles/base.css";
 import "./styles/controls.css";
 import "./styles/shell.css";
 import "./styles/conversation.css";
+import "./styles/attention.css";
 import "./styles/tools.css";
 import "./styles/prose.css";
 

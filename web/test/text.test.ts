@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { backoffMs } from "../src/net/backoff";
 import { readableFailure } from "../src/state/failure";
+import { directionOf } from "../src/ui/markdown/bidi";
 import { decodeHTMLStrict } from "../src/ui/markdown/entities";
 import { highlight } from "../src/ui/markdown/highlight";
 import { endsInFence, splitMarkdown } from "../src/ui/markdown/split";
@@ -52,4 +53,10 @@ test("waiting grows to a ceiling and never vanishes", () => {
   assert.ok(backoffMs(0, () => 0) >= 200);
   assert.ok(backoffMs(99, () => 1) <= 15_000);
   assert.ok(backoffMs(5, () => 0.5) > backoffMs(1, () => 0.5));
+});
+
+test("a block has the direction of its first letter", () => {
+  assert.equal(directionOf("1. مرحبا code"), "rtl");
+  assert.equal(directionOf("(a) שלום"), "ltr");
+  assert.equal(directionOf("12 – 13"), undefined);
 });

@@ -208,7 +208,7 @@ test("an older page goes before what is shown and finds its results later on", (
 
 test("after a restart of the host counting begins again", () => {
   const before = run(turn);
-  const state = dispatch(before, { type: "synced", seq: 2, reset: true, gap: false, state: agentState() });
+  const state = dispatch(before, { type: "synced", seq: 2, reset: true, state: agentState() });
   assert.equal(state.lastSeq, 0);
   const next = run(numbered([{ event: "notify", level: "info", message: "hello again" }]), state);
   assert.equal(next.entries.at(-1)?.kind, "notice");
@@ -216,7 +216,7 @@ test("after a restart of the host counting begins again", () => {
 
 test("while a replay runs, the subscription's state holds until the last replayed event", () => {
   const synced = dispatch(emptyTimeline, {
-    type: "synced", seq: 16, reset: false, gap: false, state: agentState({ state: "idle", since: 99 }),
+    type: "synced", seq: 16, reset: false, state: agentState({ state: "idle", since: 99 }),
   });
   assert.equal(run(turn.slice(0, 15), synced).status.state, "idle");
   assert.equal(run(turn, synced).status.state, "idle");
@@ -230,7 +230,7 @@ test("a lost gap turns live text into a snapshot that history may replace", () =
     numbered([{ event: "stream.text_delta", message_id: "m1", content_index: 0, delta: "ld" }], 31),
     dispatch(
       live,
-      { type: "synced", seq: 30, reset: false, gap: true, state: agentState({ state: "working" }) },
+      { type: "synced", seq: 30, reset: true, state: agentState({ state: "working" }) },
       { type: "history", messages: [user, snapshot], hasMore: false, older: false },
     ),
   );
@@ -260,7 +260,7 @@ test("a question is asked once and closes when it is resolved", () => {
   const request = { type: "confirm" as const, request_id: "q1", title: "Push?" };
   const asked = run(numbered([{ event: "agent.input_needed", request }]));
   const again = dispatch(asked, {
-    type: "synced", seq: 1, reset: false, gap: false, state: agentState({ state: "waiting", pending_inputs: [request] }),
+    type: "synced", seq: 1, reset: false, state: agentState({ state: "waiting", pending_inputs: [request] }),
   });
   assert.equal(again.entries.length, 1);
   const resolved = run(numbered([{ event: "agent.input_resolved", request_id: "q1" }], 2), again);
@@ -290,7 +290,7 @@ test("a question of the host keeps its facts through a reload, and an idle sessi
   const approval = { kind: "host" as const, what: "a.example", argv: ["curl", "a.example"], pid: 7, cwd: "/workspace" };
   const request = { type: "select" as const, request_id: "approval-1", title: "May it?", options: ["Once", "For this session", "Deny"], approval };
   const synced = dispatch(emptyTimeline, {
-    type: "synced", seq: 1, reset: false, gap: false, state: agentState({ state: "waiting", pending_inputs: [request] }),
+    type: "synced", seq: 1, reset: false, state: agentState({ state: "waiting", pending_inputs: [request] }),
   });
   assert.ok(synced.entries[0]?.kind === "ask");
   assert.deepEqual(synced.entries[0].request.approval, approval);

@@ -1,4 +1,4 @@
-import type { Invite, Role, User } from "../protocol/types";
+import type { Invite, OfferedProfile, Role, User } from "../protocol/types";
 
 export class HttpError extends Error {
   readonly status: number;
@@ -43,6 +43,7 @@ async function call<T>(method: "GET" | "POST", path: string, body?: unknown): Pr
 export interface AuthState {
   setup_required: boolean;
   user: User | null;
+  profiles?: OfferedProfile[];
 }
 
 export const http = {

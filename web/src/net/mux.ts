@@ -2,7 +2,7 @@
 // sessions. A request belongs to the connection it was sent on: when that ends, it is rejected with
 // `ConnectionLost`, and no later answer can reach it.
 
-import type { AgentEvent, Model, Response, User } from "../protocol/types";
+import type { AgentEvent, Connected, Push, Response } from "../protocol/types";
 import { backoffMs } from "./backoff";
 
 export class ConnectionLost extends Error {
@@ -23,7 +23,8 @@ export type Link = "connecting" | "open" | "lost";
 
 export interface MuxListener {
   onLink(link: Link): void;
-  onConnected(user: User | undefined, models: Model[] | undefined): void;
+  onConnected(told: Connected): void;
+  onPush(push: Push): void;
   onEvent(event: AgentEvent): void;
   // Asked after a connection that never opened. The browser hides the status of a refused upgrade,
   // so only the listener can find out whether the login ended. `false` stops reconnecting.
@@ -58,6 +59,8 @@ export class Mux {
     this.#listener = listener;
     const wake = () => this.#wake();
     addEventListener("online", wake);
+    // Silence would tell it only much later.
+    addEventListener("offline", () => this.#running && this.#socket && this.#lost());
     document.addEventListener("visibilitychange", wake);
   }
 
@@ -129,10 +132,12 @@ export class Mux {
       if (frame.type === "connected") {
         this.#ready = true;
         this.#attempt = 0;
-        this.#listener.onConnected(frame.user, frame.models);
+        this.#listener.onConnected(frame);
         this.#listener.onLink("open");
       } else if (frame.type === "error") {
         this.#refuse(frame);
+      } else if (frame.type !== "ping") {
+        this.#listener.onPush(frame);
       }
       return;
     }

@@ -22,8 +22,39 @@ export interface Workspace {
   created_at: number;
 }
 
-export type SessionState = "idle" | "working" | "stopped" | "failed" | "starting" | "waiting";
+// asleep: the host ended the harness of a session that nobody used; the next message wakes it.
+export type SessionState = "idle" | "working" | "stopped" | "asleep" | "failed" | "starting" | "waiting";
 export type Profile = "minimal" | "development" | "strict";
+
+// What this host can run; `why` says what it lacks for it.
+export interface OfferedProfile {
+  name: string;
+  available: boolean;
+  why?: string;
+}
+
+export interface Limits {
+  prompt_bytes: number;
+  images_bytes: number;
+  images: number;
+  queue: number;
+  subscriptions: number;
+  live_sessions: number;
+}
+
+export interface Connected {
+  user?: User;
+  models?: Model[];
+  profiles?: OfferedProfile[];
+  limits?: Limits;
+}
+
+// What changed anywhere in the account, told to each of its connections.
+export type Push =
+  | { type: "session"; session: Session }
+  | { type: "session_removed"; session_id: string }
+  | { type: "workspace"; workspace: Workspace }
+  | { type: "models"; models: Model[] };
 
 export interface Session {
   session_id: string;
@@ -37,6 +68,22 @@ export interface Session {
   last_activity: number;
   message_count: number;
   subscriber_count?: number;
+  pending_inputs?: InputRequest[];
+  queued?: number;
+}
+
+export type Delivery = "steer" | "follow_up";
+
+// Said to a working agent, which has not taken it yet. `returned`: it never will.
+export interface QueueItem {
+  id: string;
+  delivery: Delivery;
+  state: "pending" | "returned";
+  reason?: string;
+  message: string;
+  images: number;
+  client_id?: string;
+  created_at: number;
 }
 
 export type Phase =
@@ -57,6 +104,13 @@ export interface InputRequest {
   timeout?: number;
   // The host asks, not the harness.
   approval?: ApprovalFacts;
+}
+
+// How a question ended: who answered what, or that nobody did.
+export interface Resolution {
+  resolution?: "answered" | "timeout" | "ended";
+  by?: string;
+  answer?: string;
 }
 
 // What something in the sandbox attempted. Texts are as in the sandbox, deceptive characters escaped.
@@ -94,14 +148,28 @@ export interface AgentState {
   profile: string;
   policy?: EffectivePolicy;
   pending_inputs: InputRequest[];
+  queue?: QueueItem[];
+  epoch?: string;
   seq: number;
 }
 
+// This is not all of it: the whole has so many bytes, and `get_part` gives it.
+interface MayBeCut {
+  cut?: { bytes: number };
+}
+
+// Where the whole of a cut part is.
+export interface Cut {
+  messageId: string;
+  partId: string;
+  bytes: number;
+}
+
 export type Part =
-  | { type: "text"; id: string; text: string }
-  | { type: "thinking"; id: string; text: string }
-  | { type: "tool_call"; id: string; toolCallId: string; name: string; input: unknown; status?: string }
-  | {
+  | ({ type: "text"; id: string; text: string } & MayBeCut)
+  | ({ type: "thinking"; id: string; text: string } & MayBeCut)
+  | ({ type: "tool_call"; id: string; toolCallId: string; name: string; input: unknown; status?: string } & MayBeCut)
+  | ({
       type: "tool_result";
       id: string;
       toolCallId: string;
@@ -109,7 +177,7 @@ export type Part =
       output: unknown;
       isError: boolean;
       durationMs?: number;
-    }
+    } & MayBeCut)
   | { type: "image"; id: string; source: "base64"; data: string; mimeType: string };
 
 export type StopReason = "stop" | "length" | "tool_use" | "error" | "aborted";
@@ -117,6 +185,12 @@ export type StopReason = "stop" | "length" | "tool_use" | "error" | "aborted";
 export interface Usage {
   input_tokens?: number;
   output_tokens?: number;
+}
+
+// An earlier try of an answer that failed, with what it had said.
+export interface Attempt {
+  error: string;
+  text?: string;
 }
 
 export interface Message {
@@ -134,6 +208,9 @@ export interface Message {
   tool_name?: string;
   is_error?: boolean;
   error?: string;
+  attempts?: Attempt[];
+  // Read from the agent's own file after a crash.
+  recovered?: boolean;
 }
 
 export interface Stats {
@@ -153,6 +230,8 @@ export interface Invite {
 interface Head {
   session_id: string;
   ts: number;
+  // What `seq` is counted in: another one begins with each start of the tenant's runner.
+  epoch?: string;
   seq: number;
 }
 
@@ -165,12 +244,15 @@ type Body =
   | { event: "audit.grown"; acts: number; indexed: number }
   | { event: "session.created"; resumed: boolean; harness: string }
   | { event: "session.closed"; reason?: string }
+  | { event: "session.asleep" }
+  | { event: "session.unsubscribed"; reason?: string }
   | { event: "session.title_changed"; title: string }
   | { event: "agent.working"; phase: Phase; detail?: string }
   | { event: "agent.idle"; message_version?: { version: number; message_count: number } }
   | { event: "agent.error"; error: string; recoverable: boolean; phase?: Phase }
   | { event: "agent.input_needed"; request: InputRequest }
-  | { event: "agent.input_resolved"; request_id: string }
+  | ({ event: "agent.input_resolved"; request_id: string } & Resolution)
+  | { event: "queue.changed"; queue: QueueItem[] }
   | { event: "user.message"; message: Message }
   | { event: "stream.message_start"; message_id: string; role: string }
   | ({ event: "stream.text_delta"; delta: string } & Streamed)
@@ -182,6 +264,7 @@ type Body =
       tool_call_id: string;
       tool_call: { id: string; name: string; input: unknown };
     } & Streamed)
+  | { event: "stream.message_retracted"; message_id: string; error: string }
   | { event: "stream.message_end"; message: Message }
   | { event: "tool.start"; tool_call_id: string; name: string; input: unknown }
   | { event: "tool.progress"; tool_call_id: string; name: string; partial_output: unknown }

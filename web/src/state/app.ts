@@ -3,27 +3,35 @@
 import { batch } from "@preact/signals";
 import { http, HttpError } from "../net/http";
 import type { User } from "../protocol/types";
+import { watchAttention } from "./attention";
 import { auditorPage, loadAuditor } from "./auditor";
+import { drafts } from "./drafts";
 import { hooks, mux } from "./link";
 import { outbox } from "./outbox";
-import { createWorkspace, forgetAll, loadLists, newSession, takeModels, watchPlace } from "./sessions";
+import { isWorthFollowing, makeRoom, watchFollowing } from "./following";
+import { onConnected, onPush } from "./pushes";
+import { createWorkspace, forgetAll, loadLists, nowMade, openQuietly, openWorkspace, watchPlace } from "./sessions";
 import { lastingStore, tabStore } from "./storage";
 import {
-  conversations, linkToken, listsLoaded, loginHint, messageOf, overlay, screen, toast, user,
+  conversations, linkToken, listsLoaded, loginHint, messageOf, offered, overlay, screen, sessionId, toast, user, workspaces,
 } from "./store";
 
 export async function boot(): Promise<void> {
-  hooks.connected = (who, offered) => {
-    if (offered) takeModels(offered);
-    if (who) user.value = who;
+  hooks.connected = (told) => {
+    onConnected(told);
     void (user.value?.role === "auditor" ? auditorPage.value?.auditConnected() : connected());
   };
   hooks.event = (event) => {
     if (event.event === "audit.grown") auditorPage.value?.auditGrew(event.acts, event.indexed);
     else conversations.value.get(event.session_id)?.receive(event);
   };
+  hooks.push = onPush;
+  hooks.made = nowMade;
+  hooks.makeRoom = makeRoom;
   hooks.mayReconnect = stillSignedIn;
   watchPlace();
+  watchFollowing();
+  watchAttention();
   addEventListener("hashchange", () => {
     if (/^#(setup|invite)=/.test(location.hash)) void arrive();
   });
@@ -50,6 +58,7 @@ export async function arrive(): Promise<void> {
   const setup = takeToken("setup");
   const invite = takeToken("invite");
   batch(() => {
+    offered.value = state.profiles ?? [];
     linkToken.value = setup || invite;
     if (state.setup_required) {
       screen.value = "setup";
@@ -74,6 +83,7 @@ export function enter(who: User): void {
       outbox.clear();
     }
     tabStore.set("user", String(who.id));
+    drafts.own(String(who.id));
     user.value = who;
     loginHint.value = "";
     linkToken.value = "";
@@ -90,35 +100,40 @@ async function audit(): Promise<void> {
   mux.start();
 }
 
-let firstRun: { workspace: string; profile: string } | null = null;
+let firstRun: { workspace: string } | null = null;
 
-// After the first administrator: a workspace and a session, without another question.
-export function enterFirstTime(who: User, workspace: string, profile: string): void {
-  firstRun = { workspace, profile };
-  lastingStore.set("profile", profile);
+// Whoever is new: a workspace and a session, without another question.
+export function enterFirstTime(who: User, workspace: string, profile?: string): void {
+  firstRun = { workspace };
+  if (profile) lastingStore.set("profile", profile);
   enter(who);
 }
 
 async function connected(): Promise<void> {
   for (const open of conversations.value.values()) open.unlink();
   try {
-    const before = new Set(conversations.value.keys());
     await loadLists();
     for (const open of conversations.value.values()) {
-      // Those that `loadLists` has just opened are on their way already.
-      if (before.has(open.id)) void open.catchUp();
+      // The one that `loadLists` has just opened is on its way already, unless the host does not know it yet.
+      if (open.id === sessionId.value && open.made) continue;
+      if (isWorthFollowing(open)) void open.catchUp();
+      else if (open.made) open.rest();
     }
-    if (firstRun) await beFirst(firstRun);
+    // Words to sessions that are not open, from before a reload.
+    for (const id of outbox.sessions()) openQuietly(id);
+    if (firstRun && user.value?.role !== "auditor") await beFirst(firstRun);
   } catch (error) {
     listsLoaded.value = true;
     toast(messageOf(error), "error");
   }
 }
 
-async function beFirst(wish: { workspace: string; profile: string }): Promise<void> {
+async function beFirst(wish: { workspace: string }): Promise<void> {
   firstRun = null;
-  await createWorkspace(wish.workspace);
-  newSession(wish.profile);
+  // A second tab may have been quicker.
+  const there = workspaces.value.find((w) => w.name === wish.workspace);
+  if (there) openWorkspace(there.id);
+  else await createWorkspace(wish.workspace);
 }
 
 async function stillSignedIn(): Promise<boolean> {
@@ -127,7 +142,7 @@ async function stillSignedIn(): Promise<boolean> {
     return true;
   } catch (error) {
     if (!(error instanceof HttpError) || error.status !== 401) return true;
-    leave("Your sign-in has ended. Drafts are kept in this tab.");
+    leave("Your sign-in has ended. Your drafts are kept in this browser.");
     return false;
   }
 }
@@ -149,5 +164,6 @@ export async function signOut(): Promise<void> {
   await http.logout();
   outbox.clear();
   tabStore.clear();
+  drafts.clear();
   leave("You are signed out.");
 }

@@ -36,6 +36,14 @@ export function elapsed(ms: number): string {
   return `${Math.floor(seconds / 3_600)} h ${Math.floor((seconds % 3_600) / 60)} min`;
 }
 
+// As a stopwatch shows it.
+export function took(ms: number): string {
+  if (ms < 1_000) return duration(ms);
+  const seconds = Math.round(ms / 1_000);
+  const parts = seconds < 3_600 ? [Math.floor(seconds / 60)] : [Math.floor(seconds / 3_600), Math.floor(seconds / 60) % 60];
+  return [...parts, seconds % 60].map((n, i) => (i ? String(n).padStart(2, "0") : n)).join(":");
+}
+
 export function ago(ms: number, at = Date.now()): string {
   const minutes = Math.floor((at - ms) / 60_000);
   if (minutes < 1) return "now";

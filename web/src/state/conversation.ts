@@ -1,217 +1,53 @@
-// One session as this page knows it: its timeline, kept in step with the host.
+// One session as this page knows it, and what a person does with it.
 
 import { batch, computed, signal } from "@preact/signals";
 import { CommandError, ConnectionLost } from "../net/mux";
-import type { AgentEvent, AgentState, EffectivePolicy, Message, Stats } from "../protocol/types";
-import { mux } from "./link";
+import { isAwake, say } from "./acts";
+import { hooks, mux } from "./link";
+import { Live } from "./live";
 import { outbox, type Outgoing, type SendCommand } from "./outbox";
 import { messageOf } from "./store";
-import { reduce, type Action } from "./timeline/reduce";
-import { emptyTimeline, type Image, type UserEntry } from "./timeline/types";
+import type { Image, UserEntry } from "./timeline/types";
 
-const PAGE = 100;
 // Starting an agent is slower than any other command.
 const START_TIMEOUT_MS = 90_000;
-const HIDDEN_FLUSH_MS = 250;
-const RESYNC_PAUSE_MS = 2_000;
 
-interface SubscribeAnswer {
-  seq: number;
-  first_seq: number;
-  complete: boolean;
-  state: AgentState;
-}
+// Of a message to a session that could not be started.
+export const NOT_STARTED = "not_started";
 
-interface HistoryPage {
-  messages?: Message[];
-  has_more?: boolean;
-  seq?: number;
-}
-
-interface Config {
+export interface Config {
   workspace_id: string;
   profile?: string;
   provider?: string;
   model?: string;
 }
 
-export class Conversation {
-  readonly id: string;
-  readonly timeline = signal(emptyTimeline);
-  readonly stats = signal<Stats | null>(null);
-  readonly profile = signal("");
-  readonly policy = signal<EffectivePolicy | null>(null);
-  // The host's own word about this session's state has arrived.
-  readonly known = signal(false);
+export class Conversation extends Live {
   readonly starting = signal(false);
-  readonly problem = signal("");
-  // The problem is a rule, not a fault: it will be the same until the rule is mended.
-  readonly refused = signal(false);
-  readonly stopping = signal(false);
+  // What another profile than the wished one means, if the host cannot run that one.
+  readonly instead = signal("");
   readonly firstWords = computed(() => {
     const first = this.timeline.value.entries.find((e): e is UserEntry => e.kind === "user");
     return first && !this.timeline.value.hasEarlier ? summary(first.text) : "";
   });
 
   config: Config;
-  #subscribed = false;
-  #seen = 0;
-  #epoch = 0;
-  #inbox: AgentEvent[] = [];
-  #flushing = false;
-  #resyncAt = 0;
+  // The host knows this session. One that nothing was said in yet exists on this page only.
+  made: boolean;
+  // Messages that this page sent, and whether it stopped the turn: what comes back comes back here.
+  readonly sentHere = new Set<string>();
+  stoppedHere = false;
+  readonly givenBack = new Set<string>();
+  // About the words in the composer.
+  readonly note = signal("");
+  #thinking: string | undefined;
   #start: Promise<void> | null = null;
-  #onTurnEnd: () => void;
 
-  constructor(id: string, config: Config, onTurnEnd: () => void) {
-    this.id = id;
+  constructor(id: string, config: Config, onTurnEnd: () => void, made = true) {
+    super(id, onTurnEnd);
     this.config = config;
-    this.#onTurnEnd = onTurnEnd;
+    this.made = made;
     for (const item of outbox.of(id)) this.#show(item);
-  }
-
-  dispatch(action: Action): void {
-    this.timeline.value = reduce(this.timeline.value, action);
-  }
-
-  // --- what the host tells ---
-
-  receive(event: AgentEvent): void {
-    // Before the subscription is answered events are let go: the answer replays them in order.
-    if (!this.#subscribed || event.seq <= this.#seen) return;
-    if (event.seq > this.#seen + 1) return this.#resync();
-    this.#seen = event.seq;
-    this.#inbox.push(event);
-    if (event.event === "stream.resync_required") this.#resync();
-    this.#scheduleFlush();
-  }
-
-  #scheduleFlush(): void {
-    if (this.#flushing) return;
-    this.#flushing = true;
-    // A hidden page draws no frames, yet its title should tell that the turn ended.
-    const late = setTimeout(() => this.#flush(), HIDDEN_FLUSH_MS);
-    requestAnimationFrame(() => {
-      clearTimeout(late);
-      this.#flush();
-    });
-  }
-
-  #flush(): void {
-    this.#flushing = false;
-    if (this.#inbox.length === 0) return;
-    const events = this.#inbox;
-    this.#inbox = [];
-    let next = this.timeline.value;
-    for (const event of events) next = reduce(next, { type: "event", event });
-    const idle = events.some((e) => e.event === "agent.idle" && e.seq > next.replayedTo);
-    const failed = events.some((e) => e.event === "agent.error" && e.seq > next.replayedTo);
-    batch(() => {
-      this.timeline.value = next;
-      if (next.status.state !== "working") this.stopping.value = false;
-    });
-    if (idle) this.#onTurnEnd();
-    if (idle) void this.#loadStats();
-    if (failed) void this.#loadState();
-  }
-
-  // --- keeping in step ---
-
-  // Subscribes from where this page stands. Throws `ConnectionLost`; other failures become `problem`.
-  async sync(): Promise<void> {
-    const epoch = ++this.#epoch;
-    this.#subscribed = false;
-    try {
-      let answer = await this.#subscribe(this.#seen);
-      if (epoch !== this.#epoch) return;
-      const reset = answer.seq < this.#seen;
-      if (reset) {
-        answer = await this.#subscribe(0);
-        if (epoch !== this.#epoch) return;
-        this.#seen = 0;
-      }
-      if (!answer.complete) this.#seen = Math.max(this.#seen, answer.first_seq - 1);
-      this.#inbox = [];
-      this.#subscribed = true;
-      batch(() => {
-        this.dispatch({ type: "synced", seq: answer.seq, reset, gap: !answer.complete, state: answer.state });
-        if (answer.state.profile) this.profile.value = answer.state.profile;
-        this.policy.value = answer.state.policy ?? null;
-        this.known.value = true;
-        this.problem.value = "";
-      });
-    } catch (error) {
-      if (error instanceof ConnectionLost) throw error;
-      if (epoch !== this.#epoch) return;
-      const stored = error instanceof CommandError && error.code === "not_found";
-      if (stored) this.#nowStored();
-      else this.problem.value = messageOf(error);
-    }
-    await this.#loadHistory();
-    void this.#loadStats();
-  }
-
-  #subscribe(since: number): Promise<SubscribeAnswer> {
-    return mux.request<SubscribeAnswer>(this.id, "session.subscribe", { since_seq: since });
-  }
-
-  // No harness runs for it: what is stored can be read, and the next message starts it again.
-  #nowStored(): void {
-    this.#seen = 0;
-    batch(() => {
-      this.dispatch({ type: "status", status: { state: "stopped", since: Date.now() } });
-      this.known.value = true;
-    });
-  }
-
-  #resync(): void {
-    if (Date.now() - this.#resyncAt < RESYNC_PAUSE_MS) return;
-    this.#resyncAt = Date.now();
-    void this.sync().catch(() => {});
-  }
-
-  // The connection ended: nothing may be taken for live until `sync` has run again.
-  unlink(): void {
-    this.#epoch++;
-    this.#subscribed = false;
-  }
-
-  async #loadHistory(beforeIdx?: number): Promise<void> {
-    const epoch = this.#epoch;
-    const older = beforeIdx !== undefined;
-    try {
-      const page = await mux.request<HistoryPage>(this.id, "get_messages", {
-        limit: PAGE,
-        ...(older ? { before_idx: beforeIdx } : {}),
-      });
-      if (epoch !== this.#epoch && !older) return;
-      // The page holds what the events before it told; those go first.
-      this.#flush();
-      const { messages = [], has_more: hasMore = false, seq } = page;
-      this.dispatch({ type: "history", messages, hasMore, older, seq });
-    } catch (error) {
-      if (error instanceof ConnectionLost) throw error;
-      const isNew = this.timeline.value.entries.length === 0 && this.#subscribed;
-      if (!isNew && epoch === this.#epoch) this.problem.value = messageOf(error);
-    }
-  }
-
-  loadEarlier(): Promise<void> {
-    const first = this.timeline.value.entries.find((e) => "idx" in e && e.idx !== undefined);
-    const idx = first && "idx" in first ? first.idx : undefined;
-    return idx === undefined ? Promise.resolve() : this.#loadHistory(idx).catch(() => {});
-  }
-
-  async #loadStats(): Promise<void> {
-    const stats = await mux.request<Stats>(this.id, "get_stats").catch(() => null);
-    if (stats?.tokens) this.stats.value = stats;
-  }
-
-  async #loadState(): Promise<void> {
-    const state = await mux.request<AgentState>(this.id, "get_state").catch(() => null);
-    if (!state) return;
-    const { state: name, phase, detail, since } = state;
-    this.dispatch({ type: "status", status: { state: name, phase, detail, since } });
   }
 
   // --- what the person does ---
@@ -225,18 +61,23 @@ export class Conversation {
   async #create(): Promise<void> {
     batch(() => {
       this.starting.value = true;
-      this.problem.value = "";
-      this.refused.value = false;
+      this.trouble();
     });
     try {
+      hooks.makeRoom();
       const config = { harness: "pi", ...this.config };
       const made = await mux.request<{ profile?: string }>(
         this.id, "session.create", { config }, START_TIMEOUT_MS);
+      this.made = true;
+      hooks.made(this.id);
       if (made?.profile) this.profile.value = made.profile;
       await this.sync();
+      if (this.#thinking) await this.setThinking(this.#thinking);
     } catch (error) {
-      if (!(error instanceof ConnectionLost)) this.problem.value = messageOf(error);
-      this.refused.value = error instanceof CommandError && error.code === "refused";
+      if (!(error instanceof ConnectionLost)) {
+        this.trouble(error);
+        if (!this.made) this.dispatch({ type: "status", status: { state: "failed", since: Date.now() } });
+      }
       throw error;
     } finally {
       this.starting.value = false;
@@ -244,9 +85,8 @@ export class Conversation {
   }
 
   async #ensureLive(): Promise<void> {
-    const { state } = this.timeline.value.status;
     if (this.#start) return this.#start;
-    if (!this.#subscribed || state === "stopped" || state === "failed") await this.start();
+    if (!this.made || !this.followed || !isAwake(this.timeline.value.status.state)) await this.start();
   }
 
   get busy(): boolean {
@@ -255,37 +95,42 @@ export class Conversation {
   }
 
   send(text: string, images: Image[], queue: "steer" | "follow_up" = "steer"): void {
-    const cmd: SendCommand = this.busy ? queue : "prompt";
-    const item = { sessionId: this.id, clientId: crypto.randomUUID(), cmd, text, images, at: Date.now() };
+    // What was said a moment ago has the agent at work already, though it has not said so yet.
+    const begun = this.busy || (this.made && outbox.of(this.id).length > 0);
+    const cmd: SendCommand = begun ? queue : "prompt";
+    this.stoppedHere = false;
+    this.#post({ sessionId: this.id, clientId: crypto.randomUUID(), cmd, text, images, at: Date.now() });
+  }
+
+  #post(item: Outgoing): void {
     outbox.add(item);
     this.#show(item);
     void this.#deliver(item);
   }
 
-  #show(item: Outgoing): void {
-    this.dispatch({ type: "sent", clientId: item.clientId, text: item.text, images: item.images, at: item.at });
+  #show({ clientId, cmd, text, images, at }: Outgoing): void {
+    this.dispatch({ type: "sent", clientId, cmd, text, images, at });
   }
 
   async #deliver(item: Outgoing): Promise<void> {
     try {
-      await this.#ensureLive();
+      if (this.#start || !this.made) await this.start();
       // A steering message for a turn that has ended meanwhile would wait for the next one.
-      const cmd = this.busy ? item.cmd : "prompt";
-      const images = item.images.map((i) => ({ data: i.data, media_type: i.mimeType }));
-      await mux.request(this.id, cmd, {
-        message: item.text,
-        client_id: item.clientId,
-        ...(images.length && cmd === "prompt" ? { images } : {}),
-      });
+      const answer = await say(item, this.busy ? item.cmd : "prompt");
+      this.sentHere.add(item.clientId);
       outbox.remove(item.clientId);
-      this.dispatch({ type: "accepted", clientId: item.clientId });
+      this.dispatch({ type: "accepted", clientId: item.clientId, itemId: answer?.item_id });
+      // It woke a session that this page had stopped to follow.
+      if (!this.followed) await this.sync();
     } catch (error) {
       // Still in the outbox: `catchUp` sends it when the connection is back.
       if (error instanceof ConnectionLost) return;
+      // Kept for when it starts after all: the session says what is the matter, not its message.
+      if (!this.made) return this.dispatch({ type: "rejected", clientId: item.clientId, error: "", code: NOT_STARTED });
       outbox.remove(item.clientId);
-      // The message itself says what went wrong.
-      this.problem.value = "";
       const code = error instanceof CommandError ? error.code : "";
+      // The message itself says what went wrong.
+      this.trouble();
       this.dispatch({ type: "rejected", clientId: item.clientId, error: messageOf(error), code });
     }
   }
@@ -293,11 +138,26 @@ export class Conversation {
   // After a connection began: what was missed comes in, then what was not answered goes out.
   async catchUp(): Promise<void> {
     try {
-      await this.sync();
+      if (this.made) await this.sync();
     } catch {
       return;
     }
-    for (const item of outbox.of(this.id)) void this.#deliver(item);
+    this.#deliverAll();
+  }
+
+  #deliverAll(): void {
+    for (const item of outbox.of(this.id)) {
+      this.#show(item);
+      void this.#deliver(item);
+    }
+  }
+
+  // What could not be started is tried again, perhaps with another profile, and with what was said to it.
+  async restart(profile?: string): Promise<void> {
+    if (profile) this.config = { ...this.config, profile };
+    if (profile) this.profile.value = profile;
+    await this.start();
+    this.#deliverAll();
   }
 
   // Sends a refused message again. After a refusal the host has certainly not taken it, so it gets
@@ -307,12 +167,9 @@ export class Conversation {
       // One that the history holds stays where it is; it is said once more.
       this.dispatch({ type: entry.id ? "accepted" : "withdrawn", clientId: entry.clientId });
     } else if (entry.clientId) {
-      const cmd: SendCommand = this.busy ? "steer" : "prompt";
       const { clientId, text, images, at } = entry;
-      const item = { sessionId: this.id, clientId, cmd, text, images, at };
-      outbox.add(item);
-      this.#show(item);
-      void this.#deliver(item);
+      // The same message at the same place: it is no new one.
+      this.#post({ sessionId: this.id, clientId, cmd: "prompt", text, images, at });
       return;
     }
     this.send(entry.text, entry.images);
@@ -325,6 +182,7 @@ export class Conversation {
   async stop(): Promise<void> {
     if (!this.busy || this.stopping.value) return;
     this.stopping.value = true;
+    this.stoppedHere = true;
     try {
       await mux.request(this.id, "abort");
     } finally {
@@ -334,21 +192,35 @@ export class Conversation {
 
   async setModel(provider: string, modelId: string): Promise<void> {
     this.config = { ...this.config, provider, model: modelId };
-    await this.#ensureLive();
-    await mux.request(this.id, "set_model", { provider, model_id: modelId });
+    // One that sleeps takes it with its next start.
+    if (this.made) await mux.request(this.id, "set_model", { provider, model_id: modelId });
     this.timeline.value = { ...this.timeline.value, provider, model: modelId };
   }
 
   async setThinking(level: string): Promise<void> {
-    await this.#ensureLive();
-    const data = await mux.request<{ level?: string }>(this.id, "set_thinking_level", { level });
+    this.#thinking = this.made ? undefined : level;
+    let data: { level?: string } | undefined;
+    if (this.made) {
+      await this.#ensureLive();
+      data = await mux.request<{ level?: string }>(this.id, "set_thinking_level", { level });
+    }
     this.timeline.value = { ...this.timeline.value, thinkingLevel: data?.level ?? level };
   }
 
+  forgetUnsent(clientId: string): void {
+    outbox.remove(clientId);
+    this.dispatch({ type: "withdrawn", clientId });
+  }
+
   async answer(requestId: string, fields: { value?: string; confirmed?: boolean; cancelled?: boolean }): Promise<void> {
-    await mux.request(this.id, "input_response", { request_id: requestId, ...fields });
-    const words = fields.cancelled ? "Dismissed" : (fields.value ?? (fields.confirmed ? "Allowed" : "Denied"));
+    const words = fields.cancelled ? "cancelled" : (fields.value ?? (fields.confirmed ? "yes" : "no"));
     this.dispatch({ type: "answered", requestId, answer: words });
+    try {
+      await mux.request(this.id, "input_response", { request_id: requestId, ...fields });
+    } catch (error) {
+      this.dispatch({ type: "answered", requestId, answer: undefined });
+      throw error;
+    }
   }
 }
 

@@ -15,30 +15,31 @@ export const READS =
   "The workspace, the agent's own home folder, and the system's programs and libraries. No other file of this machine.";
 export const REACHES = "The model, and nothing else: every other name and address is unreachable.";
 
+// From the tightest to the loosest; `gist` is what a newcomer chooses by.
 export const PROFILES: ProfileText[] = [
   {
-    name: "minimal",
-    label: "Minimal",
-    gist: "The widest limits, for large builds and long test suites.",
-    writes: "The workspace, the agent's home folder, and up to 4 GiB of temporary files.",
-    runs: "Any installed program and those it builds itself.",
-    upTo: "4,096 processes.",
+    name: "strict",
+    label: "Read and edit",
+    gist: "The tightest. It reads and edits files and runs installed programs, but nothing that it built or brought along. Up to 256 processes.",
+    writes: "The workspace, the agent's home folder, and up to 256 MiB of temporary files.",
+    runs: "Installed programs only, scripts for them included.",
+    upTo: "256 processes.",
   },
   {
     name: "development",
-    label: "Development",
-    gist: "For everyday work on code, with room for a usual build.",
+    label: "Everyday work",
+    gist: "The usual choice. It also runs what it builds: tests, compilers, dev servers. Up to 1,024 processes.",
     writes: "The workspace, the agent's home folder, and up to 1 GiB of temporary files.",
     runs: "Any installed program and those it builds itself.",
     upTo: "1,024 processes.",
   },
   {
-    name: "strict",
-    label: "Strict",
-    gist: "For reading and editing: it cannot run a program that it wrote or brought along.",
-    writes: "The workspace, the agent's home folder, and up to 256 MiB of temporary files.",
-    runs: "Installed programs only, scripts for them included.",
-    upTo: "256 processes.",
+    name: "minimal",
+    label: "Large builds",
+    gist: "The loosest. The same with the widest limits, for big builds and long test suites. Up to 4,096 processes.",
+    writes: "The workspace, the agent's home folder, and up to 4 GiB of temporary files.",
+    runs: "Any installed program and those it builds itself.",
+    upTo: "4,096 processes.",
   },
 ];
 

@@ -1,20 +1,26 @@
-// Workspaces and sessions: the lists, which one is shown, and what can be done with them.
+// Workspaces and sessions: which one is shown, and what can be done with them.
 
 import { batch, effect } from "@preact/signals";
 import type { Model, Session, Workspace } from "../protocol/types";
 import { SYSTEM_SESSION } from "../protocol/types";
+import { forkBefore } from "./acts";
 import { Conversation } from "./conversation";
+import { drafts } from "./drafts";
+import { noteSeen } from "./following";
+import { draftOf, giveToComposer } from "./handoff";
 import { mux } from "./link";
+import { insteadOf, nearest, wishedProfile } from "./offers";
 import { outbox } from "./outbox";
-import { lastingStore, tabStore } from "./storage";
+import { lastingStore } from "./storage";
 import {
-  conversations, drawerOpen, link, listsLoaded, messageOf, modelOf, models, screen, sessionId, sessions, titleOf,
-  toast, workspaceId, workspaces,
+  conversations, drawerOpen, listsLoaded, messageOf, missingId, models, sessionId, sessions, toast, unsent,
+  workspaceId, workspaces,
 } from "./store";
+import { addUnsent, changeUnsent, dropUnsent, isUnsent, leaveUnsent, loadUnsent, takeUnsent } from "./unsent";
 
-const REFRESH_MS = 60_000;
 const HASH = /^#\/s\/([\w-]{1,80})$/;
 
+// Once for each connection: what changes afterwards is pushed.
 export async function loadLists(): Promise<void> {
   const [spaces, list] = await Promise.all([
     mux.request<{ workspaces: Workspace[] }>(SYSTEM_SESSION, "list_workspaces"),
@@ -22,35 +28,36 @@ export async function loadLists(): Promise<void> {
   ]);
   batch(() => {
     workspaces.value = spaces.workspaces;
-    takeSessions(list.sessions);
+    sessions.value = list.sessions;
+    loadUnsent();
     listsLoaded.value = true;
     choosePlace();
   });
 }
 
-// A session that this page just asked for may not be in the host's list yet.
-function takeSessions(list: Session[]): void {
-  const known = new Set(list.map((s) => s.session_id));
-  const fresh = sessions.value.filter((s) => {
-    const open = conversations.value.get(s.session_id);
-    return !known.has(s.session_id) && open && (open.starting.value || open.problem.value);
-  });
-  sessions.value = [...fresh, ...list];
-}
-
-export async function refreshSessions(): Promise<void> {
-  if (link.value !== "open" || !listsLoaded.value) return;
-  const list = await mux.request<{ sessions: Session[] }>(SYSTEM_SESSION, "list_sessions").catch(() => null);
-  if (list) takeSessions(list.sessions);
+function find(id: string): Session | undefined {
+  return sessions.value.find((s) => s.session_id === id) ?? unsent.value.find((s) => s.session_id === id);
 }
 
 function choosePlace(): void {
-  const wanted = HASH.exec(location.hash)?.[1] ?? sessionId.value;
-  const session = sessions.value.find((s) => s.session_id === wanted);
+  const asked = HASH.exec(location.hash)?.[1];
+  const session = find(asked ?? sessionId.value);
   if (session) return openSession(session.session_id);
+  if (asked) return openNothing(asked);
   const stored = lastingStore.get("workspace");
   const space = workspaces.value.find((w) => w.id === (workspaceId.value || stored)) ?? workspaces.value[0];
   openWorkspace(space?.id ?? "");
+}
+
+// The address stays: a reload asks again, and so does a list that comes to have it.
+function openNothing(id: string): void {
+  const stored = lastingStore.get("workspace");
+  batch(() => {
+    const space = workspaces.value.find((w) => w.id === (workspaceId.value || stored)) ?? workspaces.value[0];
+    workspaceId.value = space?.id ?? "";
+    sessionId.value = "";
+    missingId.value = id;
+  });
 }
 
 export function openWorkspace(id: string): void {
@@ -61,38 +68,52 @@ export function openWorkspace(id: string): void {
       .filter((s) => s.workspace_id === id)
       .toSorted((a, b) => b.last_activity - a.last_activity)[0];
     if (newest) openSession(newest.session_id);
+    else if (id) newSession();
     else show("");
   });
 }
 
 function show(id: string): void {
+  noteSeen(sessionId.value);
   sessionId.value = id;
+  missingId.value = "";
+  leaveUnsent(id);
   const hash = id ? `#/s/${id}` : "";
   if (location.hash !== hash) history.pushState(null, "", hash || location.pathname);
 }
 
 export function openSession(id: string): void {
-  const session = sessions.value.find((s) => s.session_id === id);
+  const session = find(id);
   if (!session) return;
   batch(() => {
     if (workspaceId.value !== session.workspace_id) {
       workspaceId.value = session.workspace_id;
       lastingStore.set("workspace", session.workspace_id);
     }
+    const open = conversations.value.get(id) ?? take(session);
     show(id);
     drawerOpen.value = false;
-    if (!conversations.value.has(id)) {
-      const { workspace_id, profile, provider, model } = session;
-      const opened = adopt(new Conversation(id, { workspace_id, profile, provider, model }, () => void turnEnded(id)));
-      opened.profile.value = profile;
-      void opened.catchUp();
-    }
+    if (open.made && !open.followed && !open.starting.value) void open.catchUp();
   });
 }
 
-function adopt(conversation: Conversation): Conversation {
-  conversations.value = new Map(conversations.value).set(conversation.id, conversation);
-  return conversation;
+function take(session: Session): Conversation {
+  const { session_id: id, workspace_id, profile, provider, model } = session;
+  const made = !isUnsent(id);
+  const opened = new Conversation(id, { workspace_id, profile, provider, model }, () => void turnEnded(id), made);
+  opened.profile.value = profile;
+  conversations.value = new Map(conversations.value).set(id, opened);
+  if (made) return opened;
+  const { timeline } = opened;
+  timeline.value = { ...timeline.value, loaded: true, provider, model, status: { state: "idle", since: session.created_at } };
+  opened.known.value = true;
+  return opened;
+}
+
+// For what still has to be said in it: it is not shown.
+export function openQuietly(id: string): void {
+  const session = find(id);
+  if (session && !conversations.value.has(id)) void take(session).catchUp();
 }
 
 export function takeModels(list: Model[]): void {
@@ -100,23 +121,9 @@ export function takeModels(list: Model[]): void {
   if (list.length > 0) models.value = list;
 }
 
-const MODELS_PAUSE_MS = 700;
-const MOST_TRIES = 5;
-
-// The agent tells its models a moment after it is idle for the first time.
-async function learnModels(tries = MOST_TRIES): Promise<void> {
-  const list = await mux.request<Model[]>(SYSTEM_SESSION, "get_models").catch(() => []);
-  takeModels(list);
-  if (list.length === 0 && tries > 1) setTimeout(() => void learnModels(tries - 1), MODELS_PAUSE_MS);
-}
-
-// A session without a name is named after the first thing that was asked in it.
 async function turnEnded(id: string): Promise<void> {
-  const open = conversations.value.get(id);
-  if (open && !modelOf(open)) void learnModels();
-  await refreshSessions();
   const session = sessions.value.find((s) => s.session_id === id);
-  const words = open?.firstWords.value;
+  const words = conversations.value.get(id)?.firstWords.value;
   if (session && !session.title && words) await renameSession(id, words).catch(() => {});
 }
 
@@ -126,40 +133,82 @@ function chosenModel(): { provider?: string; model?: string } {
   return known ? { provider, model } : {};
 }
 
-export function newSession(profile = lastingStore.get("profile") ?? undefined): Conversation | null {
-  if (!workspaceId.value) return null;
-  const id = `oqto-${crypto.randomUUID()}`;
-  const config = { workspace_id: workspaceId.value, profile, ...chosenModel() };
+// Begins one on this page. The host hears of it with the first message.
+export function newSession(wish?: string, model = chosenModel()): Conversation | null {
+  const workspace_id = workspaceId.value;
+  if (!workspace_id) return null;
+  const wished = wish ?? wishedProfile();
+  const profile = nearest(wished);
   const now = Date.now();
-  const made = new Conversation(id, config, () => void turnEnded(id));
-  const row: Session = {
-    session_id: id, title: "", workspace_id: config.workspace_id, state: "starting", profile: profile ?? "",
-    provider: config.provider, model: config.model, created_at: now, last_activity: now, message_count: 0,
-  };
+  const begun = unsent.value.find((s) => s.workspace_id === workspace_id);
+  const id = begun?.session_id ?? `oqto-${crypto.randomUUID()}`;
   batch(() => {
-    adopt(made);
-    sessions.value = [row, ...sessions.value];
-    show(id);
-    drawerOpen.value = false;
+    if (begun) changeUnsent(id, { profile, ...model });
+    else addUnsent({ session_id: id, title: "", workspace_id, state: "idle", profile, ...model, created_at: now, last_activity: now, message_count: 0 });
+    openSession(id);
+    const open = conversations.value.get(id)!;
+    open.config = { ...open.config, profile, ...model };
+    open.profile.value = profile;
+    open.instead.value = insteadOf(wished, profile);
   });
-  made.start().then(refreshSessions, () => changeSession(id, { state: "failed" }));
-  return made;
+  return conversations.value.get(id)!;
 }
 
 // Profiles hold from the start of a session on, so another one means another session.
 export async function restartWithProfile(id: string, profile: string): Promise<void> {
   lastingStore.set("profile", profile);
   const made = newSession(profile);
-  if (made) tabStore.set(`draft.${made.id}`, tabStore.get(`draft.${id}`));
+  if (!made || made.id === id) return;
+  if (draftOf(id)) giveToComposer(made.id, draftOf(id));
   await deleteSession(id);
+}
+
+// The same beginning once more: workspace, profile and model, and an empty conversation.
+export function startOver(id: string): void {
+  const from = find(id);
+  if (!from) return;
+  const { provider, model } = conversations.value.get(id)?.timeline.value ?? from;
+  newSession(from.profile || undefined, provider && model ? { provider, model } : undefined);
+}
+
+// Goes on from before that message, whose text comes back for editing.
+export async function goBackBefore(id: string, messageId: string): Promise<void> {
+  const from = find(id);
+  const made = await forkBefore(id, messageId);
+  if (from && !find(made.id)) {
+    const now = Date.now();
+    sessions.value = [{ ...from, session_id: made.id, state: "starting", created_at: now, last_activity: now, pending_inputs: [], queued: 0 }, ...sessions.value];
+  }
+  giveToComposer(made.id, made.text);
+  openSession(made.id);
 }
 
 export async function createWorkspace(name: string): Promise<void> {
   const { workspace } = await mux.request<{ workspace: Workspace }>(SYSTEM_SESSION, "create_workspace", { name });
   batch(() => {
-    workspaces.value = [...workspaces.value, workspace];
+    takeWorkspace(workspace);
     openWorkspace(workspace.id);
   });
+}
+
+export function takeWorkspace(workspace: Workspace): void {
+  workspaces.value = [...workspaces.value.filter((w) => w.id !== workspace.id), workspace];
+}
+
+export function takeSession(session: Session): void {
+  const known = sessions.value.some((s) => s.session_id === session.session_id);
+  batch(() => {
+    dropUnsent(session.session_id);
+    sessions.value = known
+      ? sessions.value.map((s) => (s.session_id === session.session_id ? session : s))
+      : [session, ...sessions.value];
+  });
+}
+
+// The first message made it real.
+export function nowMade(id: string): void {
+  const row = isUnsent(id) ? takeUnsent(id) : undefined;
+  if (row) takeSession(row);
 }
 
 function changeSession(id: string, change: Partial<Session>): void {
@@ -167,7 +216,7 @@ function changeSession(id: string, change: Partial<Session>): void {
 }
 
 export async function renameSession(id: string, name: string): Promise<void> {
-  await mux.request(id, "set_session_name", { name });
+  if (find(id) && !isUnsent(id)) await mux.request(id, "set_session_name", { name });
   const open = conversations.value.get(id);
   if (open) open.timeline.value = { ...open.timeline.value, title: name };
   changeSession(id, { title: name });
@@ -175,19 +224,26 @@ export async function renameSession(id: string, name: string): Promise<void> {
 
 export async function closeSession(id: string): Promise<void> {
   await mux.request(id, "session.close");
-  changeSession(id, { state: "stopped" });
 }
 
 export async function deleteSession(id: string): Promise<void> {
-  await mux.request(id, "session.delete");
+  const answer = isUnsent(id) ? undefined : await mux.request<{ remains?: string } | undefined>(id, "session.delete");
+  forgetSession(id);
+  if (answer?.remains) toast(answer.remains, "error");
+}
+
+export function forgetSession(id: string): void {
+  const known = find(id) !== undefined;
   batch(() => {
+    dropUnsent(id);
     sessions.value = sessions.value.filter((s) => s.session_id !== id);
     const rest = new Map(conversations.value);
+    rest.get(id)?.rest();
     rest.delete(id);
     conversations.value = rest;
-    tabStore.set(`draft.${id}`, null);
+    drafts.set(id, "");
     for (const item of outbox.of(id)) outbox.remove(item.clientId);
-    if (sessionId.value === id) openWorkspace(workspaceId.value);
+    if (known && sessionId.value === id) openWorkspace(workspaceId.value);
   });
 }
 
@@ -204,11 +260,14 @@ export function stepSession(by: 1 | -1, list: Session[]): void {
 
 export function forgetAll(): void {
   batch(() => {
+    for (const open of conversations.value.values()) open.rest();
     conversations.value = new Map();
     sessions.value = [];
+    unsent.value = [];
     workspaces.value = [];
     workspaceId.value = "";
     sessionId.value = "";
+    missingId.value = "";
     listsLoaded.value = false;
   });
 }
@@ -216,26 +275,11 @@ export function forgetAll(): void {
 export function watchPlace(): void {
   addEventListener("popstate", () => {
     const id = HASH.exec(location.hash)?.[1];
-    if (id && id !== sessionId.value) openSession(id);
+    if (!id || id === sessionId.value) return;
+    if (find(id)) openSession(id);
+    else if (listsLoaded.value) openNothing(id);
   });
-  const refresh = () => {
-    if (document.visibilityState === "visible") void refreshSessions();
-  };
-  document.addEventListener("visibilitychange", refresh);
-  setInterval(refresh, REFRESH_MS);
   effect(() => {
-    document.title = pageTitle();
+    if (missingId.value && find(missingId.value)) openSession(missingId.peek());
   });
 }
-
-const STATE_MARK: Partial<Record<string, string>> = { working: "● Working", waiting: "◐ Waiting for you", failed: "✗ Failed" };
-
-function pageTitle(): string {
-  if (screen.value !== "shell") return "Oqto";
-  const session = sessions.value.find((s) => s.session_id === sessionId.value);
-  if (!session) return "Oqto";
-  const status = conversations.value.get(session.session_id)?.timeline.value.status.state ?? session.state;
-  const mark = STATE_MARK[status];
-  return `${mark ? `${mark} — ` : ""}${titleOf(session)} · Oqto`;
-}
-

@@ -2,7 +2,7 @@
 
 import { computed, signal } from "@preact/signals";
 import type { Link } from "../net/mux";
-import type { Model, Session, SessionState, User, Workspace } from "../protocol/types";
+import type { Limits, Model, OfferedProfile, Session, SessionState, User, Workspace } from "../protocol/types";
 import type { Conversation } from "./conversation";
 
 export type Screen = "loading" | "unreachable" | "setup" | "login" | "register" | "auditor" | "shell";
@@ -14,20 +14,28 @@ export const loginHint = signal("");
 
 export const user = signal<User | null>(null);
 export const models = signal<Model[]>([]);
+// What this host can run, and how much; before the host has said so, nothing is ruled out.
+export const offered = signal<OfferedProfile[]>([]);
+export const limits = signal<Limits | null>(null);
 export const link = signal<Link>("connecting");
 export const listsLoaded = signal(false);
 
 export const workspaces = signal<Workspace[]>([]);
 export const sessions = signal<Session[]>([]);
+// Begun here, and nothing said yet: the host does not know them.
+export const unsent = signal<Session[]>([]);
 export const workspaceId = signal("");
 export const sessionId = signal("");
+// What the address asked for and the host does not have.
+export const missingId = signal("");
 export const conversations = signal<ReadonlyMap<string, Conversation>>(new Map());
 
 export const workspace = computed(() => workspaces.value.find((w) => w.id === workspaceId.value));
-export const session = computed(() => sessions.value.find((s) => s.session_id === sessionId.value));
+const isShown = (s: Session) => s.session_id === sessionId.value;
+export const session = computed(() => sessions.value.find(isShown) ?? unsent.value.find(isShown));
 export const conversation = computed(() => conversations.value.get(sessionId.value));
 
-// The list's word about a state is as old as the list; an open conversation knows better.
+// The list is told of each change; a followed conversation hears of it a moment earlier.
 export function stateOf(item: Session): SessionState {
   const open = conversations.value.get(item.session_id);
   return open?.known.value ? open.timeline.value.status.state : item.state;
@@ -45,7 +53,7 @@ export function modelOf(open: Conversation): Model | undefined {
 }
 
 export const workspaceSessions = computed(() =>
-  sessions.value
+  [...unsent.value, ...sessions.value]
     .filter((s) => s.workspace_id === workspaceId.value)
     .toSorted((a, b) => b.last_activity - a.last_activity),
 );

@@ -6,11 +6,12 @@ import { toast } from "../state/store";
 import { Icon, type IconName } from "./icon";
 
 export const STATE_WORDS: Record<SessionState, string> = {
-  idle: "idle",
+  idle: "ready",
   working: "working",
   waiting: "waiting for you",
   starting: "starting",
-  stopped: "stopped",
+  stopped: "closed",
+  asleep: "asleep",
   failed: "failed",
 };
 

@@ -4,11 +4,11 @@ import { useRef } from "preact/hooks";
 import type { Conversation } from "../state/conversation";
 import { elapsed, useNow } from "../state/clock";
 import { attempt } from "../state/sessions";
-import { overlay } from "../state/store";
 import type { AskEntry } from "../state/timeline/types";
 import { Icon } from "../ui/icon";
 import { memo } from "../ui/memo";
 import { focusComposer } from "./commands";
+import { useCarefulFocus } from "./focus";
 
 const DENY = "Deny";
 const HINTS: Record<string, string> = {
@@ -17,21 +17,15 @@ const HINTS: Record<string, string> = {
   [DENY]: "The program is told that it may not",
 };
 
-export const ApprovalView = memo(function ApprovalView({ entry, open }: { entry: AskEntry; open: Conversation }) {
+export const ApprovalCard = memo(function ApprovalCard({ entry, open }: { entry: AskEntry; open: Conversation }) {
   const { request } = entry;
   const facts = request.approval!;
   const card = useRef<HTMLElement>(null);
-  const now = useNow(!entry.resolved);
-  if (entry.resolved) {
-    return (
-      <div class="notice info" role="status" data-testid="approval-card" data-resolved="true">
-        <span>{request.title} {entry.answer ? `You said: ${entry.answer}` : "Not answered by you: denied unless someone else allowed it"}</span>
-      </div>
-    );
-  }
+  const deny = useCarefulFocus();
+  const now = useNow(true);
   const answer = (value: string) => {
     const inside = card.current?.contains(document.activeElement);
-    void attempt(open.answer(request.request_id, { value }));
+    attempt(open.answer(request.request_id, { value }));
     if (inside) focusComposer();
   };
   const onKey = (event: KeyboardEvent) => {
@@ -64,24 +58,15 @@ export const ApprovalView = memo(function ApprovalView({ entry, open }: { entry:
           <button
             key={option} type="button" class="secondary" title={HINTS[option]}
             data-testid={`approval-${option === DENY ? "deny" : option === "Once" ? "once" : "session"}`}
-            ref={option === DENY ? focusOnce : undefined} onClick={() => answer(option)}
+            ref={option === DENY ? deny : undefined} onClick={() => answer(option)}
           >
             {option}
           </button>
         ))}
-        <span class="ask-left" role="timer" aria-live="off" data-testid="approval-left">denied in {elapsed(left)}</span>
+        {request.timeout && (
+          <span class="ask-left" role="timer" aria-live="off" data-testid="approval-left">denied in {elapsed(left)}</span>
+        )}
       </div>
     </section>
   );
 });
-
-const focused = new WeakSet<HTMLElement>();
-
-// The careful answer gets focus when the question appears, unless someone is writing or elsewhere.
-export function focusOnce(button: HTMLButtonElement | null): void {
-  if (!button || focused.has(button)) return;
-  focused.add(button);
-  const at = document.activeElement;
-  const writing = at instanceof HTMLTextAreaElement && at.value !== "";
-  if (!writing && !overlay.value) button.focus();
-}

@@ -1,12 +1,12 @@
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { http, HttpError } from "../net/http";
-import type { Profile } from "../protocol/types";
 import { arrive, enter, enterFirstTime } from "../state/app";
-import { PROFILES, profileText } from "../state/profiles";
+import { nearest } from "../state/offers";
 import { linkToken, loginHint, messageOf, screen } from "../state/store";
 import { Field, FormError } from "../ui/basics";
 import { Icon, Mark } from "../ui/icon";
+import { ProfileChoice } from "./profile_choice";
 
 const USERNAME = "[a-z][a-z0-9._\\-]{1,31}";
 const PASSWORD_MIN = 12;
@@ -94,6 +94,21 @@ function PasswordField({ value, set, fresh }: { value: string; set: (v: string) 
   );
 }
 
+const FIRST_WORKSPACE = "My project";
+
+function WorkspaceField({ value, set }: { value: string; set: (v: string) => void }) {
+  return (
+    <Field name="workspace" label="Your first workspace" hint="A folder of its own that your agents work in. You can add more later.">
+      {(id, hintId) => (
+        <input
+          id={id} name="workspace" data-testid="setup-workspace" required maxLength={64} aria-describedby={hintId}
+          value={value} onInput={(e) => set(e.currentTarget.value)}
+        />
+      )}
+    </Field>
+  );
+}
+
 export function Login() {
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
@@ -116,14 +131,17 @@ export function Login() {
 export function Register() {
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
-  const { busy, error, submit } = useSubmit(async () =>
-    enter((await http.register(linkToken.value, name, password)).user),
-  );
+  const [space, setSpace] = useState(FIRST_WORKSPACE);
+  const { busy, error, submit } = useSubmit(async () => {
+    const { user } = await http.register(linkToken.value, name, password);
+    enterFirstTime(user, space.trim() || FIRST_WORKSPACE);
+  });
   return (
     <Page title="You are invited" lead="Choose a name and a password. Your sessions, files and processes are yours alone.">
       <form onSubmit={submit} data-testid="register-form">
         <UserName value={name} set={setName} hint />
         <PasswordField value={password} set={setPassword} fresh />
+        <WorkspaceField value={space} set={setSpace} />
         <FormError text={error} />
         <button class="primary wide-button" data-testid="register-submit" disabled={busy}>
           {busy ? "Creating the account…" : "Create account"}
@@ -152,8 +170,8 @@ export function Setup() {
   const [token, setToken] = useState(linkToken.value);
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
-  const [space, setSpace] = useState("My project");
-  const [profile, setProfile] = useState<Profile>("development");
+  const [space, setSpace] = useState(FIRST_WORKSPACE);
+  const [profile, setProfile] = useState(() => nearest("development"));
   const { busy, error, submit } = useSubmit(async () => {
     const { user } = await http.setup(token.trim(), name, password);
     enterFirstTime(user, space.trim(), profile);
@@ -176,16 +194,9 @@ export function Setup() {
           <PasswordField value={password} set={setPassword} fresh />
         </Step>
         <Step number={2} title="Name your first workspace">
-          <Field name="workspace" label="Workspace" hint="A folder of its own that your agents work in. You can add more later.">
-            {(id, hintId) => (
-              <input
-                id={id} name="workspace" data-testid="setup-workspace" required maxLength={64} aria-describedby={hintId}
-                value={space} onInput={(e) => setSpace(e.currentTarget.value)}
-              />
-            )}
-          </Field>
+          <WorkspaceField value={space} set={setSpace} />
         </Step>
-        <Step number={3} title="Choose how tight the sandbox is">
+        <Step number={3} title="Choose what your agents may do">
           <ProfileChoice value={profile} set={setProfile} />
         </Step>
         <FormError text={error} />
@@ -194,22 +205,6 @@ export function Setup() {
         </button>
       </form>
     </Page>
-  );
-}
-
-function ProfileChoice({ value, set }: { value: Profile; set: (p: Profile) => void }) {
-  return (
-    <div class="field">
-      <div class="choices">
-        {PROFILES.map((p) => (
-          <label key={p.name} class="choice">
-            <input type="radio" name="profile" value={p.name} checked={value === p.name} onChange={() => set(p.name)} />
-            {p.label}
-          </label>
-        ))}
-      </div>
-      <p class="field-hint" aria-live="polite">{profileText(value)?.gist}</p>
-    </div>
   );
 }
 

@@ -1,7 +1,10 @@
 // Every action by name: what the palette offers.
 
 import { signOut } from "../state/app";
+import { isAwake } from "../state/acts";
+import { whyNot } from "../state/offers";
 import { PROFILES } from "../state/profiles";
+import { questions, subjectOf } from "../state/inbox";
 import { attempt, closeSession, newSession, openSession, openWorkspace } from "../state/sessions";
 import {
   conversation, drawerOpen, models, overlay, session, sessions, stateOf, titleOf, user, workspaceId, workspaces,
@@ -9,6 +12,7 @@ import {
 import { THEMES, theme } from "../state/theme";
 import type { AssistantEntry } from "../state/timeline/types";
 import { copyText } from "../ui/basics";
+import { chooseModel, waysOut } from "./ways_out";
 
 export interface Command {
   group: string;
@@ -34,8 +38,12 @@ function press(testid: string): void {
 }
 
 export function setAllTools(open: boolean): void {
-  const wanted = `.tool-line[aria-expanded="${!open}"]`;
-  for (const line of document.querySelectorAll<HTMLElement>(wanted)) line.click();
+  const press = (name: string) => {
+    for (const line of document.querySelectorAll<HTMLElement>(`${name}[aria-expanded="${!open}"]`)) line.click();
+  };
+  press(open ? ".run-line" : ".tool-line");
+  // The lines of a run are there once it is open.
+  requestAnimationFrame(() => press(open ? ".tool-line" : ".run-line"));
 }
 
 function sessionCommands(): Command[] {
@@ -52,8 +60,9 @@ function sessionCommands(): Command[] {
   add("Close all tool cards", () => setAllTools(false));
   add("Rename…", () => (overlay.value = "rename"));
   add("Explain its sandbox profile", () => press("profile-badge"));
-  if (stateOf(item) === "stopped") add("Start the agent", () => attempt(open.start()));
-  else add("Close (stop the agent, keep the conversation)", () => attempt(closeSession(open.id)));
+  for (const way of waysOut(open)) add(way.name, way.run);
+  add("Choose another model", chooseModel);
+  if (open.made && isAwake(stateOf(item))) add("Close (end the agent, keep the conversation)", () => attempt(closeSession(open.id)));
   add("Delete…", () => (overlay.value = "delete"));
   for (const m of models.value) {
     list.push({ group: "Model", name: m.name, run: () => attempt(open.setModel(m.provider, m.id)) });
@@ -65,11 +74,14 @@ export function actions(): Command[] {
   const list: Command[] = [];
   if (workspaceId.value) {
     list.push({ group: "New", name: "Session", keys: "Alt N", run: () => newSession() });
-    for (const p of PROFILES) {
-      list.push({ group: "New", name: `Session with profile ${p.label.toLowerCase()}`, run: () => newSession(p.name) });
+    for (const p of PROFILES.filter((p) => whyNot(p.name) === undefined)) {
+      list.push({ group: "New", name: `Session for ${p.label.toLowerCase()}`, run: () => newSession(p.name) });
     }
   }
   list.push({ group: "New", name: "Workspace…", run: () => (overlay.value = "workspace") });
+  for (const { session: from, request } of questions.value) {
+    list.push({ group: "Waiting for you", name: `${subjectOf(request)} (${titleOf(from)})`, run: () => openSession(from.session_id) });
+  }
   list.push(...sessionCommands());
   for (const s of sessions.value.filter((s) => s.session_id !== session.value?.session_id)) {
     list.push({ group: "Go to session", name: titleOf(s), run: () => openSession(s.session_id) });

@@ -1,14 +1,18 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Conversation } from "../state/conversation";
-import { elapsed, useNow } from "../state/clock";
-import { attempt } from "../state/sessions";
+import { elapsed, took, useNow } from "../state/clock";
 import { workspace } from "../state/store";
-import type { Entry, Status } from "../state/timeline/types";
+import type { Item } from "../state/timeline/plan";
+import type { AssistantEntry, Entry, Status } from "../state/timeline/types";
 import { Skeleton } from "../ui/basics";
 import { Icon, type IconName } from "../ui/icon";
-import { ApprovalView } from "./approval";
 import { Composer } from "./composer";
-import { AskView, AssistantView, ErrorCard, ErrorView, NoticeView, UserView } from "./entries";
+import { AssistantView, ErrorView, NoticeView, UserView } from "./entries";
+import { Problem } from "./problem";
+import { AskLine, PinnedQuestions } from "./questions";
+import { RunView } from "./run";
+import { nextOf, type Place, Transcript } from "./transcript";
+import { ComposerNote, WaitingList } from "./waiting";
 
 const NEAR_BOTTOM_PX = 48;
 
@@ -18,8 +22,10 @@ function useStickyBottom() {
   const content = useRef<HTMLDivElement>(null);
   const stuck = useRef(true);
   const lastTop = useRef(0);
-  const fromEnd = useRef<number | null>(null);
+  const anchor = useRef<{ el: Element; top: number } | null>(null);
   const [away, setAway] = useState(false);
+  // What opens under the reader's hand should not jump away from it.
+  const hold = useRef(() => void (stuck.current = false));
   const nearBottom = () => {
     const el = box.current;
     return !el || el.scrollHeight - el.scrollTop - el.clientHeight < NEAR_BOTTOM_PX;
@@ -51,21 +57,21 @@ function useStickyBottom() {
       lastTop.current = top;
       setAway(!stuck.current && !nearBottom());
     },
-    // What comes in above must not push away what is being read.
+    // What comes in above must not push away what is being read: `keep` before it is drawn, `restore` after.
+    leave: () => (stuck.current = false),
     keep: () => {
-      stuck.current = false;
-      const el = box.current;
-      if (el) fromEnd.current = el.scrollHeight - el.scrollTop;
+      const el = stuck.current ? null : firstInView(box.current);
+      anchor.current = el && { el, top: el.getBoundingClientRect().top };
     },
     restore: () => {
       const el = box.current;
-      if (!el || fromEnd.current === null) return;
-      el.scrollTop = el.scrollHeight - fromEnd.current;
+      const held = anchor.current;
+      anchor.current = null;
+      if (!el || !held?.el.isConnected) return;
+      el.scrollTop += held.el.getBoundingClientRect().top - held.top;
       lastTop.current = el.scrollTop;
-      fromEnd.current = null;
     },
-    // What opens under the reader's hand should not jump away from it.
-    hold: () => (stuck.current = false),
+    hold: hold.current,
     jump: () => {
       stuck.current = true;
       toBottom();
@@ -74,68 +80,87 @@ function useStickyBottom() {
   };
 }
 
+function firstInView(box: HTMLElement | null): Element | null {
+  if (!box) return null;
+  const { top } = box.getBoundingClientRect();
+  const below = (el: Element) => el.getBoundingClientRect().bottom > top;
+  const chunk = [...box.querySelectorAll(".chunk")].find(below);
+  return [...(chunk?.children ?? [])].find(below) ?? chunk ?? null;
+}
+
 export function ConversationView({ open }: { open: Conversation }) {
   const scroll = useStickyBottom();
   const timeline = open.timeline.value;
   const { entries, status } = timeline;
-  const asked = entries.findLastIndex((e) => e.kind === "user");
-  const mine = entries[asked]?.key;
-  const last = entries.findLastIndex((e) => e.kind === "assistant");
-  const writing = open.busy && isUnfinished(entries[last]) ? last : entries.length;
+  const mine = entries.findLast((e) => e.kind === "user")?.key;
   // Whoever sends wants to see what comes of it.
   useLayoutEffect(() => scroll.jump(), [mine]);
-  useLayoutEffect(() => scroll.restore(), [entries[0]?.key]);
+  const first = entries[0]?.key;
+  const drawn = useRef(first);
+  if (drawn.current !== first) scroll.keep();
+  drawn.current = first;
+  useLayoutEffect(() => scroll.restore(), [first]);
   const empty = entries.length === 0;
   return (
     <div class="conversation">
       <div class="scroll" ref={scroll.box} onScroll={scroll.onScroll} tabIndex={0} role="region" aria-label="Conversation">
         <div class="column" ref={scroll.content}>
-          {timeline.hasEarlier && <Earlier open={open} keep={scroll.keep} />}
-          {entries.map((entry, i) => drawEntry(entry, entries[i + 1], i > asked, i > writing, open, scroll.hold))}
+          {timeline.hasEarlier && <Earlier open={open} leave={scroll.leave} />}
+          <Transcript open={open} box={scroll.box} hold={scroll.hold} draw={drawItem} />
           {open.problem.value && <Problem open={open} />}
           {empty && !open.problem.value && <Empty open={open} />}
           <WorkingLine open={open} status={status} />
         </div>
       </div>
       {scroll.away && (
-        <button type="button" class="jump" data-testid="jump-latest" onClick={scroll.jump}>
-          <Icon name="down" size={14} /> Jump to latest
-        </button>
+        <div class="jump-place">
+          <button type="button" class="jump" data-testid="jump-latest" onClick={scroll.jump}>
+            <Icon name="down" size={14} /> Jump to latest
+          </button>
+        </div>
       )}
+      <div class="above-composer">
+        <PinnedQuestions open={open} />
+        <WaitingList open={open} />
+        <ComposerNote open={open} />
+      </div>
       <Composer key={open.id} open={open} />
     </div>
   );
 }
 
-function isUnfinished(entry: Entry | undefined): boolean {
-  if (entry?.kind !== "assistant") return false;
-  return entry.stage !== "settled" || entry.blocks.some((b) => b.kind === "tool" && b.tool.state === "running");
+// `current`: it belongs to the newest turn, so an action that it offers still makes sense.
+function drawItem(item: Item, i: number, items: Item[], entries: Entry[], place: Place) {
+  const { open, hold } = place;
+  if (item.kind === "run") {
+    const past = !place.newest || items.findLastIndex((other) => other.kind === "run" && other.tools > 0) !== i;
+    return <RunView key={item.key} run={item} past={past} sessionId={open.id} onToggle={hold} />;
+  }
+  const { at } = item;
+  const following = entries[at + 1];
+  const next = following ? nextOf(following) : place.next;
+  const ended = !following && place.ended;
+  const current = at > place.asked;
+  if (item.kind === "piece") {
+    const last = next ? next !== "assistant" : !place.busy;
+    const explained = next === "error" || next === "retry";
+    const { from, to, head, tail } = item;
+    const props = { entry: item.entry, from, to, head, tail, open, last, current, explained, ended };
+    return <AssistantView key={item.key} {...props} />;
+  }
+  return drawEntry(item.entry, current, ended, open);
 }
 
-// `current`: it belongs to the newest turn, so an action that it offers still makes sense.
-// `early`: it was said while the agent still wrote or ran something.
-function drawEntry(
-  entry: Entry, next: Entry | undefined, current: boolean, early: boolean, open: Conversation, hold: () => void,
-) {
-  const ended = !next && !open.busy && open.timeline.value.loaded && !open.starting.value;
+function drawEntry(entry: Exclude<Entry, AssistantEntry>, current: boolean, ended: boolean, open: Conversation) {
   switch (entry.kind) {
     case "user":
-      return <UserView key={entry.key} entry={entry} open={open} queued={early} unanswered={ended && isAtRest(open)} />;
-    case "assistant": {
-      const last = next ? next.kind !== "assistant" : !open.busy;
-      const explained = next?.kind === "error" || (next?.kind === "notice" && next.key.startsWith("retry"));
-      if (entry.blocks.length === 0 && (explained || !last || entry.stage === "live")) return null;
-      const props = { entry, open, last, current, explained, ended, onToggle: hold };
-      return <AssistantView key={entry.key} {...props} />;
-    }
+      return <UserView key={entry.key} entry={entry} open={open} unanswered={ended && isAtRest(open)} />;
     case "error":
       return <ErrorView key={entry.key} entry={entry} open={open} current={current} />;
     case "notice":
       return <NoticeView key={entry.key} entry={entry} />;
     case "ask":
-      return entry.request.approval
-        ? <ApprovalView key={entry.key} entry={entry} open={open} />
-        : <AskView key={entry.key} entry={entry} open={open} />;
+      return <AskLine key={entry.key} entry={entry} />;
   }
 }
 
@@ -143,10 +168,10 @@ function isAtRest(open: Conversation): boolean {
   return open.known.value && open.timeline.value.status.state !== "starting";
 }
 
-function Earlier({ open, keep }: { open: Conversation; keep: () => void }) {
+function Earlier({ open, leave }: { open: Conversation; leave: () => void }) {
   const [busy, setBusy] = useState(false);
   const load = () => {
-    keep();
+    leave();
     setBusy(true);
     void open.loadEarlier().finally(() => setBusy(false));
   };
@@ -154,16 +179,6 @@ function Earlier({ open, keep }: { open: Conversation; keep: () => void }) {
     <button type="button" class="secondary small earlier" data-testid="load-earlier" disabled={busy} onClick={load}>
       {busy ? "Loading…" : "Show earlier messages"}
     </button>
-  );
-}
-
-function Problem({ open }: { open: Conversation }) {
-  return (
-    <ErrorCard title={open.refused.value ? "The host refuses to start this session" : "This session is not available right now"} text={open.problem.value}>
-      <button type="button" class="secondary small" data-testid="error-retry" onClick={() => attempt(open.start())}>
-        <Icon name="retry" size={14} /> Try again
-      </button>
-    </ErrorCard>
   );
 }
 
@@ -178,6 +193,7 @@ function Empty({ open }: { open: Conversation }) {
   return (
     <div class="empty" data-testid="empty-session">
       <h2>What should the agent do in {workspace.value?.name ?? "this workspace"}?</h2>
+      {open.instead.value && <p class="instead" role="status" data-testid="instead">{open.instead.value}</p>}
       <p>
         It works in its own sandbox, and what it does stands here step by step. Describe a task, or try one of these.
       </p>
@@ -205,6 +221,9 @@ const PHASES: Record<string, string> = {
   initializing: "Getting ready",
 };
 
+// A model that has said nothing for so long is waited for.
+const SILENT_MS = 10_000;
+
 function WorkingLine({ open, status }: { open: Conversation; status: Status }) {
   const starting = open.starting.value || status.state === "starting";
   const working = status.state === "working";
@@ -217,7 +236,9 @@ function WorkingLine({ open, status }: { open: Conversation; status: Status }) {
     );
   }
   if (!working) return null;
-  const phase = PHASES[status.phase ?? ""] ?? "Working";
+  const silent = now - open.timeline.value.heardAt;
+  const waits = status.phase === "generating" && silent >= SILENT_MS && open.timeline.value.heardAt > 0;
+  const phase = waits ? "Waiting for the model" : (PHASES[status.phase ?? ""] ?? "Working");
   const lines = Object.values(open.timeline.value.statusLines);
   return (
     <p class="working" data-testid="working">
@@ -227,7 +248,7 @@ function WorkingLine({ open, status }: { open: Conversation; status: Status }) {
         {status.phase === "tool_running" && status.detail ? <code>{status.detail}</code> : null}
         {status.phase !== "tool_running" && status.detail ? ` (${status.detail})` : ""}
       </span>
-      <span class="working-time">{elapsed(now - status.since)}</span>
+      <span class="working-time">{waits ? took(silent) : elapsed(now - status.since)}</span>
       {lines.map((line) => <span key={line} class="working-extra">{line}</span>)}
     </p>
   );

@@ -1,19 +1,23 @@
 // The entries of a conversation, one component per kind.
 
 import { useEffect, useMemo, useState } from "preact/hooks";
-import type { Conversation } from "../state/conversation";
+import { NOT_STARTED, type Conversation } from "../state/conversation";
 import { duration, elapsed, useNow } from "../state/clock";
 import { readableFailure } from "../state/failure";
 import { attempt } from "../state/sessions";
+import { isEmptyAnswer } from "../state/timeline/plan";
 import type {
-  AskEntry, AssistantEntry, Block, ErrorEntry, Image, NoticeEntry, UserEntry,
+  AssistantEntry, Block, ErrorEntry, Image, NoticeEntry, UserEntry,
 } from "../state/timeline/types";
 import { CopyButton } from "../ui/basics";
+import { CutLine, useWhole } from "../ui/cut";
 import { Icon } from "../ui/icon";
+import { proseText } from "../ui/markdown/bidi";
 import { Markdown } from "../ui/markdown/markdown";
 import { memo } from "../ui/memo";
-import { ToolCard } from "../ui/tool/tool_card";
-import { focusOnce } from "./approval";
+import { AtWork } from "./at_work";
+import { Attempts } from "./attempts";
+import { BranchButton, WaysOut } from "./ways_out";
 
 const PICTURES = new Set(["image/png", "image/jpeg", "image/gif", "image/webp"]);
 
@@ -35,13 +39,12 @@ export function Picture({ image }: { image: Image }) {
 interface UserProps {
   entry: UserEntry;
   open: Conversation;
-  // Said while the agent works: it has not read it yet.
-  queued: boolean;
   // The agent is at rest and nothing came of it.
   unanswered: boolean;
 }
 
-export const UserView = memo(function UserView({ entry, open, queued, unanswered }: UserProps) {
+export const UserView = memo(function UserView({ entry, open, unanswered }: UserProps) {
+  const whole = useWhole(open.id, entry.cut);
   return (
     <article class="message user" data-testid="message-user" data-delivery={entry.delivery} aria-label="You">
       <div class="user-box">
@@ -50,28 +53,35 @@ export const UserView = memo(function UserView({ entry, open, queued, unanswered
             {entry.images.map((image, i) => <Picture key={i} image={image} />)}
           </div>
         )}
-        <div class="user-text">{entry.text}</div>
+        <div class="user-text" dir="auto">{proseText(whole?.text ?? entry.text)}</div>
+        {whole && <CutLine whole={whole} name="message.txt" />}
       </div>
       {entry.delivery === "sending" && <p class="delivery">Sending…</p>}
-      {entry.delivery === "accepted" && queued && <p class="delivery" data-testid="queued">The agent reads this after its current step.</p>}
       {entry.delivery === "accepted" && unanswered && (
         <p class="unanswered" data-testid="unanswered">
           The agent stopped before it answered this. <RetryButton open={open} />
         </p>
       )}
-      {entry.delivery === "failed" && (
+      {entry.code === NOT_STARTED && <p class="delivery" data-testid="not-started">Sent as soon as the session has started.</p>}
+      {entry.delivery === "failed" && entry.code !== NOT_STARTED && (
         <ErrorCard title="This message was not accepted" text={entry.error ?? ""}>
           <button type="button" class="secondary small" data-testid="error-retry" onClick={() => open.resend(entry)}>
             <Icon name="retry" size={14} /> Send again
           </button>
+          {entry.code === "limit" && <AtWork />}
+          {entry.code === "refused" && <WaysOut open={open} />}
         </ErrorCard>
       )}
+      <BranchButton entry={entry} open={open} />
     </article>
   );
 });
 
-function Thinking({ block, live }: { block: Extract<Block, { kind: "thinking" }>; live: boolean }) {
+type ThinkingBlock = Extract<Block, { kind: "thinking" }>;
+
+export function Thinking({ block, live, sessionId }: { block: ThinkingBlock; live: boolean; sessionId: string }) {
   const [open, setOpen] = useState(false);
+  const whole = useWhole(sessionId, block.cut);
   const running = live && block.endedAt === undefined;
   const now = useNow(running && block.startedAt !== undefined);
   const took = block.startedAt === undefined ? undefined : (running ? now : (block.endedAt ?? 0)) - block.startedAt;
@@ -87,8 +97,21 @@ function Thinking({ block, live }: { block: Extract<Block, { kind: "thinking" }>
         <span>{words}</span>
         <span class={`turn ${open ? "open" : ""}`}><Icon name="right" size={12} /></span>
       </button>
-      {open && <div class="thinking-text">{block.text || "Its thoughts were not told."}</div>}
+      {open && <div class="thinking-text" dir="auto">{proseText(whole?.text ?? block.text) || "Its thoughts were not told."}</div>}
+      {open && whole && <CutLine whole={whole} name="thoughts.txt" />}
     </div>
+  );
+}
+
+type TextBlock = Extract<Block, { kind: "text" }>;
+
+function Answer({ block, growing, sessionId }: { block: TextBlock; growing: boolean; sessionId: string }) {
+  const whole = useWhole(sessionId, block.cut);
+  return (
+    <>
+      <Markdown text={whole?.text ?? block.text} growing={growing} />
+      {whole && <CutLine whole={whole} name="answer.md" />}
+    </>
   );
 }
 
@@ -101,50 +124,67 @@ interface AssistantProps {
   explained: boolean;
   // Nothing follows it, and the agent is at rest.
   ended: boolean;
-  onToggle: () => void;
+  // The texts of it that are drawn here, and whether its first and last words are.
+  from: number;
+  to: number;
+  head: boolean;
+  tail: boolean;
 }
 
-export const AssistantView = memo(function AssistantView({ entry, open, last, current, explained, ended, onToggle }: AssistantProps) {
+export const AssistantView = memo(function AssistantView(props: AssistantProps) {
+  const { entry, open, from, to, head, tail } = props;
   const live = entry.stage === "live";
-  const cut = ended && !live && (entry.interrupted || entry.stage === "partial" || entry.stopReason === "tool_use");
-  const text = entry.blocks.map((b) => (b.kind === "text" ? b.text : "")).filter(Boolean).join("\n\n");
+  const ending = tail ? endingOf(props) : [];
+  if (from === to && !head && ending.length === 0) return null;
   return (
     <article class="message assistant" data-testid="message-assistant" data-stage={entry.stage} aria-label="Agent">
-      {entry.blocks.map((block, i) => {
-        const key = `${block.kind}-${block.index}`;
-        if (block.kind === "text") {
-          return <Markdown key={key} text={block.text} growing={live && i === entry.blocks.length - 1} />;
-        }
-        if (block.kind === "thinking") return <Thinking key={key} block={block} live={live} />;
-        return <ToolCard key={block.tool.id} tool={block.tool} onToggle={onToggle} />;
+      {head && entry.recovered && <p class="turn-note" data-testid="recovered">Read from the agent's own file after a crash.</p>}
+      {head && entry.attempts && <Attempts attempts={entry.attempts} />}
+      {entry.blocks.slice(from, to).map((block, i) => {
+        const growing = live && from + i === entry.blocks.length - 1;
+        return block.kind === "text" && <Answer key={block.index} block={block} growing={growing} sessionId={open.id} />;
       })}
-      {entry.stopReason === "aborted" && last && <p class="turn-note" data-testid="aborted">Stopped by you.</p>}
-      {entry.stopReason === "length" && <p class="turn-note">The answer reached the model's length limit.</p>}
-      {entry.stopReason === "error" && last && !explained && (
-        <ErrorCard
-          title={entry.blocks.length ? "The model's answer broke off" : "The model could not answer"}
-          text={entry.error ? readableFailure(entry.error) : "What it had said until then is kept."}
-        >
-          {current && <RetryButton open={open} />}
-        </ErrorCard>
-      )}
-      {cut && (
-        <ErrorCard title="The agent was interrupted here" text="It or the host ended before it was done.">
-          {current && <RetryButton open={open} />}
-        </ErrorCard>
-      )}
-      {last && !live && text && (
-        <footer class="turn-foot">
-          <CopyButton text={() => text} />
-          {entry.model && <span>{entry.model}</span>}
-          <time dateTime={new Date(entry.at).toISOString()}>
-            {new Date(entry.endedAt ?? entry.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}
-          </time>
-        </footer>
-      )}
+      {ending}
     </article>
   );
 });
+
+// What is to be said after its last block: how it ended, and what can be done.
+function endingOf({ entry, open, last, current, explained, ended }: AssistantProps) {
+  const live = entry.stage === "live";
+  const cut = ended && !live && (entry.interrupted || entry.stage === "partial" || entry.stopReason === "tool_use");
+  const text = entry.blocks.map((b) => (b.kind === "text" ? b.text : "")).filter(Boolean).join("\n\n");
+  const failed = (entry.stopReason === "error" && last && !explained) || (entry.retracted && ended);
+  const error = entry.error ?? entry.attempts?.at(-1)?.error;
+  return [
+    isEmptyAnswer(entry) && <p key="empty" class="turn-note" data-testid="empty-answer">The model answered with nothing.</p>,
+    entry.stopReason === "aborted" && last && <p key="aborted" class="turn-note" data-testid="aborted">Stopped by you.</p>,
+    entry.stopReason === "length" && <p key="length" class="turn-note" data-testid="cut-by-length">Cut by the model's length limit. Ask it to go on.</p>,
+    failed && (
+      <ErrorCard
+        key="error"
+        title={entry.blocks.length ? "The model's answer broke off" : "The model could not answer"}
+        text={error ? readableFailure(error) : "What it had said until then is kept."}
+      >
+        {current && <WaysOut open={open}><RetryButton open={open} /></WaysOut>}
+      </ErrorCard>
+    ),
+    cut && !failed && (
+      <ErrorCard key="cut" title="The agent was interrupted here" text="It or the host ended before it was done.">
+        {current && <RetryButton open={open} />}
+      </ErrorCard>
+    ),
+    last && !live && text && (
+      <footer key="foot" class="turn-foot">
+        <CopyButton text={() => text} />
+        {entry.model && <span>{entry.model}</span>}
+        <time dateTime={new Date(entry.at).toISOString()}>
+          {new Date(entry.endedAt ?? entry.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}
+        </time>
+      </footer>
+    ),
+  ].filter(Boolean);
+}
 
 function RetryButton({ open }: { open: Conversation }) {
   const last = open.lastUser();
@@ -178,10 +218,9 @@ export function ErrorCard({ title, text, children }: { title: string; text: stri
 export const ErrorView = memo(function ErrorView({ entry, open, current }: { entry: ErrorEntry; open: Conversation; current: boolean }) {
   return (
     <div class="message">
-      <ErrorCard title={entry.recoverable ? "The model could not answer" : "The agent ended"} text={readableFailure(entry.text)}>
-        {!current ? null : entry.recoverable ? (
-          <RetryButton open={open} />
-        ) : (
+      <ErrorCard title={entry.starting ? "The agent could not be started" : entry.recoverable ? "The model could not answer" : "The agent ended"} text={readableFailure(entry.text)}>
+        {current && entry.recoverable && <WaysOut open={open}><RetryButton open={open} /></WaysOut>}
+        {current && !entry.recoverable && (
           <button type="button" class="secondary small" data-testid="error-restart" onClick={() => attempt(open.start())}>
             <Icon name="retry" size={14} /> Start it again
           </button>
@@ -203,55 +242,5 @@ export const NoticeView = memo(function NoticeView({ entry }: { entry: NoticeEnt
         </details>
       )}
     </div>
-  );
-});
-
-export const AskView = memo(function AskView({ entry, open }: { entry: AskEntry; open: Conversation }) {
-  const { request } = entry;
-  const [value, setValue] = useState("");
-  const limited = !entry.resolved && !!request.timeout;
-  const now = useNow(limited);
-  const answer = (fields: { value?: string; confirmed?: boolean; cancelled?: boolean }) =>
-    attempt(open.answer(request.request_id, fields));
-  if (entry.resolved) {
-    return (
-      <div class="notice info" data-testid="ask-card" data-resolved="true">
-        <span>{request.title} — {entry.answer ?? "no longer open"}</span>
-      </div>
-    );
-  }
-  const left = limited ? Math.max(0, entry.at + request.timeout! - now) : 0;
-  return (
-    <section class="ask-card" data-testid="ask-card" aria-label={request.title}>
-      <h2>{request.title}</h2>
-      {request.message && <p class="ask-message">{request.message}</p>}
-      {request.type === "select" && (
-        <div class="ask-options">
-          {request.options?.map((option) => (
-            <button key={option} type="button" class="secondary" onClick={() => answer({ value: option })}>{option}</button>
-          ))}
-        </div>
-      )}
-      {request.type === "input" && (
-        <form onSubmit={(e) => (e.preventDefault(), answer({ value }))}>
-          <input
-            autofocus aria-label={request.title} placeholder={request.placeholder} value={value}
-            onInput={(e) => setValue(e.currentTarget.value)}
-          />
-          <button class="primary">Answer</button>
-        </form>
-      )}
-      <div class="ask-actions">
-        {request.type === "confirm" ? (
-          <>
-            <button type="button" class="secondary" ref={focusOnce} onClick={() => answer({ confirmed: false })}>Deny</button>
-            <button type="button" class="secondary" onClick={() => answer({ confirmed: true })}>Allow</button>
-          </>
-        ) : (
-          <button type="button" class="quiet-button" onClick={() => answer({ cancelled: true })}>Dismiss</button>
-        )}
-        {limited && <span class="ask-left">closes in {elapsed(left)}</span>}
-      </div>
-    </section>
   );
 });

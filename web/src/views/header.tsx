@@ -1,12 +1,15 @@
 import { Fragment } from "preact";
 import type { Model } from "../protocol/types";
+import { isAwake } from "../state/acts";
 import { mux } from "../state/link";
-import { ALWAYS, effectiveText, PROFILES, profileText, REACHES, READS } from "../state/profiles";
+import { labelOf, others } from "../state/offers";
+import { ALWAYS, effectiveText, profileText, REACHES, READS } from "../state/profiles";
 import { attempt, closeSession, restartWithProfile, takeModels } from "../state/sessions";
 import { lastingStore } from "../state/storage";
 import { conversation, drawerOpen, models, overlay, session, stateOf, titleOf } from "../state/store";
 import { IconButton, MenuItem, Popover, StateDot } from "../ui/basics";
 import { Icon } from "../ui/icon";
+import { waysOut } from "./ways_out";
 
 export function Header() {
   const item = session.value;
@@ -21,7 +24,7 @@ export function Header() {
         aria-controls="sidebar"
         onClick={() => (drawerOpen.value = true)}
       />
-      <h1 class="top-title" data-testid="session-title">{item ? titleOf(item) : "Oqto"}</h1>
+      <h1 class="top-title" dir="auto" data-testid="session-title">{item ? titleOf(item) : "Oqto"}</h1>
       {item && (
         <>
           <span class="top-state">
@@ -47,9 +50,10 @@ function ModelPicker() {
   const id = model || session.value?.model;
   const from = provider || session.value?.provider;
   const list = models.value;
-  const current = list.find((m) => m.id === id && (!from || m.provider === from));
+  // Before a session says which one it uses, only a choice of one is known.
+  const current = list.find((m) => m.id === id && (!from || m.provider === from)) ?? (!id && list.length === 1 ? list[0] : undefined);
   const load = () => {
-    const target = open?.known.value && open.timeline.value.status.state !== "stopped" ? open.id : "_system";
+    const target = open?.made && open.known.value && isAwake(open.timeline.value.status.state) ? open.id : "_system";
     mux.request<Model[] | { models: Model[] }>(target, "get_models").then(
       (data) => takeModels(Array.isArray(data) ? data : data.models),
       () => {},
@@ -61,7 +65,7 @@ function ModelPicker() {
   };
   const label = (
     <>
-      <span class="picker-name">{current?.name ?? (id || "Model")}</span>
+      <span class="picker-name">{current?.name ?? (id || "Default model")}</span>
       {current?.demo && !/demo/i.test(current.name) && <span class="tag">demo</span>}
       <Icon name="chevron" size={14} />
     </>
@@ -126,11 +130,11 @@ export function ProfileBadge() {
   const label = (
     <>
       <Icon name="shield" size={14} />
-      <span>{name}</span>
+      <span>{labelOf(name)}</span>
     </>
   );
   return (
-    <Popover label={label} name={`Sandbox profile: ${name}. What it allows`} buttonClass="badge" testid="profile-badge" align="end">
+    <Popover label={label} name={`Sandbox profile: ${labelOf(name)}. What it allows`} buttonClass="badge" testid="profile-badge" align="end">
       {(close) => (
         <div class="explain" data-testid="profile-explanation">
           <div class="explain-head">
@@ -164,13 +168,13 @@ export function ProfileBadge() {
             ))}
           </ul>
           <p class="menu-note">
-            The host's <code>/etc/oqto/sandbox.toml</code> sets what each profile grants; the workspace's
+            Policy files call it <code>{name}</code>. The host's <code>/etc/oqto/sandbox.toml</code> sets what each profile grants; the workspace's
             own <code>.oqto/sandbox.toml</code> can only tighten it.
           </p>
           {empty && open && (
             <div class="explain-change">
               <span>Start over as</span>
-              {PROFILES.filter((p) => p.name !== name).map((p) => (
+              {others(name).map((p) => (
                 <button
                   key={p.name}
                   type="button"
@@ -194,8 +198,7 @@ export function ProfileBadge() {
 
 function SessionMenu() {
   const item = session.value!;
-  const state = stateOf(item);
-  const stopped = state === "stopped";
+  const open = conversation.value;
   return (
     <Popover label={<Icon name="more" />} name="Session actions" buttonClass="icon-button" testid="session-menu" align="end">
       {(close) => {
@@ -206,13 +209,14 @@ function SessionMenu() {
         return (
           <>
             <MenuItem testid="session-rename" onClick={then(() => (overlay.value = "rename"))}>Rename…</MenuItem>
-            {stopped ? (
-              <MenuItem testid="session-start" onClick={then(() => conversation.value && attempt(conversation.value.start()))}>
-                Start the agent
+            {open && waysOut(open).map((way) => (
+              <MenuItem key={way.id} testid={`menu-${way.id}`} onClick={then(way.run)}>
+                {way.name} <small>{way.hint}</small>
               </MenuItem>
-            ) : (
+            ))}
+            {open?.made && isAwake(stateOf(item)) && (
               <MenuItem testid="session-close" onClick={then(() => attempt(closeSession(item.session_id)))}>
-                Close <small>Stops the agent; the conversation stays.</small>
+                Close <small>Ends the agent. The conversation stays, and your next message goes on with it.</small>
               </MenuItem>
             )}
             <hr />

@@ -1,6 +1,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Dialog } from "../ui/basics";
 import { Icon } from "../ui/icon";
+import { isComposing } from "../ui/ime";
 import { actions, type Command } from "./commands";
 
 // Every letter in order; runs and starts of words weigh more. `null` does not match.
@@ -50,7 +51,7 @@ export function Palette({ close }: { close: () => void }) {
       event.preventDefault();
       const step = event.key === "ArrowDown" ? 1 : -1;
       setAt((at + step + found.length) % Math.max(1, found.length));
-    } else if (event.key === "Enter") {
+    } else if (event.key === "Enter" && !isComposing(event)) {
       event.preventDefault();
       run(found[at]);
     }

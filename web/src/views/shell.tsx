@@ -1,7 +1,6 @@
-import { useEffect, useState } from "preact/hooks";
 import { useLayer } from "../state/layers";
 import {
-  conversation, drawerOpen, link, listsLoaded, overlay, sessionId, sessions, stateOf, toasts, workspaceId,
+  conversation, drawerOpen, listsLoaded, missingId, overlay, sessionId, toasts, workspaceId,
 } from "../state/store";
 import { newSession } from "../state/sessions";
 import { Skeleton } from "../ui/basics";
@@ -9,6 +8,9 @@ import { Icon } from "../ui/icon";
 import { ConversationView } from "./conversation";
 import { Overlays } from "./dialogs";
 import { Header } from "./header";
+import { Inbox, InboxVoice } from "./inbox";
+import { Missing } from "./missing";
+import { ReconnectBar } from "./reconnect";
 import { Sidebar } from "./sidebar";
 
 export function Shell() {
@@ -21,29 +23,11 @@ export function Shell() {
       <main class="main">
         <ReconnectBar />
         <Header />
-        {open ? <ConversationView key={sessionId.value} open={open} /> : <Nothing />}
+        <Inbox inMain />
+        {open ? <ConversationView key={sessionId.value} open={open} /> : missingId.value ? <Missing /> : <Nothing />}
       </main>
       <Overlays />
-    </div>
-  );
-}
-
-const QUIET_MS = 800;
-
-// A blip that heals at once is not worth a word.
-function ReconnectBar() {
-  const [shown, setShown] = useState(false);
-  const lost = link.value === "lost";
-  const working = sessions.value.some((s) => stateOf(s) === "working");
-  useEffect(() => {
-    if (!lost) return setShown(false);
-    const timer = setTimeout(() => setShown(true), QUIET_MS);
-    return () => clearTimeout(timer);
-  }, [lost]);
-  if (!shown) return null;
-  return (
-    <div class="reconnect" role="status" data-testid="reconnect-bar">
-      <span class="spinner" aria-hidden="true" /> Reconnecting…{working && " your agent keeps working."}
+      <InboxVoice />
     </div>
   );
 }

@@ -1,17 +1,20 @@
 import { computed, signal } from "@preact/signals";
+import { Fragment } from "preact";
 import type { Session } from "../protocol/types";
 import { signOut } from "../state/app";
 import { ago } from "../state/clock";
+import { byDay } from "../state/days";
 import { attempt, newSession, openSession, openWorkspace, stepSession } from "../state/sessions";
 import {
-  conversation, drawerOpen, listsLoaded, overlay, sessionId, stateOf, titleOf, user, workspace, workspaceId, workspaces,
+  conversation, drawerOpen, listsLoaded, overlay, sessionId, stateOf, titleOf, unsent, user, workspace, workspaceId, workspaces,
   workspaceSessions,
 } from "../state/store";
-import { PROFILES } from "../state/profiles";
 import { THEMES, theme } from "../state/theme";
 import { IconButton, MenuItem, Popover, Skeleton, StateDot } from "../ui/basics";
 import { Icon, Mark } from "../ui/icon";
 import { focusComposer } from "./commands";
+import { Inbox } from "./inbox";
+import { ProfileMenu } from "./profile_choice";
 
 const filter = signal("");
 const shown = computed(() => {
@@ -46,6 +49,7 @@ export function Sidebar() {
           </label>
         </>
       )}
+      <Inbox />
       <SessionList />
       <Account />
     </nav>
@@ -105,24 +109,7 @@ function NewSession() {
         <Icon name="plus" size={14} /> New session
       </button>
       <Popover label={<Icon name="chevron" size={14} />} name="New session with another profile" buttonClass="secondary" align="end">
-        {(close) => (
-          <>
-            <p class="menu-title">New session, sandboxed as</p>
-            {PROFILES.map((p) => (
-              <MenuItem
-                key={p.name}
-                testid={`session-new-${p.name}`}
-                onClick={() => {
-                  close();
-                  newSession(p.name);
-                }}
-              >
-                {p.label}
-                <small>{p.gist}</small>
-              </MenuItem>
-            ))}
-          </>
-        )}
+        {(close) => <ProfileMenu close={close} />}
       </Popover>
     </div>
   );
@@ -140,16 +127,21 @@ function SessionList() {
   };
   return (
     <ul class="session-list" onKeyDown={onKey} data-testid="session-list">
-      {shown.value.map((s) => (
-        <li key={s.session_id}>
-          <SessionRow item={s} />
-        </li>
+      {byDay(shown.value).map(([day, list]) => (
+        <Fragment key={day}>
+          <li class="list-day" data-testid="list-day">{day}</li>
+          {list.map((s) => <li key={s.session_id}><SessionRow item={s} /></li>)}
+        </Fragment>
       ))}
       {shown.value.length === 0 && (
         <li class="list-empty">{filter.value ? "No session has these words in its title." : "No sessions yet."}</li>
       )}
     </ul>
   );
+}
+
+function isUnsent(item: Session): boolean {
+  return unsent.value.includes(item);
 }
 
 function SessionRow({ item }: { item: Session }) {
@@ -163,10 +155,10 @@ function SessionRow({ item }: { item: Session }) {
       data-session={item.session_id}
       onClick={() => openSession(item.session_id)}
     >
-      <span class="session-title">{titleOf(item)}</span>
+      <span class="session-title" dir="auto">{titleOf(item)}</span>
       <span class="session-meta">
         <StateDot state={stateOf(item)} />
-        <span class="session-age">{ago(item.last_activity)}</span>
+        <span class="session-age">{isUnsent(item) ? "not sent yet" : ago(item.last_activity)}</span>
       </span>
     </button>
   );

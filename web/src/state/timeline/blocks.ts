@@ -1,6 +1,6 @@
 // Blocks of one assistant message: built from deltas, then replaced by the message that ends them.
 
-import type { Message, Part } from "../../protocol/types";
+import type { Cut, Message, Part } from "../../protocol/types";
 import type { AssistantEntry, Block, Image, Tool, ToolResult } from "./types";
 
 export function asText(value: unknown): string {
@@ -16,6 +16,11 @@ export function asText(value: unknown): string {
 
 export function newTool(id: string, name: string): Tool {
   return { id, name, input: undefined, argsText: "", state: "writing", output: "" };
+}
+
+export function cutOf(message: Message, part: Part | undefined): Cut | undefined {
+  if (!part || !("cut" in part) || !part.cut) return undefined;
+  return { messageId: message.id, partId: part.id, bytes: part.cut.bytes };
 }
 
 function closeThinking(blocks: Block[], except: number, ts: number): Block[] {
@@ -51,6 +56,7 @@ export function applyResult(tool: Tool, result: ToolResult): Tool {
     state: stopped ? "stopped" : result.isError ? "failed" : "done",
     output: result.output || tool.output,
     durationMs: result.durationMs ?? tool.durationMs,
+    cut: result.cut ?? tool.cut,
   };
 }
 
@@ -65,16 +71,22 @@ export function resultOf(message: Message): [string, ToolResult] | undefined {
       output: part ? asText(part.output) : text,
       isError: part?.isError ?? message.is_error ?? false,
       durationMs: part?.durationMs,
+      cut: cutOf(message, part),
     },
   ];
 }
 
-function toolFromPart(part: Extract<Part, { type: "tool_call" }>, old: Tool | undefined, orphan?: ToolResult): Tool {
+function toolFromPart(
+  message: Message, part: Extract<Part, { type: "tool_call" }>, old: Tool | undefined, orphan?: ToolResult,
+): Tool {
   const base: Tool = old ?? newTool(part.toolCallId, part.name);
+  // The stream may have told all of what the message holds a beginning of.
+  const streamed = part.cut && !base.inputCut && base.input !== undefined;
   const known: Tool = {
     ...base,
     name: part.name,
-    input: part.input,
+    input: streamed ? base.input : part.input,
+    inputCut: streamed ? undefined : cutOf(message, part),
     argsText: "",
     state: base.state === "writing" ? "waiting" : base.state,
   };
@@ -95,13 +107,13 @@ export function blocksOf(
   }
   const blocks: Block[] = [];
   message.parts.forEach((part, index) => {
-    if (part.type === "text" && part.text) blocks.push({ kind: "text", index, text: part.text });
+    if (part.type === "text" && part.text) blocks.push({ kind: "text", index, text: part.text, cut: cutOf(message, part) });
     if (part.type === "thinking") {
       const seen = thoughts.shift();
-      blocks.push({ kind: "thinking", index, text: part.text, startedAt: seen?.startedAt, endedAt: seen?.endedAt });
+      blocks.push({ kind: "thinking", index, text: part.text, startedAt: seen?.startedAt, endedAt: seen?.endedAt, cut: cutOf(message, part) });
     }
     if (part.type === "tool_call") {
-      const tool = toolFromPart(part, tools.get(part.toolCallId), orphans[part.toolCallId]);
+      const tool = toolFromPart(message, part, tools.get(part.toolCallId), orphans[part.toolCallId]);
       blocks.push({ kind: "tool", index, tool });
     }
   });

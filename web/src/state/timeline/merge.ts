@@ -1,7 +1,8 @@
 // Putting stored or finished messages into the list of entries.
 
 import type { Message } from "../../protocol/types";
-import { applyResult, blocksOf, resultOf, userImages, userText } from "./blocks";
+import { applyResult, blocksOf, cutOf, resultOf, userImages, userText } from "./blocks";
+import { dropWaiting } from "./queue";
 import type { AssistantEntry, Entry, Timeline, Tool, ToolResult, UserEntry } from "./types";
 
 export function findFromEnd(entries: Entry[], test: (entry: Entry) => boolean): number {
@@ -34,6 +35,7 @@ function userEntry(message: Message, old: UserEntry | undefined): UserEntry {
     idx: message.idx,
     clientId: message.client_id ?? old?.clientId,
     text: userText(message),
+    cut: cutOf(message, message.parts.find((p) => p.type === "text" && p.cut)),
     images: userImages(message).length ? userImages(message) : (old?.images ?? []),
     at: message.created_at,
     delivery: "accepted",
@@ -59,6 +61,8 @@ export function assistantEntry(
     stopReason: message.stop_reason,
     usage: message.usage,
     error: message.error,
+    attempts: message.attempts?.length ? message.attempts : old?.attempts,
+    recovered: message.recovered,
   };
 }
 
@@ -74,7 +78,9 @@ export function acceptUser(state: Timeline, message: Message): Timeline {
   const old = state.entries[at] as UserEntry | undefined;
   if (old?.delivery === "accepted" && old.id === message.id) return state;
   const rest = at >= 0 ? state.entries.toSpliced(at, 1) : state.entries;
-  return { ...state, entries: [...rest, userEntry(message, old)] };
+  const waited = state.queue.find((i) => i.clientId && i.clientId === message.client_id);
+  const entry = userEntry(message, old);
+  return { ...dropWaiting(state, message.client_id), entries: [...rest, entry.images.length ? entry : { ...entry, images: waited?.images ?? [] }] };
 }
 
 // Merges a page of history, in order. A message that is being streamed keeps its live form.

@@ -2,21 +2,26 @@
 // history overlap with the stream, and the order of the two is not fixed: every case below must give
 // the same result when it is applied twice.
 
-import type { AgentEvent, AgentState, InputRequest, Message, SessionState } from "../../protocol/types";
+import type { AgentEvent, AgentState, Message, SessionState } from "../../protocol/types";
+import { ask, changeAsk, closeMissing, openAsks, placeLoose, resolve } from "./asks";
+import { dropAnswered, retract, takeAttempts, tellsTries, withoutRetryNotice } from "./attempts";
 import { asText, newTool, putBlock, resultOf } from "./blocks";
 import { acceptUser, addResult, assistantEntry, findFromEnd, mergeHistory, stopTools, withTool } from "./merge";
-import type { AskEntry, AssistantEntry, Entry, Image, NoticeEntry, Status, Timeline } from "./types";
+import { acceptWaiting, changeWaiting, dropWaiting, sendWaiting, takeQueue } from "./queue";
+import type { SendCommand } from "../outbox";
+import type { AssistantEntry, Entry, Image, NoticeEntry, Status, Timeline } from "./types";
 
 export type Action =
   | { type: "event"; event: AgentEvent }
   | { type: "history"; messages: Message[]; hasMore: boolean; older: boolean; seq?: number }
-  // reset: the host counts from 1 again; gap: events between what is known and the replay are lost.
-  | { type: "synced"; seq: number; reset: boolean; gap: boolean; state: AgentState }
-  | { type: "sent"; clientId: string; text: string; images: Image[]; at: number }
-  | { type: "accepted"; clientId: string }
+  // reset: what is shown cannot be continued, since events are lost or counted anew; history comes next.
+  | { type: "synced"; seq: number; reset: boolean; state: AgentState }
+  | { type: "sent"; clientId: string; cmd?: SendCommand; text: string; images: Image[]; at: number }
+  | { type: "accepted"; clientId: string; itemId?: string }
   | { type: "rejected"; clientId: string; error: string; code: string }
   | { type: "withdrawn"; clientId: string }
-  | { type: "answered"; requestId: string; answer: string }
+  // `undefined`: the answer did not get through, so the question is as open as before.
+  | { type: "answered"; requestId: string; answer: string | undefined }
   | { type: "status"; status: Status };
 
 export function reduce(state: Timeline, action: Action): Timeline {
@@ -30,9 +35,13 @@ export function reduce(state: Timeline, action: Action): Timeline {
     case "sent":
       return onSent(state, action);
     case "accepted":
-      return changeUser(state, action.clientId, (e) => ({ ...e, delivery: "accepted", error: undefined }));
+      return changeUser(acceptWaiting(state, action.clientId, action.itemId), action.clientId, (e) => ({
+        ...e,
+        delivery: "accepted",
+        error: undefined,
+      }));
     case "rejected":
-      return changeUser(state, action.clientId, (e) => ({
+      return changeUser(changeWaiting(state, action.clientId, { state: "failed", reason: action.error }), action.clientId, (e) => ({
         ...e,
         delivery: "failed",
         error: action.error,
@@ -40,11 +49,13 @@ export function reduce(state: Timeline, action: Action): Timeline {
       }));
     case "withdrawn":
       return {
-        ...state,
+        ...dropWaiting(state, action.clientId),
         entries: state.entries.filter((e) => !(e.kind === "user" && e.clientId === action.clientId)),
       };
     case "answered":
-      return changeAsk(state, action.requestId, (e) => ({ ...e, resolved: true, answer: action.answer }));
+      return changeAsk(state, action.requestId, (e) =>
+        e.resolution ? e : { ...e, resolved: action.answer !== undefined, mine: action.answer !== undefined, answer: action.answer },
+      );
     case "status":
       return {
         ...state,
@@ -54,11 +65,15 @@ export function reduce(state: Timeline, action: Action): Timeline {
   }
 }
 
+// No harness runs: whatever happens next begins with a start.
+const RESTING: ReadonlySet<SessionState> = new Set<SessionState>(["stopped", "asleep", "failed"]);
+
 function isBusy(status: { state: SessionState }): boolean {
   return status.state === "working" || status.state === "waiting";
 }
 
 function onSent(state: Timeline, sent: Extract<Action, { type: "sent" }>): Timeline {
+  if (sent.cmd && sent.cmd !== "prompt") return sendWaiting(state, sent, sent.cmd);
   const at = findFromEnd(state.entries, (e) => e.kind === "user" && e.clientId === sent.clientId);
   if (at >= 0) return changeUser(state, sent.clientId, (e) => ({ ...e, delivery: "sending", error: undefined }));
   const entry: Entry = {
@@ -84,39 +99,36 @@ function changeUser(
   return { ...state, entries: state.entries.with(at, change(entry)) };
 }
 
-function changeAsk(state: Timeline, requestId: string, change: (entry: AskEntry) => AskEntry): Timeline {
-  const at = findFromEnd(state.entries, (e) => e.kind === "ask" && e.request.request_id === requestId);
-  const entry = state.entries[at];
-  if (entry?.kind !== "ask") return state;
-  return { ...state, entries: state.entries.with(at, change(entry)) };
-}
-
-function ask(state: Timeline, request: InputRequest, at: number): Timeline {
-  const known = state.entries.some((e) => e.kind === "ask" && e.request.request_id === request.request_id);
-  if (known) return state;
-  const entry: AskEntry = { kind: "ask", key: `ask-${request.request_id}`, request, at, resolved: false };
-  return { ...state, entries: [...state.entries, entry] };
-}
-
 function onHistory(state: Timeline, page: Extract<Action, { type: "history" }>): Timeline {
   const merged = mergeHistory(state, page.messages, page.seq ?? state.replayedTo);
+  const entries = dropAnswered(page.older ? merged.entries : placeLoose(merged.entries));
   const busy = isBusy(state.status);
   return {
     ...merged,
-    entries: busy ? merged.entries : stopTools(merged.entries),
+    entries: busy ? entries : stopTools(entries),
     hasEarlier: page.older || !state.loaded ? page.hasMore : state.hasEarlier,
     loaded: true,
   };
 }
 
+// This page's own words, which the host does not have, outlast everything that it told.
+function isLocal(entry: Entry): boolean {
+  return entry.kind === "user" && entry.delivery !== "accepted";
+}
+
 function onSynced(state: Timeline, sync: Extract<Action, { type: "synced" }>): Timeline {
   const { state: agent } = sync;
-  const stale = sync.gap || sync.reset;
   const working = agent.state === "working" && state.status.state === "working";
+  const pending = agent.pending_inputs ?? [];
   let next: Timeline = {
     ...state,
+    entries: sync.reset ? state.entries.filter(isLocal) : closeMissing(state.entries, new Set(pending.map((p) => p.request_id))),
+    queue: takeQueue(state.queue, agent.queue ?? []),
+    loaded: sync.reset ? false : state.loaded,
+    orphans: sync.reset ? {} : state.orphans,
     lastSeq: sync.reset ? 0 : state.lastSeq,
     replayedTo: sync.seq,
+    heardAt: Math.max(state.heardAt, agent.since),
     model: agent.model ?? state.model,
     provider: agent.provider ?? state.provider,
     thinkingLevel: agent.thinking_level ?? state.thinkingLevel,
@@ -127,25 +139,23 @@ function onSynced(state: Timeline, sync: Extract<Action, { type: "synced" }>): T
       since: working ? Math.min(state.status.since, agent.since) : agent.since,
     },
   };
-  const pending = agent.pending_inputs ?? [];
-  next = pending.reduce((s, request) => ask(s, request, agent.since), next);
-  const open = new Set(pending.map((p) => p.request_id));
-  const entries = next.entries.map((e) => {
-    if (e.kind === "ask" && !e.resolved && !open.has(e.request.request_id)) return { ...e, resolved: true };
-    return stale && e.kind === "assistant" && e.stage === "live" ? { ...e, stage: "partial" as const } : e;
-  });
-  const busy = isBusy(agent);
-  return { ...next, entries: busy ? entries : stopTools(entries) };
+  next = pending.reduce((s, request) => ask(s, request, agent.since, true), next);
+  return isBusy(agent) ? next : { ...next, entries: stopTools(next.entries) };
 }
+
+const PROGRESS = /^(stream|tool|agent\.working)/;
 
 function onEvent(state: Timeline, event: AgentEvent): Timeline {
   if (event.seq <= state.lastSeq) return state;
-  const next = apply({ ...state, lastSeq: event.seq }, event);
+  const heardAt = PROGRESS.test(event.event) ? event.ts : state.heardAt;
+  const replayed = event.seq < state.replayedTo;
+  const next = apply({ ...state, lastSeq: event.seq, heardAt }, event, event.seq <= state.replayedTo);
+  if (!replayed) return next;
   // While a replay runs, the state that came with the subscription is newer than its events.
-  return event.seq < state.replayedTo ? { ...next, status: state.status } : next;
+  return { ...next, status: state.status, queue: event.event === "queue.changed" ? state.queue : next.queue };
 }
 
-function apply(state: Timeline, event: AgentEvent): Timeline {
+function apply(state: Timeline, event: AgentEvent, replayed: boolean): Timeline {
   switch (event.event) {
     case "agent.working": {
       const now = event.phase === "initializing" && state.status.state !== "working" ? "starting" : "working";
@@ -155,13 +165,15 @@ function apply(state: Timeline, event: AgentEvent): Timeline {
     case "agent.idle":
       return { ...state, entries: stopTools(state.entries), status: { state: "idle", since: event.ts } };
     case "session.created":
-      return state.status.state === "stopped" || state.status.state === "failed"
+      return RESTING.has(state.status.state)
         ? { ...state, status: { state: "starting", since: event.ts } }
         : state;
     case "session.closed": {
       const status: Status = state.status.state === "failed" ? state.status : { state: "stopped", since: event.ts };
       return { ...state, entries: stopTools(state.entries), status };
     }
+    case "session.asleep":
+      return { ...state, entries: stopTools(state.entries), status: { state: "asleep", since: event.ts } };
     case "session.title_changed":
       return { ...state, title: event.title };
     case "agent.error":
@@ -171,10 +183,11 @@ function apply(state: Timeline, event: AgentEvent): Timeline {
       return { ...asked, status: { state: "waiting", detail: event.request.title, since: event.ts } };
     }
     case "agent.input_resolved": {
-      const resolved = changeAsk(state, event.request_id, (e) => ({ ...e, resolved: true }));
-      const waiting = resolved.entries.some((e) => e.kind === "ask" && !e.resolved);
-      return waiting ? resolved : { ...resolved, status: { state: "working", since: event.ts } };
+      const resolved = resolve(state, event.request_id, event, replayed);
+      return openAsks(resolved).length > 0 ? resolved : { ...resolved, status: { state: "working", since: event.ts } };
     }
+    case "queue.changed":
+      return { ...state, queue: takeQueue(state.queue, event.queue) };
     case "user.message":
       return acceptUser(state, event.message);
     case "config.model_changed":
@@ -196,6 +209,8 @@ function apply(state: Timeline, event: AgentEvent): Timeline {
     case "tool.progress":
     case "tool.end":
       return onTool(state, event);
+    case "stream.message_retracted":
+      return retract(state, event.message_id, event.error, event.ts);
     case "stream.message_end":
       return onMessageEnd(state, event.message, event.ts);
     case "stream.message_start":
@@ -217,6 +232,7 @@ function onError(state: Timeline, event: Extract<AgentEvent, { event: "agent.err
     key: `error-${event.seq}-${event.ts}`,
     text: event.error,
     recoverable: event.recoverable,
+    starting: event.phase === "initializing",
     at: event.ts,
   };
   const status: Status = event.recoverable ? state.status : { state: "failed", since: event.ts };
@@ -233,6 +249,7 @@ type Housekeeping = Extract<AgentEvent, { event: `retry.${string}` | `compact.${
 // Start and end share one line: the open notice of that kind becomes its outcome.
 function onHousekeeping(state: Timeline, event: Housekeeping): Timeline {
   const kind = event.event.startsWith("retry") ? "retry" : "compact";
+  if (kind === "retry" && tellsTries(state)) return withoutRetryNotice(state);
   const at = findFromEnd(state.entries, (e) => e.kind === "notice" && !!e.open && e.key.startsWith(kind));
   const key = at >= 0 ? state.entries[at]!.key : `${kind}-${event.seq}-${event.ts}`;
   const made: NoticeEntry = { kind: "notice", key, ...describe(event) };
@@ -292,7 +309,9 @@ function onMessageEnd(state: Timeline, message: Message, ts: number): Timeline {
   entry.blocks = entry.blocks.map((b) =>
     b.kind === "thinking" && b.startedAt !== undefined && b.endedAt === undefined ? { ...b, endedAt: ts } : b,
   );
-  return { ...state, entries: at >= 0 ? state.entries.with(at, entry) : [...state.entries, entry] };
+  if (at >= 0) return { ...state, entries: state.entries.with(at, entry) };
+  const { entries, attempts } = takeAttempts(state.entries);
+  return { ...state, entries: [...entries, { ...entry, attempts: entry.attempts ?? attempts }] };
 }
 
 function startMessage(state: Timeline, id: string, ts: number): Timeline {
@@ -301,7 +320,9 @@ function startMessage(state: Timeline, id: string, ts: number): Timeline {
   if (old && old.stage !== "partial") return state;
   // A snapshot from history is dropped here: the stream tells it again from its beginning.
   const entry: AssistantEntry = { kind: "assistant", key: id, idx: old?.idx, blocks: [], at: ts, stage: "live" };
-  return { ...state, entries: old ? state.entries.with(at, entry) : [...state.entries, entry] };
+  if (old) return { ...state, entries: state.entries.with(at, { ...entry, attempts: old.attempts }) };
+  const { entries, attempts } = takeAttempts(state.entries);
+  return { ...state, entries: [...entries, attempts ? { ...entry, attempts } : entry] };
 }
 
 type Delta = Extract<AgentEvent, { content_index: number }>;

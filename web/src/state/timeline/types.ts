@@ -1,7 +1,9 @@
 // What one conversation looks like, as plain values. Everything here is immutable: an entry that did
 // not change keeps its identity, so a view can skip it.
 
-import type { InputRequest, Phase, SessionState, StopReason, Usage } from "../../protocol/types";
+import type {
+  Attempt, Cut, Delivery as Queued, InputRequest, Phase, Resolution, SessionState, StopReason, Usage,
+} from "../../protocol/types";
 
 // writing: the model still writes the arguments; waiting: not started yet; stopped: the turn ended first.
 export type ToolState = "writing" | "waiting" | "running" | "done" | "failed" | "stopped";
@@ -15,11 +17,14 @@ export interface Tool {
   output: string;
   startedAt?: number;
   durationMs?: number;
+  // `output` or `input` is only a part of the whole.
+  cut?: Cut;
+  inputCut?: Cut;
 }
 
 export type Block =
-  | { kind: "text"; index: number; text: string }
-  | { kind: "thinking"; index: number; text: string; startedAt?: number; endedAt?: number }
+  | { kind: "text"; index: number; text: string; cut?: Cut }
+  | { kind: "thinking"; index: number; text: string; startedAt?: number; endedAt?: number; cut?: Cut }
   | { kind: "tool"; index: number; tool: Tool };
 
 export interface Image {
@@ -36,6 +41,7 @@ export interface UserEntry {
   idx?: number;
   clientId?: string;
   text: string;
+  cut?: Cut;
   images: Image[];
   at: number;
   delivery: Delivery;
@@ -61,6 +67,10 @@ export interface AssistantEntry {
   error?: string;
   // Its end never came: the agent or the host went away while it was written.
   interrupted?: boolean;
+  // Earlier tries that failed. While no other has begun, this entry is nothing but them.
+  attempts?: Attempt[];
+  retracted?: boolean;
+  recovered?: boolean;
 }
 
 export interface ErrorEntry {
@@ -68,6 +78,8 @@ export interface ErrorEntry {
   key: string;
   text: string;
   recoverable: boolean;
+  // Before it could be asked anything.
+  starting?: boolean;
   at: number;
 }
 
@@ -80,13 +92,34 @@ export interface NoticeEntry {
   open?: boolean;
 }
 
-export interface AskEntry {
+export interface AskEntry extends Resolution {
   kind: "ask";
   key: string;
   request: InputRequest;
   at: number;
   resolved: boolean;
-  answer?: string;
+  // Known to be open, but not yet at the place where it was asked.
+  loose?: boolean;
+  // Answered on this page.
+  mine?: boolean;
+  // Answered by somebody else, or elsewhere, while this page looked on.
+  elsewhere?: boolean;
+}
+
+// sending, failed: this page's own, which the host does not have.
+export interface Waiting {
+  key: string;
+  id?: string;
+  clientId?: string;
+  delivery: Queued;
+  state: "sending" | "pending" | "returned" | "failed";
+  text: string;
+  // Only this page's own are known; `pictures` counts them in any case.
+  images: Image[];
+  pictures: number;
+  at: number;
+  // Why it came back, or was not taken.
+  reason?: string;
 }
 
 export type Entry = UserEntry | AssistantEntry | ErrorEntry | NoticeEntry | AskEntry;
@@ -102,14 +135,18 @@ export interface ToolResult {
   output: string;
   isError: boolean;
   durationMs?: number;
+  cut?: Cut;
 }
 
 export interface Timeline {
   entries: Entry[];
+  queue: Waiting[];
   lastSeq: number;
   // Events up to here were replayed, not live, when the subscription began.
   replayedTo: number;
   status: Status;
+  // When the host last told of progress: a delta, or that a step began.
+  heardAt: number;
   title?: string;
   model?: string;
   provider?: string;
@@ -123,9 +160,11 @@ export interface Timeline {
 
 export const emptyTimeline: Timeline = {
   entries: [],
+  queue: [],
   lastSeq: 0,
   replayedTo: 0,
   status: { state: "stopped", since: 0 },
+  heardAt: 0,
   statusLines: {},
   hasEarlier: false,
   loaded: false,

@@ -1,12 +1,14 @@
 import { useMemo } from "preact/hooks";
 import { CopyButton } from "../basics";
-import { highlight } from "./highlight";
+import { codeSpans, useColours } from "../colour";
+import { codeText } from "./bidi";
 
 export function Highlighted({ code, language }: { code: string; language: string }) {
-  const spans = useMemo(() => highlight(code, language), [code, language]);
+  const colours = useColours();
+  const spans = useMemo(() => codeSpans(colours, code, language), [colours, code, language]);
   return (
     <>
-      {spans.map((span, i) => (span.kind ? <span key={i} class={`hl-${span.kind}`}>{span.text}</span> : span.text))}
+      {spans.map((span, i) => (span.kind ? <span key={i} class={`hl-${span.kind}`}>{codeText(span.text)}</span> : codeText(span.text)))}
     </>
   );
 }
@@ -17,11 +19,11 @@ export function CodeBlock({ code, language, growing }: { code: string; language:
   return (
     <figure class="code-block">
       <figcaption>
-        <span>{language || "text"}</span>
+        <span class="code-language">{language || "text"}</span>
         <CopyButton text={() => text} />
       </figcaption>
-      <pre tabIndex={0}>
-        <code>{growing ? text : <Highlighted code={text} language={language.toLowerCase()} />}</code>
+      <pre tabIndex={0} dir="ltr">
+        <code>{growing ? codeText(text) : <Highlighted code={text} language={language.toLowerCase()} />}</code>
       </pre>
     </figure>
   );

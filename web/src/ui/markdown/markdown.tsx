@@ -5,6 +5,7 @@ import MarkdownIt, { type Token } from "markdown-it";
 import { type ComponentChild, Fragment, h } from "preact";
 import { useMemo } from "preact/hooks";
 import { memo } from "../memo";
+import { codeText, directionOf, proseText } from "./bidi";
 import { CodeBlock } from "./code";
 import { endsInFence, splitMarkdown } from "./split";
 
@@ -22,10 +23,10 @@ function withLinks(text: string): ComponentChild[] {
   const out: ComponentChild[] = [];
   let from = 0;
   for (const match of text.matchAll(URL_IN_TEXT)) {
-    out.push(text.slice(from, match.index), link(match[0], [match[0]]));
+    out.push(proseText(text.slice(from, match.index)), link(match[0], [proseText(match[0])]));
     from = match.index + match[0].length;
   }
-  out.push(text.slice(from));
+  out.push(proseText(text.slice(from)));
   return out;
 }
 
@@ -33,9 +34,19 @@ interface Frame {
   tag: string;
   attrs: Record<string, string | number>;
   children: ComponentChild[];
+  dir?: "ltr" | "rtl" | undefined;
 }
 
 const HEADING_SHIFT: Record<string, string> = { h1: "h3", h2: "h4", h3: "h5", h4: "h6", h5: "h6" };
+// A list or a quote has the direction of its first word: `auto` would not look into its paragraphs.
+const HAS_PARAGRAPHS = new Set(["ul", "ol", "blockquote"]);
+
+// Long numbers would stand outside the page.
+function numbered(dir: string | undefined, start: number, children: ComponentChild[]): ComponentChild {
+  const digits = String(start + children.length - 1).length;
+  const room = digits <= 2 ? undefined : digits === 3 ? "three-digits" : "many-digits";
+  return h("ol", { dir, start: start === 1 ? undefined : start, class: room }, ...children);
+}
 
 function close(frame: Frame): ComponentChild {
   const { tag, attrs, children } = frame;
@@ -43,12 +54,13 @@ function close(frame: Frame): ComponentChild {
   if (tag === "table") return h("div", { class: "table-scroll", tabIndex: 0 }, h("table", null, ...children));
   if (tag === "th" || tag === "td") {
     const align = /text-align:(\w+)/.exec(String(attrs["style"] ?? ""))?.[1];
-    return h(tag, { class: align ? `align-${align}` : undefined }, ...children);
+    return h(tag, { dir: "auto", class: align ? `align-${align}` : undefined }, ...children);
   }
   // The page has its own headings above these.
-  if (HEADING_SHIFT[tag]) return h(HEADING_SHIFT[tag], { class: `md-${tag}` }, ...children);
-  if (tag === "ol" && attrs["start"]) return h("ol", { start: Number(attrs["start"]) }, ...children);
-  return h(tag as "p", null, ...children);
+  if (HEADING_SHIFT[tag]) return h(HEADING_SHIFT[tag], { dir: "auto", class: `md-${tag}` }, ...children);
+  if (tag === "ol") return numbered(frame.dir, Number(attrs["start"] ?? 1), children);
+  if (HAS_PARAGRAPHS.has(tag)) return h(tag as "ul", { dir: frame.dir }, ...children);
+  return h(tag as "p", tag === "p" ? { dir: "auto" } : null, ...children);
 }
 
 function build(tokens: Token[], growing: boolean): ComponentChild[] {
@@ -67,6 +79,7 @@ function build(tokens: Token[], growing: boolean): ComponentChild[] {
       const done = stack.pop()!;
       put(close(done));
     } else {
+      if (token.type === "inline") direct(stack, token.content);
       put(leaf(token, links === 0, growing && i === tokens.length - 1));
     }
   });
@@ -78,15 +91,21 @@ function build(tokens: Token[], growing: boolean): ComponentChild[] {
   return root.children;
 }
 
+function direct(stack: Frame[], text: string): void {
+  if (!stack.some((f) => !f.dir && HAS_PARAGRAPHS.has(f.tag))) return;
+  const dir = directionOf(text);
+  for (const frame of stack) frame.dir ??= dir;
+}
+
 function leaf(token: Token, mayLink: boolean, growing: boolean): ComponentChild {
   switch (token.type) {
     case "inline":
       return h(Fragment, null, ...build(token.children ?? [], false));
     case "text":
     case "text_special":
-      return mayLink ? h(Fragment, null, ...withLinks(token.content)) : token.content;
+      return mayLink ? h(Fragment, null, ...withLinks(token.content)) : proseText(token.content);
     case "code_inline":
-      return h("code", null, token.content);
+      return h("code", { dir: "ltr" }, codeText(token.content));
     case "fence":
     case "code_block":
       return h(CodeBlock, { code: token.content, language: token.info.trim().split(/\s+/)[0] ?? "", growing });
@@ -98,9 +117,9 @@ function leaf(token: Token, mayLink: boolean, growing: boolean): ComponentChild 
       return h("hr", null);
     case "image":
       // Nothing is fetched from elsewhere: a picture is a link to it.
-      return link(String(token.attrGet("src") ?? ""), [`🖼 ${token.content || "image"}`]);
+      return link(String(token.attrGet("src") ?? ""), [proseText(`🖼 ${token.content || "image"}`)]);
     default:
-      return token.content;
+      return proseText(token.content);
   }
 }
 

@@ -1,6 +1,5 @@
 // A tool call in words: what it does, to what, and how its arguments are best shown.
 
-import type { Tool } from "../../state/timeline/types";
 import type { IconName } from "../icon";
 
 export interface Edit {
@@ -48,11 +47,21 @@ function without(args: Args, ...names: string[]): Args {
 const PATH = ["path", "file_path", "file"];
 const EDIT_ARGS = ["edits", "oldText", "newText", "old_text", "new_text", "old_string", "new_string"];
 
-export function describe(tool: Tool): Described {
-  const args: Args = tool.input && typeof tool.input === "object" ? (tool.input as Args) : {};
+// Arguments that are nested too deep for the wire come as their JSON.
+function argumentsOf(input: unknown): Args {
+  try {
+    const value: unknown = typeof input === "string" ? JSON.parse(input) : input;
+    return value && typeof value === "object" ? (value as Args) : {};
+  } catch {
+    return {};
+  }
+}
+
+export function describe(name: string, input: unknown): Described {
+  const args = argumentsOf(input);
   const path = text(args, ...PATH);
   const file = { object: path, objectIsCode: true, path };
-  switch (tool.name) {
+  switch (name) {
     case "bash": {
       const command = text(args, "command");
       const rest = without(args, "command");
@@ -84,8 +93,8 @@ export function describe(tool: Tool): Described {
       };
     default:
       return {
-        icon: "tool", doing: "Calling", did: "Called", object: tool.name, objectIsCode: true,
-        rest: typeof tool.input === "object" || tool.input === undefined ? args : { input: tool.input },
+        icon: "tool", doing: "Calling", did: "Called", object: name, objectIsCode: true,
+        rest: typeof input === "object" || input === undefined || Object.keys(args).length ? args : { input },
       };
   }
 }

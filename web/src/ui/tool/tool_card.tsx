@@ -1,12 +1,15 @@
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { duration, elapsed, useNow } from "../../state/clock";
+import { sizeText } from "../../state/part";
 import type { Tool, ToolState } from "../../state/timeline/types";
 import { CopyButton } from "../basics";
 import { Icon } from "../icon";
-import { Highlighted } from "../markdown/code";
 import { memo } from "../memo";
+import { Box } from "./box";
+import { CutActions, useWhole } from "../cut";
 import { describe, type Described, type Edit, languageOf } from "./describe";
 import { diffLines } from "./diff";
+import { LiveTail, Result } from "./output";
 
 const OUTCOMES: Record<ToolState, string> = {
   writing: "preparing",
@@ -17,12 +20,16 @@ const OUTCOMES: Record<ToolState, string> = {
   stopped: "stopped",
 };
 
-const LONG_LINES = 400;
+interface ToolCardProps {
+  tool: Tool;
+  sessionId: string;
+  onToggle?: (() => void) | undefined;
+}
 
 // One tool call. Closed it is one line; open it shows everything.
-export const ToolCard = memo(function ToolCard({ tool, onToggle }: { tool: Tool; onToggle?: (() => void) | undefined }) {
+export const ToolCard = memo(function ToolCard({ tool, sessionId, onToggle }: ToolCardProps) {
   const [chosen, setChosen] = useState<boolean | null>(null);
-  const what = useMemo(() => describe(tool), [tool.name, tool.input]);
+  const what = useMemo(() => describe(tool.name, tool.input), [tool.name, tool.input]);
   const open = chosen ?? false;
   const running = tool.state === "running";
   const ended = tool.state === "done" || tool.state === "failed" || tool.state === "stopped";
@@ -57,8 +64,8 @@ export const ToolCard = memo(function ToolCard({ tool, onToggle }: { tool: Tool;
       {!open && running && tool.output && <LiveTail text={tool.output} />}
       {open && (
         <div class="tool-body" id={bodyId}>
-          <Arguments tool={tool} what={what} />
-          <Result tool={tool} />
+          {tool.inputCut ? <CutArguments tool={tool} sessionId={sessionId} /> : <Arguments tool={tool} what={what} />}
+          <Result tool={tool} sessionId={sessionId} />
         </div>
       )}
     </section>
@@ -92,18 +99,6 @@ function Outcome({ tool }: { tool: Tool }) {
   );
 }
 
-const TAIL_LINES = 4;
-
-// The newest lines of a running tool, without opening its card.
-function LiveTail({ text }: { text: string }) {
-  const lines = text.replace(/\n+$/, "").split("\n").slice(-TAIL_LINES);
-  return (
-    <pre class="tool-tail" data-testid="tool-tail">
-      {lines.join("\n")}
-    </pre>
-  );
-}
-
 function Arguments({ tool, what }: { tool: Tool; what: Described }) {
   if (tool.state === "writing") return <Box title="Arguments (being written)" text={tool.argsText || "…"} />;
   const rest = Object.entries(what.rest);
@@ -120,6 +115,38 @@ function Arguments({ tool, what }: { tool: Tool; what: Described }) {
   );
 }
 
+// Arguments of which the message holds only a beginning; the whole is their JSON.
+function CutArguments({ tool, sessionId }: { tool: Tool; sessionId: string }) {
+  const whole = useWhole(sessionId, tool.inputCut)!;
+  const input = useMemo(() => parsed(whole.text), [whole.text]);
+  const beginning = typeof tool.input === "string" ? tool.input : JSON.stringify(tool.input ?? "", null, 2);
+  const size = sizeText(whole.total);
+  if (input) {
+    return (
+      <>
+        <Arguments tool={{ ...tool, input }} what={describe(tool.name, input)} />
+        <CutActions whole={whole} name={`${tool.name}-arguments.json`} />
+      </>
+    );
+  }
+  const text = whole.text ?? beginning;
+  return (
+    <Box
+      title="Arguments" text={text} count={whole.text ? size : `the first ${sizeText(text.length)} of ${size}`} testid="tool-input"
+      actions={<CutActions whole={whole} name={`${tool.name}-arguments.json`} />}
+    />
+  );
+}
+
+function parsed(text: string | undefined): object | null {
+  try {
+    const value: unknown = text ? JSON.parse(text) : null;
+    return value && typeof value === "object" ? value : null;
+  } catch {
+    return null;
+  }
+}
+
 function PathLine({ path }: { path: string }) {
   return (
     <div class="path-line">
@@ -127,80 +154,6 @@ function PathLine({ path }: { path: string }) {
       <code>{path}</code>
       <CopyButton text={() => path} />
     </div>
-  );
-}
-
-function Result({ tool }: { tool: Tool }) {
-  const waiting = tool.state === "writing" || tool.state === "waiting";
-  if (waiting) return null;
-  if (!tool.output) {
-    const words = tool.state === "running" ? "No output yet." : tool.state === "stopped" ? "Stopped before it ended." : "No output.";
-    return (
-      <p class="tool-empty" data-testid="tool-output">
-        {words}
-      </p>
-    );
-  }
-  const title = tool.state === "running" || tool.state === "stopped" ? "Output so far" : tool.state === "failed" ? "Error" : "Result";
-  return <Box title={title} text={tool.output} follow={tool.state === "running"} testid="tool-output" failed={tool.state === "failed"} />;
-}
-
-interface BoxProps {
-  title: string;
-  text: string;
-  language?: string;
-  prefix?: string;
-  numbered?: boolean;
-  follow?: boolean;
-  failed?: boolean;
-  testid?: string;
-}
-
-// Text in a scrolling box that can be grown to its full height.
-function Box({ title, text, language, prefix, numbered, follow, failed, testid }: BoxProps) {
-  const box = useRef<HTMLPreElement>(null);
-  const stuck = useRef(true);
-  const [full, setFull] = useState(false);
-  const [overflows, setOverflows] = useState(false);
-  const lines = text.replace(/\n$/, "").split("\n").length;
-  useLayoutEffect(() => {
-    const pre = box.current;
-    if (!pre) return;
-    setOverflows(pre.scrollHeight > pre.clientHeight + 4);
-    if (follow && stuck.current) pre.scrollTop = pre.scrollHeight;
-  }, [text, follow]);
-  const onScroll = () => {
-    const pre = box.current;
-    if (pre) stuck.current = pre.scrollHeight - pre.scrollTop - pre.clientHeight < 24;
-  };
-  return (
-    <div class={`box ${failed ? "failed" : ""}`}>
-      <div class="box-head">
-        <span class="box-title">{title}</span>
-        {lines > 1 && <span class="box-count">{lines} lines</span>}
-        {(overflows || full) && (
-          <button type="button" class="quiet-button" aria-expanded={full} onClick={() => setFull(!full)}>
-            {full ? "Show less" : "Show all"}
-          </button>
-        )}
-        <CopyButton text={() => text} />
-      </div>
-      <pre ref={box} tabIndex={0} class={full ? "full" : ""} data-testid={testid} onScroll={onScroll}>
-        {numbered && lines <= LONG_LINES && <LineNumbers count={lines} />}
-        <code>
-          {prefix && <span class="prompt">{prefix}</span>}
-          {language ? <Highlighted code={text} language={language} /> : text}
-        </code>
-      </pre>
-    </div>
-  );
-}
-
-function LineNumbers({ count }: { count: number }) {
-  return (
-    <span class="line-numbers" aria-hidden="true">
-      {Array.from({ length: count }, (_, i) => i + 1).join("\n")}
-    </span>
   );
 }
 
@@ -218,6 +171,7 @@ function Diff({ edits }: { edits: Edit[] }) {
         <span class="box-count">
           <span class="added">+{added}</span> <span class="removed">−{removed}</span>
         </span>
+        <span class="box-space" />
         <CopyButton label="Copy new" text={() => edits.map((e) => e.after).join("\n")} />
       </div>
       <div class="diff" tabIndex={0} role="region" aria-label="Changed lines">
