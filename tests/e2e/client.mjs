@@ -116,6 +116,8 @@ export class Client {
     if (answer.data.complete && seq !== 0) return void this.give(view);
     let page;
     for (const { mux } = this; !(page = await this.pages(session)); await sleep(200)) if (this.mux !== mux || mux.socket.readyState !== 1) return;  // the next connection catches up
+    const ids = page.messages.map((m) => m.id);
+    for (const id of ids.filter((it, at) => ids.indexOf(it) !== at)) view.faults.push(`get_messages had message ${id} twice`);
     view.epoch = page.epoch ?? answer.data.epoch;
     view.seq = page.seq;
     view.messages = page.messages.filter((m) => m.role !== "assistant" || m.stop_reason);

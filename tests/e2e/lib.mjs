@@ -62,7 +62,7 @@ export class Provider {
 
 // ---------------------------------------------------------------- the host
 
-let nextUidBase = 1_700_000_000 + (process.pid % 100) * 1_000_000;
+let nextUidBase = 1_700_000_000 + (process.pid % 400) * 1_000_000;
 
 export class Host {
   /** `providerUrl`: an OpenAI-like provider besides the demo; it is then the default. `egress`: more of

@@ -1,7 +1,7 @@
 // What the tests of sessions share: one host with the scripted provider, one account, one workspace,
 // and prompts that say themselves how they are answered.
 import { randomUUID } from "node:crypto";
-import { Host, Mux, Provider, sleep, until } from "./lib.mjs";
+import { Host, Mux, Provider, read, sleep, until } from "./lib.mjs";
 
 /** A prompt that is answered by these turns, one after another (tests/tools/mock-provider.mjs). */
 export const asking = (text, ...turns) => `${text} @do ${JSON.stringify(turns)}`;
@@ -45,6 +45,13 @@ export class Scenario {
     for (const pid of before) process.kill(pid, "SIGKILL");
     await until(`a new ${kind}`, async () => { const now = await this.host.pids(kind); return now.length > 0 && !now.some((pid) => before.includes(pid)); }, 40_000);
   }
+  /** The pids of one session's agent: what its launcher has below it. */
+  async pisOf(session) {
+    const { pid } = (await this.host.ctl("status")).sessions.find((it) => it.session_id === session);
+    const parent = (of) => Number(/\) \S (\d+)/.exec(read(`/proc/${of}/stat`))?.[1]);
+    const below = (of) => { try { for (let at = of; at > 1; at = parent(at)) if (at === pid) return true; } catch { /* it has ended */ } return false; };
+    return this.host.processes(/^pi\b/).filter(below);
+  }
   async killRunner() {
     const { mux } = this;
     await this.kill("runner");
@@ -63,9 +70,9 @@ export class Scenario {
   async insist(session, message, ms = 30_000, fields = {}) {
     let answer;
     await until("the prompt to be accepted", async () => {
-      answer = await this.mux.command("prompt", session, { message, ...fields });
+      answer = await this.mux.command("prompt", session, { message, ...fields }, 20_000);
       return answer.success;
-    }, ms).catch(() => { throw new Error(`the prompt is not accepted: ${answer?.code}: ${answer?.error}`); });
+    }, ms).catch(() => { throw new Error(`the prompt is not accepted: ${answer?.code}: ${answer?.error ?? "no answer"}`); });
   }
   /** The messages that the model got with its latest call that contains `text`, as {role, text}. */
   async modelSaw(text) {
@@ -91,5 +98,5 @@ export class Scenario {
 /** As when the host is told to stop a process, and go on after a while. */
 export async function stalled(pids, ms) {
   for (const pid of pids) process.kill(pid, "SIGSTOP");
-  try { await sleep(ms); } finally { for (const pid of pids) process.kill(pid, "SIGCONT"); }
+  try { await sleep(ms); } finally { for (const pid of pids) try { process.kill(pid, "SIGCONT"); } catch { /* it was ended meanwhile */ } }
 }

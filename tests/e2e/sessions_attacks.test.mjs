@@ -18,16 +18,22 @@ before(async () => {
 });
 after(async () => { bob?.close(); await s?.stop(); });
 
-async function holdVictim() {
+/** While ada's agent works and something waits in its queue. */
+async function whileHeld(attack) {
   const from = s.mux.events.length;
   await s.mux.ok("prompt", victim, { message: asking("hold on", bashCall("sleep 60"), { text: "done" }) });
-  await s.mux.event(victim, "tool.start", from);
-  item = (await s.mux.ok("follow_up", victim, { message: "ada-queued" })).item_id;
+  try {
+    await s.mux.event(victim, "tool.start", from);
+    item = (await s.mux.ok("follow_up", victim, { message: "ada-queued" })).item_id;
+    await attack();
+  } finally {
+    await s.mux.command("abort", victim);
+    await s.mux.command("queue.remove", victim, { item_id: item });
+  }
 }
 
-test("attack: another tenant's ids in every command of sessions are unknown, and change nothing", async () => {
-  await holdVictim();
-  const ids = { item_id: item, message_id: message.id, part_id: message.parts[0].id, entry_id: message.id };
+test("attack: another tenant's ids in every command of sessions are unknown, and change nothing", () => whileHeld(async () => {
+  const ids = { item_id: item, message_id: message.id, part_id: message.parts[0].id };
   const commands = { "queue.edit": { message: "bob was here" }, "queue.remove": {}, get_part: { offset: 0 }, fork: {}, get_fork_points: {}, compact: {}, "session.new": {}, "session.unsubscribe": {},
     "session.subscribe": { since_seq: 0 }, prompt: { message: "bob" }, steer: { message: "bob" }, follow_up: { message: "bob" }, set_model: { provider: "mock", model_id: "mock-1" }, get_stats: {}, abort: {} };
   for (const [cmd, fields] of Object.entries(commands)) {
@@ -35,7 +41,7 @@ test("attack: another tenant's ids in every command of sessions are unknown, and
       const answer = await bob.command(cmd, victim, { ...extra, ...fields });
       assert.equal(answer.success, false, cmd);
       assert.equal(answer.code, "not_found", `${cmd}: ${answer.error}`);
-      assert.doesNotMatch(JSON.stringify(answer), /ada-/);
+      assert.doesNotMatch(JSON.stringify(answer), /ada-(secret|answer|queued)/);
     }
   }
   // Her things named from a session of his own.
@@ -43,28 +49,23 @@ test("attack: another tenant's ids in every command of sessions are unknown, and
     const answer = await bob.command(cmd, own, { ...ids, ...fields });
     assert.equal(answer.success, false, cmd);
     assert.ok(["not_found", "bad_request"].includes(answer.code), `${cmd}: ${answer.code}: ${answer.error}`);
-    assert.doesNotMatch(JSON.stringify(answer), /ada-/);
+    assert.doesNotMatch(JSON.stringify(answer), /ada-(secret|answer|queued)/);
   }
   assert.equal((await bob.command("session.create", victim, { config: { harness: "pi", workspace_id: await bob.workspace("again") } })).success, false);
   const { queue } = await s.mux.ok("get_state", victim);
   assert.deepEqual(queue.map((i) => i.message), ["ada-queued"]);
-  assert.doesNotMatch(JSON.stringify(bob.system) + JSON.stringify(bob.events), /ada-|oqto-e2e/);
+  assert.doesNotMatch(JSON.stringify(bob.system) + JSON.stringify(bob.events), /ada-(secret|answer|queued)|oqto-e2e/);
   assert.ok(!bob.system.some((m) => m.session?.session_id === victim || m.session_id === victim), "nothing is pushed to another account");
-  await s.mux.ok("abort", victim);
-  await s.mux.ok("queue.remove", victim, { item_id: item });
-});
+}));
 
-test("attack: ids of another session of the same account are as unknown", async () => {
+test("attack: ids of another session of the same account are as unknown", () => whileHeld(async () => {
   const other = await s.session();
-  await holdVictim();
   for (const [cmd, fields] of [["queue.edit", { message: "x" }], ["queue.remove", {}], ["get_part", {}], ["fork", {}]]) {
     const answer = await s.mux.command(cmd, other, { item_id: item, message_id: message.id, part_id: message.parts[0].id, ...fields });
     assert.equal(answer.success, false, cmd);
     assert.ok(["not_found", "bad_request"].includes(answer.code), `${cmd}: ${answer.code}`);
   }
-  await s.mux.ok("abort", victim);
-  await s.mux.ok("queue.remove", victim, { item_id: item });
-});
+}));
 
 const big = "x".repeat((1 << 20) + 1);
 const notText = [7, true, [], {}, [["a"]]], notNumber = ["0", [], {}, 1.5, -1, 1e300, true];
@@ -79,7 +80,7 @@ const hostile = () => [
   ["fork", {}, "entry_id", [...notText, "", big, "../x", "a\nb"]],
   ["compact", {}, "instructions", [7, true, [], {}, big]],
   ["get_part", { message_id: message.id, part_id: message.parts[0].id }, "offset", notNumber],
-  ["get_part", { message_id: message.id, part_id: message.parts[0].id }, "length", [...notNumber, 0, 524_289, 1e9]],
+  ["get_part", { message_id: message.id, part_id: message.parts[0].id }, "length", [...notNumber, 524_289, 1e9]],
   ["get_part", { part_id: message.parts[0].id }, "message_id", [...notText, "", big, "msg_%"]],
   ["get_part", { message_id: message.id }, "part_id", [...notText, "", big, `${message.id}.99`, `${message.id}.-1`, `${message.id}.0.0`]],
   ["get_messages", {}, "limit", ["1", [], {}, 1.5, -1, 201, 1e300]],
@@ -112,6 +113,8 @@ test("attack: offsets beyond the end of a part give nothing", async () => {
     if (answer.success) assert.deepEqual([answer.data.text, answer.data.next], ["", null], `${offset}`);
     else assert.equal(answer.code, "bad_request", `${offset}: ${answer.error}`);
   }
+  const none = await s.mux.command("get_part", victim, { message_id: message.id, part_id: part.id, length: 0 });
+  assert.ok(!none.success || none.data.next === 0, `a length of 0 does not end the part: ${JSON.stringify(none.data)}`);
   const last = await s.mux.ok("get_part", victim, { message_id: message.id, part_id: part.id, offset: total - 4, length: 524_288 });
   assert.deepEqual([last.text, last.next], ["wer ", null]);
   assert.equal((await s.mux.command("get_part", victim, { message_id: `${message.id}x`, part_id: part.id })).code, "not_found");
@@ -122,7 +125,7 @@ test("attack: commands for a session that does not exist, and ids that are none"
     for (const [cmd, fields] of [["queue.edit", { item_id: "q", message: "m" }], ["queue.remove", { item_id: "q" }], ["get_part", { message_id: "m", part_id: "p" }], ["fork", { message_id: "m" }], ["compact", {}], ["session.new", {}], ["session.unsubscribe", {}], ["get_fork_points", {}]]) {
       const answer = await s.mux.command(cmd, id, fields, 10_000);
       assert.equal(answer.success, false, `${cmd} of ${id.slice(0, 20)}`);
-      assert.ok(["not_found", "bad_request"].includes(answer.code), `${cmd}: ${answer.code}`);
+      assert.ok(["not_found", "bad_request", "limit"].includes(answer.code), `${cmd}: ${answer.code}`);
     }
   }
 });
