@@ -76,6 +76,24 @@ test("a turn that a kill of the runner ends has a stored reason, and the next me
   assert.equal(plain((await s.messages(session)).at(-1)), "awake");
 });
 
+test("a prompt in the moment in which the agent ends is answered, wakes the session, and nothing is doubled", { timeout: 120_000 }, async () => {
+  const session = await s.session();
+  for (let i = 0; i < 6; i++) {
+    const from = s.mux.events.length, before = (await s.messages(session)).length;
+    await s.mux.ok("prompt", session, { message: asking(`long ${i}`, { text: "word ", repeatText: 400, chunkSize: 5, chunkDelayMs: 20 }) });
+    await s.mux.event(session, "stream.text_delta", from);
+    const ended = new Promise((done) => s.mux.socket.on("message", (data) => String(data).includes('"agent.error"') && done()));
+    for (const pid of await s.pisOf(session)) process.kill(pid, "SIGKILL");
+    await ended;
+    const answer = await s.mux.command("prompt", session, { message: asking(`at once ${i}`, { text: `awake ${i}` }) }, 15_000).catch(() => assert.fail("the prompt is never answered"));
+    if (!answer.success) await s.insist(session, asking(`at once ${i}`, { text: `awake ${i}` }));
+    await s.rest(session);
+    const messages = await s.messages(session);
+    assert.equal(plain(messages.at(-1)), `awake ${i}`);
+    assert.equal(messages.length, before + 4, messages.map((m) => `${m.role} ${plain(m).slice(0, 20)}`).join(" | "));
+  }
+});
+
 test("get_stats keeps its figures over kills of runner and gateway, and counts calls that were aborted", async () => {
   const session = await s.session(), usage = { input: 1000, output: 50 };
   const stats = () => s.mux.ok("get_stats", session);
