@@ -93,7 +93,7 @@ test("frames that no client should send get one error each", async () => {
   const bad = ["null", "42", "[]", "\"x\"", "{", "", "{\"channel\":7}", "{\"channel\":\"agent\"}", "{\"channel\":\"agent\",\"cmd\":\"prompt\",\"session_id\":{}}", "[".repeat(100_000), "{\"channel\":\"nosuch\",\"id\":\"a\"}"];
   for (const frame of bad) mux.send(frame);
   await until("an error each", async () => mux.system.slice(before).filter((m) => m.type === "error").length + 0 >= bad.length - 3);
-  for (const [cmd, fields, code] of [["prompt", { message: 7 }, "bad_request"], ["prompt", {}, "bad_request"], ["prompt", { message: "  " }, "bad_request"], ["nonsense", {}, "bad_request"], ["fork", { entry_id: "x" }, "not_available_yet"], ["set_model", { provider: [], model_id: 1 }, "bad_request"]]) {
+  for (const [cmd, fields, code] of [["prompt", { message: 7 }, "bad_request"], ["prompt", {}, "bad_request"], ["prompt", { message: "  " }, "bad_request"], ["nonsense", {}, "bad_request"], ["cycle_model", {}, "not_available_yet"], ["set_model", { provider: [], model_id: 1 }, "bad_request"]]) {
     const answer = await mux.command(cmd, session, fields);
     assert.equal(answer.success, false);
     assert.equal(answer.code, code, `${cmd}: ${answer.error}`);

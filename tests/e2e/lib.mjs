@@ -13,7 +13,7 @@ import WebSocket from "ws";
 
 export { sleep };
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
-// OQTO_BUILD and OQTO_RUN: another build and its start script.
+// OQTO_BUILD and OQTO_RUN: another build and its start script. OQTO_E2E_STATE: where hosts keep their state.
 export const build = process.env.OQTO_BUILD ?? path.join(root, "build");
 export const bin = (name) => path.join(build, "bin", name);
 const run = promisify(execFile);
@@ -62,14 +62,14 @@ export class Provider {
 
 // ---------------------------------------------------------------- the host
 
-let nextUidBase = 1_700_000_000 + (process.pid % 100) * 1_000_000;
+let nextUidBase = 1_700_000_000 + (process.pid % 400) * 1_000_000;
 
 export class Host {
   /** `providerUrl`: an OpenAI-like provider besides the demo; it is then the default. `egress`: more of
    * gateway.toml. `policy`: the host's sandbox.toml; none by default, whatever this machine has. */
   static async start({ providerUrl, anthropicUrl, egress = "", policy, args = [] } = {}) {
     const host = new Host();
-    host.state = mkdtempSync("/tmp/oqto-e2e-");
+    host.state = mkdtempSync(path.join(process.env.OQTO_E2E_STATE ?? "/tmp", "oqto-e2e-"));
     execFileSync("chmod", ["755", host.state]);
     host.port = await freePort();
     host.uidBase = nextUidBase;
