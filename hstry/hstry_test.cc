@@ -113,6 +113,13 @@ class Hstry : public ::testing::Test {
     m.set_parts_json("[]");
     return m;
   }
+  template <class Request>
+  static Request of_a() {
+    Request request;
+    request.set_source_id("oqto");
+    request.set_external_id("a");
+    return request;
+  }
   grpc::Status create(const std::string& id, const std::string& workspace = "w") {
     proto::WriteConversationRequest request;
     request.mutable_conversation()->set_source_id("oqto");
@@ -216,9 +223,7 @@ TEST_F(Hstry, FindsAMessageByItsClientsIdAndByItsOwn) {
     ASSERT_TRUE(append("a", {one}).ok());
   }
   const auto found = [&](auto&& name) {
-    proto::GetMessagesRequest request;
-    request.set_source_id("oqto");
-    request.set_external_id("a");
+    auto request = of_a<proto::GetMessagesRequest>();
     name(request);
     proto::GetMessagesResponse response;
     grpc::ClientContext context;
@@ -233,9 +238,7 @@ TEST_F(Hstry, FindsAMessageByItsClientsIdAndByItsOwn) {
 TEST_F(Hstry, KeepsTheWholeOfALongPartInPiecesAndDeletesItWithItsConversation) {
   ASSERT_TRUE(create("a").ok());
   const auto put = [&](std::int64_t offset, const std::string& data) {
-    proto::PutPartRequest request;
-    request.set_source_id("oqto");
-    request.set_external_id("a");
+    auto request = of_a<proto::PutPartRequest>();
     request.set_message_id("m");
     request.set_part_id("m.0");
     request.set_offset(offset);
@@ -245,9 +248,7 @@ TEST_F(Hstry, KeepsTheWholeOfALongPartInPiecesAndDeletesItWithItsConversation) {
     return process_->parts->PutPart(&context, request, &response).error_code();
   };
   const auto piece = [&](std::int64_t offset, int length) {
-    proto::GetPartRequest request;
-    request.set_source_id("oqto");
-    request.set_external_id("a");
+    auto request = of_a<proto::GetPartRequest>();
     request.set_message_id("m");
     request.set_part_id("m.0");
     request.set_offset(offset);
@@ -270,9 +271,7 @@ TEST_F(Hstry, KeepsTheWholeOfALongPartInPiecesAndDeletesItWithItsConversation) {
   EXPECT_EQ(put(std::int64_t{1} << 40, "x"), grpc::StatusCode::RESOURCE_EXHAUSTED);
   (void)piece(-5, 4);
   EXPECT_EQ(get_status_.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  proto::DeleteConversationRequest gone;
-  gone.set_source_id("oqto");
-  gone.set_external_id("a");
+  const auto gone = of_a<proto::DeleteConversationRequest>();
   proto::DeleteConversationResponse deleted;
   grpc::ClientContext context;
   ASSERT_TRUE(process_->write->DeleteConversation(&context, gone, &deleted).ok());
@@ -362,9 +361,7 @@ TEST_F(Hstry, UpdatesOnlyTheFieldsThatArePresent) {
 TEST_F(Hstry, DeletesAConversationWithItsMessages) {
   ASSERT_TRUE(create("a").ok());
   ASSERT_TRUE(append("a", {message(0, "user", "hi")}).ok());
-  proto::DeleteConversationRequest request;
-  request.set_source_id("oqto");
-  request.set_external_id("a");
+  const auto request = of_a<proto::DeleteConversationRequest>();
   proto::DeleteConversationResponse deleted;
   grpc::ClientContext context;
   ASSERT_TRUE(process_->write->DeleteConversation(&context, request, &deleted).ok());

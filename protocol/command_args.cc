@@ -145,6 +145,8 @@ Args get_part(Fields& fields) {
   args.part_id = fields.text("part_id", true);
   args.offset = fields.number("offset", false, 1ULL << 40).value_or(0);
   args.length = fields.number("length", false, kMaxPieceBytes).value_or(args.length);
+  if (args.length == 0) fields.wrong("length", "must be at least 1");
+  args.length = std::max<std::uint64_t>(args.length, 4);  // room for any character: each piece goes on
   return args;
 }
 

@@ -16,8 +16,8 @@ static std::string_view role_name(ipc::Role role) {
   return kNames[static_cast<std::size_t>(role)];
 }
 
-Connection::Connection(ConnectionHost& host, const ipc::Connection& who, Fd stream)
-    : host_(host), who_(who), socket_(host.reactor(), std::move(stream), *this) {}
+Connection::Connection(ConnectionHost& host, const ipc::Connection& who, Fd stream, std::string refusal)
+    : host_(host), who_(who), refusal_(std::move(refusal)), socket_(host.reactor(), std::move(stream), *this) {}
 
 void Connection::leave() {
   closed_ = true;
@@ -28,8 +28,13 @@ void Connection::leave() {
 }
 
 void Connection::on_open() {
+  if (!refusal_.empty()) {
+    send(protocol::encode_bad_frame({std::nullopt, refusal_}));
+    return close();
+  }
   send(protocol::encode_connected(who_.account, who_.username.view(), role_name(who_.role),
                                   host_.models_json(), host_.greeting()));
+  greeted_ = true;
   ping();
 }
 

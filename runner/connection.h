@@ -29,13 +29,16 @@ struct ConnectionHost {
 class Connection final : public Subscriber, WebSocket::Owner,
                          public std::enable_shared_from_this<Connection> {
  public:
-  Connection(ConnectionHost& host, const ipc::Connection& who, Fd stream);
+  // `refusal`: not empty: it is told so, and closed.
+  Connection(ConnectionHost& host, const ipc::Connection& who, Fd stream, std::string refusal = {});
 
   [[nodiscard]] std::uint64_t number() const { return who_.connection; }
   [[nodiscard]] std::string username() const { return std::string(who_.username.view()); }
   // False: it follows too many already. One that is not live gives way, and is told of.
   bool subscribe(Session& session);
-  void push(const std::string& frame) { send(frame); }
+  void push(const std::string& frame) {  // after `connected`, which has all that is pushed before
+    if (greeted_) send(frame);
+  }
   void forget(Session& session);  // it is deleted
   void leave();                   // every session; the object may then outlive them
   void on_event(const Session& session, const EventText& event) override;
@@ -67,6 +70,8 @@ class Connection final : public Subscriber, WebSocket::Owner,
   std::map<Session*, std::uint64_t> subscriptions_;  // -> events dropped
   std::size_t commands_ = 0;
   std::size_t command_bytes_ = 0;
+  std::string refusal_;
+  bool greeted_ = false;
   bool closed_ = false;
   Timer ping_;
   WebSocket socket_;

@@ -73,6 +73,7 @@ void Journal::begin_turn(unsigned deliveries) {
 
 void Journal::begin_message(const Message& head) {
   if (!file_) return;
+  end_message();
   JsonObject line;
   line.text("id", head.id).number("created_at", head.created_at);
   write(line.text("model", head.model).text("provider", head.provider).str() + '\n');

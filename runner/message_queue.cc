@@ -116,12 +116,9 @@ Status MessageQueue::edit(std::string_view id, std::string message) {
   return {};
 }
 
-Status MessageQueue::remove(std::string_view id) {
-  auto items = items_;
-  std::erase_if(items, [&](const QueuedMessage& item) { return item.id == id; });
-  TRY(save(items));
-  items_ = std::move(items);
-  return {};
+void MessageQueue::remove(std::string_view id) {
+  std::erase_if(items_, [name = std::string(id)](const QueuedMessage& item) { return item.id == name; });
+  if (const Status saved = save(items_); !saved) log::warn("a queue was not written", {{"why", saved.error().what}});
 }
 
 void MessageQueue::take_back_handed() {

@@ -40,10 +40,12 @@ class MessageQueue {
   // The steering message with this text that the harness has; null: none.
   [[nodiscard]] QueuedMessage* handed(std::string_view text);
 
-  // Each is on the disk when it answers without error; with one nothing has changed.
+  // On the disk when it answers without error; with one nothing has changed.
   Status add(QueuedMessage item);
   Status edit(std::string_view id, std::string message);
-  Status remove(std::string_view id);
+  // It never fails: a message that was taken must not be taken twice because a disk is full. The file
+  // follows with the next change that can be written; whoever loads it drops what is in the history.
+  void remove(std::string_view id);
   // The harness forgets its own queue; nothing of that lies on the disk.
   void take_back_handed();
   // Everything that is pending becomes returned; false: nothing was.

@@ -82,7 +82,6 @@ Reconciled reconcile(const std::vector<Message>& history, bool whole, const Json
   // of a first turn, can be compared.
   if (!anchor.found && !whole) {
     result.comparable = false;
-    result.partial_known = true;
     return result;
   }
   std::size_t next = anchor.ours;
@@ -105,7 +104,7 @@ Reconciled reconcile(const std::vector<Message>& history, bool whole, const Json
   }
   if (partial != nullptr && !result.partial_known) {
     result.partial_known = std::any_of(history.begin(), history.end(), [&](const Message& message) {
-      return message.role == Role::assistant && message.created_at == partial->created_at;
+      return message.id == partial->id || (message.role == Role::assistant && message.created_at == partial->created_at);
     });
   }
   // A prompt at the very end of the history, which nothing of the file answers to.

@@ -95,7 +95,8 @@ std::string Session::conversation_id() const {
 // --- starting ------------------------------------------------------------------------------------
 
 void Session::start(const protocol::CreateSession& wanted, Reply reply) {
-  if (live() && !closing_) return reply(created_json(true));  // it runs already, or will
+  const bool runs = state_ == State::starting || (pi_ && !closing_);
+  if (runs) return reply(created_json(true));
   if (!wanted.model.empty()) {
     if (const auto unknown = unknown_model(wanted.provider, wanted.model)) return reply(std::unexpected(*unknown));
   }
@@ -122,7 +123,7 @@ void Session::start(const protocol::CreateSession& wanted, Reply reply) {
 }
 
 void Session::wake(Reply reply) {
-  if (live() && !closing_) return reply("");
+  if (state_ == State::starting || (pi_ && !closing_)) return reply("");
   start({}, std::move(reply));
 }
 
@@ -208,8 +209,7 @@ void Session::on_pi_answers(const Json& state) {
   request(models, pi::plain(models, "get_available_models"));
   if (!record_.fork_entry.empty()) return fork_conversation();
   if (!unfinished_) return on_ready();
-  const std::string id = new_request([this](const Json* response) { reconcile_with(response); });
-  request(id, pi::plain(id, "get_entries"));
+  compare();
 }
 
 void Session::on_ready() {

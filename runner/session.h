@@ -141,6 +141,7 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
   static constexpr std::uint64_t kCloseTimeoutMs = 3'000;
   static constexpr std::uint64_t kSandboxTimeoutMs = 10'000;
   static constexpr std::size_t kMaxInputs = 16;
+  static constexpr std::size_t kMaxOptionBytes = 48 * 1024;  // of one question, together
   static constexpr std::size_t kRememberedClientIds = 512;
   static constexpr std::size_t kHoldBytes = 24 * 1024 * 1024;  // unstored: then Pi is not read
   static constexpr std::size_t kMaxFullOutput = 64 * 1024 * 1024;
@@ -191,7 +192,8 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
   void has_background_work(std::function<void(bool)> done);
 
   // Recovery.
-  void reconcile_with(const protocol::Json* response);
+  void compare();  // with the harness's file; then it is ready
+  void reconcile_with(const Page& last, const protocol::Json* response);
   void import_missing(Reconciled& found, const std::optional<protocol::Message>& partial);
   void deliver_again();
   void add_marker(const std::string& why);  // the answer that a prompt did not get, and why
@@ -249,7 +251,6 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
   Journal journal_;
   std::optional<Journal::Left> left_;  // by an earlier process, until it is reconciled
   unsigned deliveries_ = 0;            // of the prompt of this turn
-  Page last_page_;                     // as the conversation was opened; until it is reconciled
   bool unfinished_ = false;            // the history and the harness's file must be compared
   std::unique_ptr<SandboxLink> sandbox_;
   std::unique_ptr<PiProcess> pi_;

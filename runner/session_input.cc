@@ -10,9 +10,13 @@ using protocol::Code;
 namespace events = protocol::events;
 
 void Session::on_input_needed(protocol::InputRequest request) {
-  if (inputs_.size() >= kMaxInputs || request.request_id.empty()) {
+  std::size_t options = 0;
+  for (const std::string& option : request.options) options += option.size();
+  const bool long_list = options > kMaxOptionBytes;  // it could not be shown whole
+  if (inputs_.size() >= kMaxInputs || long_list || request.request_id.empty()) {
     on_dialog_refused(request.request_id);
-    emit(events::notify("warning", "a question of the agent was cancelled: 16 are open already"));
+    emit(events::notify("warning", long_list ? "a question of the agent was cancelled: its choices are too long to be shown"
+                                             : "a question of the agent was cancelled: 16 are open already"));
     return;
   }
   const std::string id = request.request_id;
@@ -58,6 +62,7 @@ void Session::resolve_inputs(bool approvals_too) {
 void Session::on_approval_ask(const ipc::ApprovalAsk& ask) {
   const std::string id = "approval-" + Uuid::random().text();
   const bool room = inputs_.size() < kMaxInputs;
+  if (!room) emit(events::notify("warning", "a question of the host was denied: 16 are open already"));
   if (!pi_ || closing_ || !room || !host_.record(approval_record(ask, id))) {
     return host_.guard().answer_approval(ask, ipc::ApprovalChoice::deny);
   }

@@ -34,7 +34,7 @@ void Session::enqueue(const protocol::Prompt& prompt, bool steer, const std::sha
   permit->then([this, id, reply, alive = alive_](bool recorded) {
     if (!*alive) return;
     if (!recorded) {
-      (void)queue_.remove(id);
+      queue_.remove(id);
       return reply(no(Code::unavailable, "the audit log does not accept records now; nothing was sent. Try again in a moment."));
     }
     queue_changed();
@@ -77,7 +77,7 @@ void Session::on_user_message(const std::string& text) {
   remember_client_id(message.client_id);
   outbox_.add(message);
   emit(events::user_message(message));
-  if (const Status removed = queue_.remove(item->id); !removed) log::warn("a queue was not written", {{"why", removed.error().what}});
+  queue_.remove(item->id);
   queue_changed();
 }
 
@@ -137,7 +137,7 @@ void Session::queue_remove(const protocol::QueueRemove& wanted, const Reply& rep
     const QueuedMessage* item = queue_.find(wanted.item_id);
     if (item == nullptr) return reply(no(Code::not_found, "no such message waits: the agent may have it already"));
     const std::string data = taken_back(*item);
-    if (!queue_.remove(wanted.item_id)) return reply(no(Code::unavailable, "it could not be removed: try again"));
+    queue_.remove(wanted.item_id);
     queue_changed();
     reply(data);
   };

@@ -27,7 +27,25 @@ void Session::add_marker(const std::string& why) {
   emit(events::message_end(marker));
 }
 
-void Session::reconcile_with(const Json* response) {
+// The end of the history, with what is on its way there; then the harness's file.
+void Session::compare() {
+  host_.history().page(record_.id, std::nullopt, Outbox::kLookBack, [this, alive = alive_](Result<Page> page) {
+    if (!*alive || !pi_ || ready_) return;
+    if (!page) return on_ended("the history does not answer, and there is a crash to be made good");
+    for (const Message& message : outbox_.waiting()) {
+      const bool known = std::any_of(page->messages.begin(), page->messages.end(),
+                                     [&](const Message& other) { return other.id == message.id; });
+      if (!known) page->messages.push_back(message);
+    }
+    const std::string id = new_request([this, last = std::move(*page)](const Json* response) {
+      reconcile_with(last, response);
+    });
+    request(id, pi::plain(id, "get_entries"));
+  });
+}
+
+void Session::reconcile_with(const Page& page, const Json* response) {
+  if (!pi_) return;
   const Json* data = response == nullptr ? nullptr : response->find("data");
   const bool readable = data != nullptr && response->boolean_at("success");
   const std::optional<Message> partial = left_ ? left_->partial : std::nullopt;
@@ -36,20 +54,20 @@ void Session::reconcile_with(const Json* response) {
   Reconciled found;
   found.comparable = false;
   if (readable) {
-    found = reconcile(last_page_.messages, !last_page_.has_more, *data, partial ? &*partial : nullptr, new_message_id);
+    found = reconcile(page.messages, !page.has_more, *data, partial ? &*partial : nullptr, new_message_id);
   }
   if (!found.comparable) log::warn("a conversation cannot be compared with the agent's own file", {{"session", record_.id}});
-  const Page page = std::exchange(last_page_, {});
   const bool unanswered = !page.messages.empty() && !ends_turn(page.messages.back());
   import_missing(found, partial);
-  if (found.comparable && found.prompt_unknown && !partial && deliveries_ < kMaxDeliveries) {
+  const bool cut = partial && !found.partial_known;  // it is the answer, then, and says why it ended
+  if (found.comparable && found.prompt_unknown && !cut && deliveries_ < kMaxDeliveries) {
     queued_ = protocol::Prompt{};  // accepted, and never read: it is now
     for (const Part& part : page.messages.back().parts) {
       if (part.type == Part::Type::text) queued_->message += part.text;
       if (part.type == Part::Type::image) queued_->images.push_back({part.data, part.mime_type});
     }
     turn_open_ = true;
-  } else if (const bool open = found.comparable ? !found.answered : unanswered; open && !partial) {
+  } else if (const bool open = found.comparable ? !found.answered : unanswered; open && !cut) {
     add_marker("the agent ended in the middle of this turn, and was started again: it does not go on by itself");
   }
   if (!turn_open_) journal_.end_turn();
@@ -65,7 +83,7 @@ void Session::import_missing(Reconciled& found, const std::optional<Message>& pa
     if (waiting != queue_.items().end()) {  // it had been read
       message.client_id = waiting->prompt.client_id;
       remember_client_id(message.client_id);
-      (void)queue_.remove(std::string(waiting->id));
+      queue_.remove(waiting->id);
       queue_changed();
     }
     outbox_.add(message);

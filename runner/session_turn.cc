@@ -38,10 +38,9 @@ void Session::on_opened(const Page& last) {
     if (!unsent) remember_client_id(message.client_id);
     // It was delivered, and only its place in the queue was not cleared.
     const std::string id = message.id.starts_with("msg_") ? message.id.substr(4) : message.id;
-    if (queue_.find(id) != nullptr) (void)queue_.remove(id);
+    if (queue_.find(id) != nullptr) queue_.remove(id);
   }
   unfinished_ = left_.has_value() || (!last.messages.empty() && !ends_turn(last.messages.back()));
-  if (unfinished_) last_page_ = last;
 }
 
 // Does the task unless this client has said the same before: then it was accepted.
@@ -61,7 +60,7 @@ void Session::when_new(const std::string& client_id, const Reply& reply, std::fu
 void Session::prompt(const protocol::Prompt& prompt, pi::Delivery delivery, const std::shared_ptr<Permit>& permit,
                      Reply reply) {
   // What is asleep wakes, and is compared with the harness's file before something new is said.
-  const auto can_take = [this] { return sandbox_alive_ && !closing_ && (ready_ || !unfinished_); };
+  const auto can_take = [this] { return pi_ && sandbox_alive_ && !closing_ && (ready_ || !unfinished_); };
   if (can_take()) return take(prompt, delivery, permit, std::move(reply));
   const auto go_on = [this, prompt, delivery, permit, reply, alive = alive_](const Answer& woken) {
     if (!woken) return reply(woken);

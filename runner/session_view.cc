@@ -140,7 +140,9 @@ std::string Session::page_json(Page page, const protocol::GetMessages& wanted) c
   }
   auto partial = translator_.partial();
   if (!partial && left_) partial = left_->partial;  // of before this process, until it is compared
-  if (partial && fits(outbox_.next_idx())) {
+  const bool stored = partial && std::any_of(page.messages.begin(), page.messages.end(),
+                                             [&](const Message& other) { return other.id == partial->id; });
+  if (partial && !stored && fits(outbox_.next_idx())) {
     partial->idx = outbox_.next_idx();
     page.messages.push_back(std::move(*partial));
   }
@@ -190,7 +192,8 @@ static const protocol::Part* part_named(const Message& message, std::string_view
 }
 
 static std::string slice_json(std::string_view whole, const protocol::GetPart& wanted) {
-  const std::size_t from = std::min<std::size_t>(wanted.offset, whole.size());
+  std::size_t from = std::min<std::size_t>(wanted.offset, whole.size());
+  while (from < whole.size() && (static_cast<unsigned char>(whole[from]) & 0xc0) == 0x80) ++from;
   return piece_json(whole.substr(from, wanted.length), from, whole.size());
 }
 
@@ -204,7 +207,11 @@ void Session::get_part(const protocol::GetPart& wanted, Reply reply) {
     if (part->whole_bytes == 0) return reply(slice_json(protocol::content_of(*part), wanted));
     host_.history().part(record_.id, message.id, part->id, wanted.offset, static_cast<std::uint32_t>(wanted.length),
                          [wanted, reply](const Result<Piece>& piece) {
-                           if (piece) return reply(piece_json(piece->bytes, wanted.offset, piece->total));
+                           if (piece) {
+                             std::string_view bytes = piece->bytes;
+                             while (!bytes.empty() && (static_cast<unsigned char>(bytes.front()) & 0xc0) == 0x80) bytes.remove_prefix(1);
+                             return reply(piece_json(bytes, wanted.offset + piece->bytes.size() - bytes.size(), piece->total));
+                           }
                            const bool lost = piece.error().code == Errc::not_found;
                            reply(lost ? no(Code::not_found, "the rest of it was not kept: it went with the sandbox, or is not read yet")
                                       : no(Code::unavailable, "the history does not answer now: try again in a moment"));

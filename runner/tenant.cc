@@ -16,6 +16,8 @@ using protocol::JsonObject;
 
 static constexpr const char* kNoAudit =
     "the audit log does not accept records now; nothing was done. Try again in a moment.";
+static constexpr const char* kTooManyConnections =
+    "64 connections of this account are open already: close a tab or another client, then try again";
 
 Tenant::Tenant(Reactor& reactor, Fd state_dir, Registry registry, std::uint32_t account, std::uint64_t sleep_after_ms)
     : reactor_(reactor),
@@ -67,13 +69,13 @@ void Tenant::on_connection(ipc::Connection connection, Fd stream) {
     log::error("the guard handed over a connection of another account");
     return;
   }
-  if (connections_.size() >= kMaxConnections || shutting_down_) {
-    log::warn("a connection was refused: too many are open");
-    return;
-  }
+  const bool full = connections_.size() >= kMaxConnections;
+  if (full) log::warn("a connection was refused: too many are open");
+  if (shutting_down_ || connections_.size() >= kMaxConnections + kMaxRefusing) return;
   const std::uint64_t number = connection.connection;
   connections_.insert_or_assign(number,
-                                std::make_shared<Connection>(*this, connection, std::move(stream)));
+                                std::make_shared<Connection>(*this, connection, std::move(stream),
+                                                             full ? kTooManyConnections : ""));
 }
 
 void Tenant::on_disconnect(std::uint64_t connection) {

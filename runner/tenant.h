@@ -28,6 +28,7 @@ class Tenant final : public GuardEvents, public SessionHost, public ConnectionHo
   void shut_down();
 
   static constexpr std::size_t kMaxConnections = 64;
+  static constexpr std::size_t kMaxRefusing = 16;  // further ones, while they are told so
   static constexpr std::size_t kMaxLive = 16;  // as the guard allows (kMaxSessionsPerTenant)
   static constexpr std::size_t kMaxListed = 1000;
   static constexpr std::uint64_t kShutdownMs = 3'000;

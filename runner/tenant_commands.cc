@@ -141,10 +141,11 @@ std::string Tenant::list_sessions() const {
     return std::max(a->record().last_activity, a->record().created_at) >
            std::max(b->record().last_activity, b->record().created_at);
   });
-  if (newest_first.size() > kMaxListed) newest_first.resize(kMaxListed);
+  const std::size_t total = newest_first.size();
+  if (total > kMaxListed) newest_first.resize(kMaxListed);
   JsonArray rows;
   for (const Session* known : newest_first) rows.json(known->list_json());
-  return JsonObject().json("sessions", rows.str()).str();
+  return JsonObject().json("sessions", rows.str()).number("total", total).str();
 }
 
 // Makes the record and the object of a session that is not known yet.

@@ -1,5 +1,7 @@
 #include "runner/translator.h"
 
+#include <algorithm>
+
 #include "protocol/json_writer.h"
 #include "runner/pi_commands.h"
 #include "runner/pi_messages.h"
@@ -152,12 +154,22 @@ void Translator::on_message_end(const Json& record) {
   const bool streamed = open_ && announced_;
   Message message = assistant_message(*pi, open_ ? open_->id : new_id_());
   open_.reset();
+  if (message.stop_reason == "stop" && is_empty(message)) {
+    message.stop_reason = "error";
+    message.error = "the model answered with nothing";
+  }
   if (message.stop_reason == "error") {  // whether it stands is told later
     failed_ = Failed{std::move(message), streamed};
     return;
   }
   if (!streamed) sink_.on_event(events::message_start(message.id, protocol::Role::assistant));
   complete(std::move(message));
+}
+
+bool Translator::is_empty(const Message& message) {
+  return std::all_of(message.parts.begin(), message.parts.end(), [](const Part& part) {
+    return (part.type == Part::Type::text || part.type == Part::Type::thinking) && part.text.empty();
+  });
 }
 
 void Translator::complete(Message message) {

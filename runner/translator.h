@@ -85,6 +85,7 @@ class Translator {
   void release_failed();  // the failed message that no retry will replace
   void retract_failed();  // … and that one does
   void complete(protocol::Message message);
+  static bool is_empty(const protocol::Message& message);
   void append(protocol::Part::Type type, std::int64_t index, std::string_view delta);
   protocol::Part* part_at(protocol::Part::Type type, std::int64_t index);
 
