@@ -18,7 +18,8 @@ using protocol::JsonObject;
 using protocol::Message;
 using protocol::Part;
 
-static constexpr std::size_t kMaxBytes = 64 * 1024 * 1024;
+static constexpr std::size_t kMaxStreamed = 16 * 1024 * 1024;
+static constexpr std::size_t kMaxBytes = 8 * kMaxStreamed;  // control characters take six bytes
 
 Journal::Journal(const Fd& state_dir, const Uuid& session)
     : state_dir_(state_dir), name_("turn-" + session.text() + ".jsonl") {}
@@ -80,13 +81,15 @@ void Journal::begin_message(const Message& head) {
 }
 
 void Journal::add(Part::Type type, std::int64_t index, std::string_view text) {
-  if (!file_) return;
+  if (!file_ || bytes_ > kMaxStreamed) return;  // the translator keeps no more of it either
+  bytes_ += text.size();
   JsonObject line;
   line.text("k", type == Part::Type::thinking ? "thinking" : "text").number("i", index);
   write(line.text("t", text).str() + '\n');
 }
 
 void Journal::end_message() {
+  bytes_ = 0;
   if (file_ && ::ftruncate(file_.get(), head_) != 0) log::warn("a turn's journal cannot be cut", {{"errno", errno}});
 }
 

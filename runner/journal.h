@@ -37,6 +37,7 @@ class Journal {
   std::string name_;
   Fd file_;
   std::int64_t head_ = 0;  // bytes of the turn's own line
+  std::size_t bytes_ = 0;  // of the message that is being streamed
 };
 
 }  // namespace oqto::runner

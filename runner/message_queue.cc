@@ -18,7 +18,7 @@ using protocol::Json;
 using protocol::JsonArray;
 using protocol::JsonObject;
 
-constexpr std::size_t kMaxFileBytes = 512 * 1024 * 1024;  // 32 messages with pictures
+constexpr std::size_t kMaxFileBytes = 8 * MessageQueue::kMaxBytes;  // control characters take six bytes
 
 std::string encode(const QueuedMessage& item) {
   JsonArray images;
@@ -62,6 +62,18 @@ Status MessageQueue::load(std::string_view reason) {
   for (const Json& row : *json.array()) items_.push_back(decode(row));
   (void)return_all(reason);
   return {};
+}
+
+static std::size_t size_of(const protocol::Prompt& prompt) {
+  std::size_t bytes = prompt.message.size();
+  for (const protocol::Image& image : prompt.images) bytes += image.data.size();
+  return bytes;
+}
+
+bool MessageQueue::full_for(const protocol::Prompt& prompt) const {
+  std::size_t bytes = size_of(prompt);
+  for (const QueuedMessage& item : items_) bytes += size_of(item.prompt);
+  return items_.size() >= protocol::kMaxQueued || bytes > kMaxBytes;
 }
 
 std::vector<protocol::QueueItem> MessageQueue::view() const {

@@ -31,7 +31,9 @@ class MessageQueue {
 
   [[nodiscard]] const std::vector<QueuedMessage>& items() const { return items_; }
   [[nodiscard]] bool empty() const { return items_.empty(); }
-  [[nodiscard]] bool full() const { return items_.size() >= protocol::kMaxQueued; }
+  // No room for this one more, in number or in bytes.
+  [[nodiscard]] bool full_for(const protocol::Prompt& prompt) const;
+  static constexpr std::size_t kMaxBytes = 24 * 1024 * 1024;
   [[nodiscard]] std::vector<protocol::QueueItem> view() const;
   [[nodiscard]] QueuedMessage* find(std::string_view id);
   [[nodiscard]] bool has_client_id(std::string_view client_id) const;

@@ -68,6 +68,7 @@ class InsideProgram {
   InsideProgram(Reactor& reactor, SandboxLink& link, const Program& program, Bounds bounds, Done done);
   ~InsideProgram();
   InsideProgram(const InsideProgram&) = delete;
+  [[nodiscard]] bool done() const { return !done_; }
 
  private:
   Status begin(Reactor& reactor, const Program& program);

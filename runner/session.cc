@@ -128,6 +128,7 @@ void Session::wake(Reply reply) {
 }
 
 void Session::recover() {
+  if (record_.closed) return;  // it is compared when somebody wakes it
   start({}, [this, alive = alive_](const Answer& answer) {
     if (answer || !*alive) return;
     // Without the harness's file the history says what is known: that something is missing.

@@ -145,6 +145,7 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
   static constexpr std::size_t kRememberedClientIds = 512;
   static constexpr std::size_t kHoldBytes = 24 * 1024 * 1024;  // unstored: then Pi is not read
   static constexpr std::size_t kMaxFullOutput = 64 * 1024 * 1024;
+  static constexpr std::size_t kMaxInside = 4;  // small programs in the sandbox at once
   static constexpr unsigned kMaxDeliveries = 2;  // of one prompt, when a crash leaves it unanswered
 
  private:

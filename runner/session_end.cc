@@ -72,6 +72,7 @@ void Session::has_background_work(std::function<void(bool)> done) {
         }
         done(others > 0);
       });
+  std::erase_if(inside_, [](const auto& program) { return program->done(); });
   inside_.push_back(std::move(look));
 }
 

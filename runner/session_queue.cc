@@ -21,9 +21,9 @@ void Session::queue_changed() {
 
 void Session::enqueue(const protocol::Prompt& prompt, bool steer, const std::shared_ptr<Permit>& permit,
                       const Reply& reply) {
-  if (queue_.full()) {
-    return reply(no(Code::limit, std::to_string(protocol::kMaxQueued) +
-                                     " messages wait for this agent already: let it read some, or take some back"));
+  if (queue_.full_for(prompt)) {
+    return reply(no(Code::limit, "too much waits for this agent already (" + std::to_string(protocol::kMaxQueued) +
+                                     " messages, or 24 MiB): let it read some, or take some back"));
   }
   QueuedMessage item{.id = new_message_id().substr(4), .steer = steer, .prompt = prompt, .created_at = sys::now_ms()};
   const std::string id = item.id;

@@ -258,7 +258,9 @@ void Session::on_cut_result(Message message, std::string path) {
   const std::string message_id = message.id;
   const std::string part = message.parts.front().id;
   on_message(std::move(message));
+  std::erase_if(inside_, [](const auto& program) { return program->done(); });
   if (!sandbox_) return;
+  if (inside_.size() >= kMaxInside) return log::warn("the whole output of a tool was not kept: others are being read");
   const InsideProgram::Bounds bounds{.output = kMaxFullOutput, .time_ms = 30'000};
   inside_.push_back(std::make_unique<InsideProgram>(
       host_.reactor(), *sandbox_, pi::read_file(path), bounds,

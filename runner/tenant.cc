@@ -293,7 +293,8 @@ void Tenant::record_and_do(const std::string& key, const std::shared_ptr<const J
   }
   Session* const target = session(shared->command.head.session_id);
   const bool prompt = std::holds_alternative<protocol::Prompt>(shared->command.args);
-  if (prompt && target != nullptr && audit_.answers()) return prompt_beside_record(key, shared, *target, std::move(record));
+  // Waking is an act of its own: it waits for the record.
+  if (prompt && target != nullptr && target->live() && audit_.answers()) return prompt_beside_record(key, shared, *target, std::move(record));
   audit_.append(std::move(record), [this, key, shared](Result<std::uint64_t> index) {
     if (!index) {
       finish(*shared, no(Code::unavailable, kNoAudit));

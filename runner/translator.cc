@@ -88,6 +88,12 @@ Part* Translator::part_at(Part::Type type, std::int64_t index) {
   return &open_->parts.back();
 }
 
+std::string Translator::joined(std::int64_t index, std::string_view delta) {
+  if (joiners_.size() < kMaxBlocks || joiners_.contains(index)) return joiners_[index].feed(delta);
+  protocol::SurrogateJoiner alone;
+  return alone.feed(delta) + alone.finish();
+}
+
 void Translator::append(Part::Type type, std::int64_t index, std::string_view delta) {
   Part* part = part_at(type, index);
   if (part == nullptr || partial_bytes_ + delta.size() > kMaxPartialBytes) return;
@@ -102,7 +108,7 @@ void Translator::on_message_update(const Json& record) {
   const std::int64_t index = event->integer_at("contentIndex");
   if (type == "text_delta" || type == "thinking_delta") {
     const bool text = type == "text_delta";
-    const std::string delta = joiners_[index].feed(event->text_at("delta"));
+    const std::string delta = joined(index, event->text_at("delta"));
     if (delta.empty()) return;
     announce();
     phase(text ? Phase::generating : Phase::thinking);
@@ -125,7 +131,7 @@ void Translator::on_tool_call(const Json& event, std::string_view type) {
     part->name = event.text_at("toolName");
     sink_.on_event(events::tool_call_start(open_->id, part->tool_call_id, part->name, index));
   } else if (type == "toolcall_delta") {
-    const std::string delta = joiners_[index].feed(event.text_at("delta"));
+    const std::string delta = joined(index, event.text_at("delta"));
     if (delta.empty()) return;
     sink_.on_event(events::tool_call_delta(open_->id, part->tool_call_id, delta, index));
   } else if (type == "toolcall_end") {

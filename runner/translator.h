@@ -86,6 +86,7 @@ class Translator {
   void retract_failed();  // … and that one does
   void complete(protocol::Message message);
   static bool is_empty(const protocol::Message& message);
+  std::string joined(std::int64_t index, std::string_view delta);  // with characters that were cut in two
   void append(protocol::Part::Type type, std::int64_t index, std::string_view delta);
   protocol::Part* part_at(protocol::Part::Type type, std::int64_t index);
 
