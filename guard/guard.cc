@@ -20,10 +20,10 @@ constexpr std::uint64_t kStageTimeoutMs = 6000;
 
 // The order in which things end, so that what depends on another ends before it, and the log ends
 // last. A stage begins when nothing of the ones before is left.
-constexpr std::array kStopOrder{ipc::Process::relay,   ipc::Process::auditor, ipc::Process::runner, ipc::Process::session,
-                                ipc::Process::operator_tool, ipc::Process::hstry,
-                                ipc::Process::gateway, ipc::Process::accounts,
-                                ipc::Process::auditd,  ipc::Process::audit_signer};
+constexpr std::array kStopOrder{ipc::Process::relay,       ipc::Process::auditor,       ipc::Process::runner,
+                                ipc::Process::session,     ipc::Process::operator_tool, ipc::Process::hstry,
+                                ipc::Process::gateway,     ipc::Process::accounts,      ipc::Process::auditd,
+                                ipc::Process::audit_signer};
 
 }  // namespace
 

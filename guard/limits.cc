@@ -35,7 +35,8 @@ std::vector<std::string> Guard::unavailable_profiles() const {
     if (why.empty()) continue;
     const std::string name(sandbox::profile_name(policy.profile));
     // Also strangers read it, so it names no file of this machine; a start that is refused does.
-    all.push_back(name + ": this host cannot enforce its limits; its operator sees with `oqtoctl status` what is missing");
+    all.push_back(name +
+                  ": this host cannot enforce its limits; its operator sees with `oqtoctl status` what is missing");
   }
   return all;
 }

@@ -114,10 +114,10 @@ class Hstry : public ::testing::Test {
     return m;
   }
   template <class Request>
-  static Request of_a() {
+  static Request of_a(const std::string& id = "a") {
     Request request;
     request.set_source_id("oqto");
-    request.set_external_id("a");
+    request.set_external_id(id);
     return request;
   }
   grpc::Status create(const std::string& id, const std::string& workspace = "w") {
@@ -130,17 +130,13 @@ class Hstry : public ::testing::Test {
     return process_->write->WriteConversation(&context, request, &written_);
   }
   grpc::Status append(const std::string& id, std::vector<proto::Message> messages) {
-    proto::AppendMessagesRequest request;
-    request.set_source_id("oqto");
-    request.set_external_id(id);
+    auto request = of_a<proto::AppendMessagesRequest>(id);
     for (const auto& m : messages) *request.add_messages() = m;
     grpc::ClientContext context;
     return process_->write->AppendMessages(&context, request, &appended_);
   }
   proto::GetMessagesResponse get(const std::string& id, int limit = 0, int before = -1) {
-    proto::GetMessagesRequest request;
-    request.set_source_id("oqto");
-    request.set_external_id(id);
+    auto request = of_a<proto::GetMessagesRequest>(id);
     request.set_limit(limit);
     if (before >= 0) request.set_before_idx(before);
     proto::GetMessagesResponse response;
@@ -341,9 +337,7 @@ TEST_F(Hstry, ListsTheLastChangedFirstWithTheFirstUserMessage) {
 
 TEST_F(Hstry, UpdatesOnlyTheFieldsThatArePresent) {
   ASSERT_TRUE(create("a", "w").ok());
-  proto::UpdateConversationRequest request;
-  request.set_source_id("oqto");
-  request.set_external_id("a");
+  auto request = of_a<proto::UpdateConversationRequest>();
   request.set_title("named");
   proto::UpdateConversationResponse updated;
   grpc::ClientContext update_context;

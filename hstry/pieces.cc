@@ -54,17 +54,20 @@ Status read_pieces(const Database& db, const std::string& conversation, const pr
 Status copy_messages(const Database& db, const std::string& from, const std::string& to, std::int64_t before_idx,
                      const std::string& suffix) {
   // Without the clients' ids: what they name was said in the other conversation.
-  Statement copy(db, "INSERT INTO messages(id, conversation_id, idx, role, content, parts_json, created_at, model, "
-                     "tokens, cost_usd, metadata, sender_json, provider, harness) "
-                     "SELECT id || ?1, ?2, idx, role, content, parts_json, created_at, model, tokens, cost_usd, metadata, "
-                     "sender_json, provider, harness FROM messages WHERE conversation_id = ?3 AND idx < ?4");
+  Statement copy(db,
+                 "INSERT INTO messages(id, conversation_id, idx, role, content, parts_json, created_at, model, "
+                 "tokens, cost_usd, metadata, sender_json, provider, harness) "
+                 "SELECT id || ?1, ?2, idx, role, content, parts_json, created_at, model, tokens, cost_usd, metadata, "
+                 "sender_json, provider, harness FROM messages WHERE conversation_id = ?3 AND idx < ?4");
   return copy.text(suffix).text(to).text(from).number(before_idx).run();
 }
 
 Status copy_pieces(const Database& db, const std::string& from, const std::string& to, const std::string& suffix) {
-  Statement copy(db, "INSERT INTO part_pieces(conversation_id, message_id, part_id, start, data) "
-                     "SELECT ?2, message_id || ?1, part_id, start, data FROM part_pieces "
-                     "WHERE conversation_id = ?3 AND message_id || ?1 IN (SELECT id FROM messages WHERE conversation_id = ?2)");
+  Statement copy(
+      db,
+      "INSERT INTO part_pieces(conversation_id, message_id, part_id, start, data) "
+      "SELECT ?2, message_id || ?1, part_id, start, data FROM part_pieces "
+      "WHERE conversation_id = ?3 AND message_id || ?1 IN (SELECT id FROM messages WHERE conversation_id = ?2)");
   return copy.text(suffix).text(to).text(from).run();
 }
 

@@ -175,7 +175,8 @@ class SqliteStore final : public Store {
     proto::Conversation header = request.conversation();
     TRY(check_id(header.source_id(), header.external_id()));
     TRY(check_header_size(header.ByteSizeLong()));
-    if (request.id_suffix().empty() || request.id_suffix().size() > 64) return fail(Errc::invalid, "id_suffix has 1 to 64 bytes");
+    if (request.id_suffix().empty() || request.id_suffix().size() > 64)
+      return fail(Errc::invalid, "id_suffix has 1 to 64 bytes");
     Transaction transaction(db_);
     TRY(transaction.begin());
     const Found from = TRY(find(header.source_id(), request.from_external_id()));

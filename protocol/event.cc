@@ -170,7 +170,8 @@ Event tool_call_end(std::string_view message_id, std::string_view call, std::str
 }
 Event message_retracted(std::string_view message_id, std::string_view error) {
   JsonObject fields;
-  return make("stream.message_retracted", fields.text("message_id", message_id).text("error", cut_text(error, kMaxNote)));
+  return make("stream.message_retracted",
+              fields.text("message_id", message_id).text("error", cut_text(error, kMaxNote)));
 }
 Event message_end(const Message& message) {
   return make("stream.message_end",

@@ -149,7 +149,8 @@ std::optional<unsigned> unicode_escape(std::string_view text, std::size_t at) {
 std::string kept_half(unsigned half) {
   const unsigned offset = 0xf0000 + half;  // of 0x100000 + half above 0x10000
   std::array<char, 24> escapes{};
-  (void)std::snprintf(escapes.data(), escapes.size(), "\\u%04x\\u%04x", 0xd800 + (offset >> 10), 0xdc00 + (offset & 0x3ff));
+  (void)std::snprintf(escapes.data(), escapes.size(), "\\u%04x\\u%04x", 0xd800 + (offset >> 10),
+                      0xdc00 + (offset & 0x3ff));
   return escapes.data();
 }
 

@@ -184,7 +184,8 @@ TEST(Message, NeverExceedsTheFrame) {
 TEST(Message, TooLongForStorageIsCutAndKeptWhole) {
   Message message = sample();
   message.parts.push_back({.type = Part::Type::text, .id = "p3", .text = std::string(8'000'000, '\x01')});
-  message.parts.push_back({.type = Part::Type::tool_call, .id = "p4", .input = '"' + std::string(3'000'000, 'x') + '"'});
+  message.parts.push_back(
+      {.type = Part::Type::tool_call, .id = "p4", .input = '"' + std::string(3'000'000, 'x') + '"'});
   cut_for_storage(message);
   EXPECT_LE(encode_parts(message.parts).size() + plain_text(message).size(), kMaxStoredMessage);
   ASSERT_EQ(message.wholes.size(), 2U);

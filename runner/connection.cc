@@ -132,9 +132,9 @@ void Connection::on_written() {
 void Connection::catch_up() {
   for (auto& [session, dropped] : subscriptions_) {
     if (dropped == 0) continue;
-    send(protocol::encode_event(session->record().id, {session->ring().epoch(), session->ring().last_seq(), sys::now_ms()},
-                                protocol::events::resync_required(
-                                    dropped, "this connection did not read its events in time")));
+    send(protocol::encode_event(
+        session->record().id, {session->ring().epoch(), session->ring().last_seq(), sys::now_ms()},
+        protocol::events::resync_required(dropped, "this connection did not read its events in time")));
     dropped = 0;
   }
 }

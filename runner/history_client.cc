@@ -60,19 +60,21 @@ class Client final : public History {
 
   void append(std::string session_id, std::optional<ConversationHead> head,
               std::vector<Message> messages, Done<Written> done) override {
-    call<Written>(std::move(done), [session_id = std::move(session_id), head = std::move(head),
-                                    messages = std::move(messages)](Stubs& stubs) -> Result<Written> {
-      const bool wholes = std::any_of(messages.begin(), messages.end(), [](const Message& m) { return !m.wholes.empty(); });
-      if (wholes && head) TRY(write(stubs, *head, {}));  // what they belong to
-      for (const Message& message : messages) {
-        for (const protocol::WholePart& whole : message.wholes) {
-          const Status put = put_whole(stubs, session_id, message.id, whole);
-          if (!put && put.error().code == Errc::unavailable) return std::unexpected(put.error());
-          if (!put) log::error("the whole of a long part was not stored", put.error());
-        }
-      }
-      return head ? write(stubs, *head, messages) : append_to(stubs, session_id, messages);
-    });
+    call<Written>(std::move(done),
+                  [session_id = std::move(session_id), head = std::move(head),
+                   messages = std::move(messages)](Stubs& stubs) -> Result<Written> {
+                    const bool wholes = std::any_of(messages.begin(), messages.end(),
+                                                    [](const Message& m) { return !m.wholes.empty(); });
+                    if (wholes && head) TRY(write(stubs, *head, {}));  // what they belong to
+                    for (const Message& message : messages) {
+                      for (const protocol::WholePart& whole : message.wholes) {
+                        const Status put = put_whole(stubs, session_id, message.id, whole);
+                        if (!put && put.error().code == Errc::unavailable) return std::unexpected(put.error());
+                        if (!put) log::error("the whole of a long part was not stored", put.error());
+                      }
+                    }
+                    return head ? write(stubs, *head, messages) : append_to(stubs, session_id, messages);
+                  });
   }
 
   void message(std::string session_id, std::string message_id, Done<Page> done) override {
@@ -284,7 +286,8 @@ class Client final : public History {
     arguments.SetMaxSendMessageSize(kMaxMessageBytes);
     const auto channel =
         grpc::CreateCustomInsecureChannelFromFd("hstry", stream.release(), arguments);
-    stubs_ = {api::WriteService::NewStub(channel), api::ReadService::NewStub(channel), api::PartService::NewStub(channel)};
+    stubs_ = {api::WriteService::NewStub(channel), api::ReadService::NewStub(channel),
+              api::PartService::NewStub(channel)};
   }
 
   void work() {

@@ -90,8 +90,10 @@ Program program(std::string_view conversation, std::string_view provider, std::s
 // The name is a number of ours, so it needs no quoting.
 Program remove_conversation(std::string_view conversation) {
   const std::string files = std::string(kSessions) + "/*_" + std::string(conversation) + ".jsonl";
-  return {{"/bin/sh", "-c", "rm -f -- " + files + "; for f in " + files + "; do [ -e \"$f\" ] && echo \"$f\"; done; exit 0"},
-          {}, "/home/agent"};
+  return {{"/bin/sh", "-c",
+           "rm -f -- " + files + "; for f in " + files + "; do [ -e \"$f\" ] && echo \"$f\"; done; exit 0"},
+          {},
+          "/home/agent"};
 }
 
 Program list_processes() { return {{"/bin/sh", "-c", "exec ls /proc"}, {}, "/"}; }
@@ -101,7 +103,8 @@ Program read_file(const std::string& path) { return {{"/bin/cat", "--", path}, {
 std::string full_output_path(const protocol::Json& pi) {
   const protocol::Json* details = pi.find("details");
   const std::string_view path = details == nullptr ? "" : details->text_at("fullOutputPath");
-  const bool plain = path.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/") == path.npos;
+  const bool plain =
+      path.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/") == path.npos;
   const bool known = path.starts_with("/tmp/pi-") && path.ends_with(".log") && path.find("..") == path.npos;
   return plain && known && path.size() < 256 ? std::string(path) : std::string();
 }

@@ -94,17 +94,20 @@ Reconciled reconcile(const std::vector<Message>& history, bool whole, const Json
       continue;
     }
     Message message = std::move(branch[i]);
-    const bool begun = partial != nullptr && message.role == Role::assistant && message.created_at == partial->created_at;
+    const bool begun =
+        partial != nullptr && message.role == Role::assistant && message.created_at == partial->created_at;
     result.partial_known |= begun;
     const std::string before = message.id;
     message.id = begun ? partial->id : new_id();
-    for (protocol::Part& part : message.parts) part.id = message.id + part.id.substr(std::min(before.size(), part.id.size()));
+    for (protocol::Part& part : message.parts)
+      part.id = message.id + part.id.substr(std::min(before.size(), part.id.size()));
     message.recovered = true;
     result.missing.push_back(std::move(message));
   }
   if (partial != nullptr && !result.partial_known) {
     result.partial_known = std::any_of(history.begin(), history.end(), [&](const Message& message) {
-      return message.id == partial->id || (message.role == Role::assistant && message.created_at == partial->created_at);
+      return message.id == partial->id ||
+             (message.role == Role::assistant && message.created_at == partial->created_at);
     });
   }
   // A prompt at the very end of the history, which nothing of the file answers to.

@@ -52,7 +52,8 @@ Message answered(std::uint64_t time, const std::string& stop = "stop") {
 
 TEST(Reconcile, AddsNothingWhenBothAgree) {
   const auto data = File().user("one").answer(10, "1").user("two").answer(20, "2").data();
-  const Reconciled found = reconcile({said("one"), answered(10), said("two"), answered(20)}, true, data, nullptr, new_id);
+  const Reconciled found =
+      reconcile({said("one"), answered(10), said("two"), answered(20)}, true, data, nullptr, new_id);
   EXPECT_TRUE(found.missing.empty());
   EXPECT_TRUE(found.answered);
   EXPECT_FALSE(found.prompt_unknown);

@@ -205,7 +205,8 @@ TEST_F(Runner, DoesNothingWhenTheAuditLogDoesNotAnswer) {
   EXPECT_TRUE(told[1].text_at("error").starts_with("this message was not sent to the agent"));
   EXPECT_EQ(prompt(*browser, id, "answered").boolean_at("success"), true);
   browser->event("agent.idle");
-  for (const Json& message : messages(*browser, id)) EXPECT_EQ(text_of(message).find("echo: unanswered"), std::string::npos);
+  for (const Json& message : messages(*browser, id))
+    EXPECT_EQ(text_of(message).find("echo: unanswered"), std::string::npos);
 }
 
 TEST_F(Runner, RecordsEveryCommandBeforeItIsDoneAndWhatCameOfIt) {

@@ -109,7 +109,9 @@ Status InsideProgram::begin(Reactor& reactor, const Program& program) {
                                                 while (read_output()) {  // what still lies in the pipe
                                                 }
                                                 const bool good = how == "it exited with status 0";
-                                                settle(good ? Status() : fail(Errc::denied, "a program inside the sandbox failed"));
+                                                settle(good
+                                                           ? Status()
+                                                           : fail(Errc::denied, "a program inside the sandbox failed"));
                                               }}));
   return {};
 }

@@ -133,7 +133,9 @@ void Session::recover() {
     if (answer || !*alive) return;
     // Without the harness's file the history says what is known: that something is missing.
     outbox_.open(stored_, [this, why = answer.error().error](Status open) {
-      if (open && left_) add_marker("the host was restarted in the middle of this turn, and the agent could not be started again: " + why);
+      if (open && left_)
+        add_marker("the host was restarted in the middle of this turn, and the agent could not be started again: " +
+                   why);
     });
   });
 }

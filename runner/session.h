@@ -95,7 +95,8 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
   void close(std::string_view reason, bool for_good, Reply reply);
   void sleep(std::function<void(bool)> done);  // false: something in it still works
   void erase_conversation(Reply reply);        // the harness's own file; the session is closed
-  void prompt(const protocol::Prompt& prompt, pi::Delivery delivery, const std::shared_ptr<Permit>& permit, Reply reply);
+  void prompt(const protocol::Prompt& prompt, pi::Delivery delivery, const std::shared_ptr<Permit>& permit,
+              Reply reply);
   void abort(Reply reply);
   void queue_edit(const protocol::QueueEdit& edit, const Reply& reply);
   void queue_remove(const protocol::QueueRemove& wanted, const Reply& reply);
@@ -111,7 +112,8 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
     std::uint32_t idx = 0;
     std::string text;
   };
-  void find_fork_point(const protocol::Fork& wanted, std::function<void(std::expected<ForkPoint, protocol::Failure>)> done);
+  void find_fork_point(const protocol::Fork& wanted,
+                       std::function<void(std::expected<ForkPoint, protocol::Failure>)> done);
   void get_messages(const protocol::GetMessages& wanted, Reply reply);
   void get_part(const protocol::GetPart& wanted, Reply reply);
   [[nodiscard]] std::string state_json() const;
@@ -203,7 +205,8 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
   void take_settings(const protocol::Json& state);
   void take_models(const protocol::Json& data);
   [[nodiscard]] bool takes_images() const;
-  [[nodiscard]] std::optional<protocol::Failure> unknown_model(const std::string& provider, const std::string& model) const;
+  [[nodiscard]] std::optional<protocol::Failure> unknown_model(const std::string& provider,
+                                                               const std::string& model) const;
 
   // Turns.
   void when_new(const std::string& client_id, const Reply& reply, std::function<void()> task);

@@ -85,7 +85,8 @@ void Session::on_ended(std::string why) {
   host_.reactor().dispose(std::move(pi_));
   const bool was_working = turn_open_ || state_ == State::starting;
   const bool told = (turn_open_ && deliveries_ > 0) || translator_.running();
-  const std::string reason = closing_ ? "the session was closed before the agent was done" : "the agent ended unexpectedly: " + why;
+  const std::string reason =
+      closing_ ? "the session was closed before the agent was done" : "the agent ended unexpectedly: " + why;
   if (!translator_.abandon(reason) && told && ready_) add_marker(reason);
   resolve_inputs(true);
   turn_open_ = settled_ = ready_ = false;

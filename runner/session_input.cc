@@ -15,8 +15,9 @@ void Session::on_input_needed(protocol::InputRequest request) {
   const bool long_list = options > kMaxOptionBytes;  // it could not be shown whole
   if (inputs_.size() >= kMaxInputs || long_list || request.request_id.empty()) {
     on_dialog_refused(request.request_id);
-    emit(events::notify("warning", long_list ? "a question of the agent was cancelled: its choices are too long to be shown"
-                                             : "a question of the agent was cancelled: 16 are open already"));
+    emit(events::notify("warning", long_list
+                                       ? "a question of the agent was cancelled: its choices are too long to be shown"
+                                       : "a question of the agent was cancelled: 16 are open already"));
     return;
   }
   const std::string id = request.request_id;
@@ -89,7 +90,8 @@ void Session::answer_approval(const std::string& request_id, const protocol::Inp
                               std::string_view by, const Reply& reply) {
   const auto choice = approval_choice(response);
   if (!choice) return reply(no(Code::bad_request, "the answers are: Once, For this session, Deny"));
-  close_approval(request_id, *choice, {.how = "answered", .by = std::string(by), .answer = response.value.value_or("Deny")});
+  close_approval(request_id, *choice,
+                 {.how = "answered", .by = std::string(by), .answer = response.value.value_or("Deny")});
   reply("");
 }
 

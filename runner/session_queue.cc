@@ -35,7 +35,8 @@ void Session::enqueue(const protocol::Prompt& prompt, bool steer, const std::sha
     if (!*alive) return;
     if (!recorded) {
       queue_.remove(id);
-      return reply(no(Code::unavailable, "the audit log does not accept records now; nothing was sent. Try again in a moment."));
+      return reply(
+          no(Code::unavailable, "the audit log does not accept records now; nothing was sent. Try again in a moment."));
     }
     queue_changed();
     JsonObject data;
@@ -105,7 +106,8 @@ void Session::queue_edit(const protocol::QueueEdit& edit, const Reply& reply) {
   if (item == nullptr) return reply(no(Code::not_found, "no such message waits: the agent may have it already"));
   const bool handed = item->handed;
   if (!handed) {
-    if (!queue_.edit(edit.item_id, edit.message)) return reply(no(Code::unavailable, "the change could not be stored: try again"));
+    if (!queue_.edit(edit.item_id, edit.message))
+      return reply(no(Code::unavailable, "the change could not be stored: try again"));
     queue_changed();
     return reply("");
   }

@@ -56,7 +56,8 @@ void Session::reconcile_with(const Page& page, const Json* response) {
   if (readable) {
     found = reconcile(page.messages, !page.has_more, *data, partial ? &*partial : nullptr, new_message_id);
   }
-  if (!found.comparable) log::warn("a conversation cannot be compared with the agent's own file", {{"session", record_.id}});
+  if (!found.comparable)
+    log::warn("a conversation cannot be compared with the agent's own file", {{"session", record_.id}});
   const bool unanswered = !page.messages.empty() && !ends_turn(page.messages.back());
   import_missing(found, partial);
   const bool cut = partial && !found.partial_known;  // it is the answer, then, and says why it ended
@@ -101,10 +102,13 @@ void Session::import_missing(Reconciled& found, const std::optional<Message>& pa
 
 // The harness has another session's conversation open, and makes its own of what came before the entry.
 void Session::fork_conversation() {
-  const auto failed = [this](std::string_view why) { on_ended("the conversation could not be forked: " + std::string(why)); };
+  const auto failed = [this](std::string_view why) {
+    on_ended("the conversation could not be forked: " + std::string(why));
+  };
   const std::string id = new_request([this, failed](const Json* response) {
     const Json* data = response == nullptr ? nullptr : response->find("data");
-    const bool good = response != nullptr && response->boolean_at("success") && !(data != nullptr && data->boolean_at("cancelled"));
+    const bool good =
+        response != nullptr && response->boolean_at("success") && !(data != nullptr && data->boolean_at("cancelled"));
     if (!good) return failed(response == nullptr ? "no answer" : response->text_at("error"));
     const std::string state = new_request([this, failed](const Json* answer) {
       const Json* now = answer == nullptr ? nullptr : answer->find("data");
@@ -150,7 +154,9 @@ void Session::erase_conversation(Reply reply) {
               host_.reactor(), *sandbox_, pi::remove_conversation(conversation_id()), InsideProgram::Bounds{},
               [this, reply, stays, alive](const Result<InsideProgram::Said>& said) {
                 if (!*alive) return reply("");
-                const std::string rest = !said ? said.error().what : said->output.empty() ? "" : "it could not be removed";
+                const std::string rest = !said                  ? said.error().what
+                                         : said->output.empty() ? ""
+                                                                : "it could not be removed";
                 when_sandbox_gone([reply, stays, rest](bool) { rest.empty() ? reply("") : stays(rest); });
                 end_sandbox();
               }));

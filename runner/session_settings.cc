@@ -170,7 +170,8 @@ void Session::get_fork_points(Reply reply) {
     const std::string id = new_request([this, reply](const Json* response) {
       const Json* data = response == nullptr ? nullptr : response->find("data");
       const Json* points = data == nullptr ? nullptr : data->find("messages");
-      if (points == nullptr || points->array() == nullptr) return reply(no(Code::unavailable, "the harness did not answer"));
+      if (points == nullptr || points->array() == nullptr)
+        return reply(no(Code::unavailable, "the harness did not answer"));
       JsonArray rows;
       for (const Json& point : *points->array()) {
         JsonObject row;
@@ -196,7 +197,8 @@ void Session::find_fork_point(const protocol::Fork& wanted,
       if (same == 0) continue;  // the harness never had it, or has folded it away
       at = same - 1;
       const std::string entry((*points.array())[at].text_at("entryId"));
-      if (message->id == wanted.message_id || entry == wanted.entry_id) return done(ForkPoint{entry, message->idx, text});
+      if (message->id == wanted.message_id || entry == wanted.entry_id)
+        return done(ForkPoint{entry, message->idx, text});
     }
     done(no(Code::not_found, "the agent does not have that message: it was summarised, or never reached it"));
   };
@@ -206,12 +208,15 @@ void Session::find_fork_point(const protocol::Fork& wanted,
     const std::string id = new_request([this, match, done](const Json* response) {
       const Json* data = response == nullptr ? nullptr : response->find("data");
       const Json* points = data == nullptr ? nullptr : data->find("messages");
-      if (points == nullptr || points->array() == nullptr) return done(no(Code::unavailable, "the harness did not answer"));
-      host_.history().page(record_.id, std::nullopt, Outbox::kLookBack,
-                           [match, done, points = *points, still = alive_](const Result<Page>& page) {
-                             if (!page || !*still) return done(no(Code::unavailable, "the history does not answer now: try again in a moment"));
-                             match(points, *page);
-                           });
+      if (points == nullptr || points->array() == nullptr)
+        return done(no(Code::unavailable, "the harness did not answer"));
+      host_.history().page(
+          record_.id, std::nullopt, Outbox::kLookBack,
+          [match, done, points = *points, still = alive_](const Result<Page>& page) {
+            if (!page || !*still)
+              return done(no(Code::unavailable, "the history does not answer now: try again in a moment"));
+            match(points, *page);
+          });
     });
     request(id, pi::plain(id, "get_fork_messages"));
   });

@@ -78,7 +78,8 @@ void Session::take(const protocol::Prompt& prompt, pi::Delivery delivery, const 
   when_new(prompt.client_id, reply, [this, prompt, delivery, permit, reply, alive = alive_] {
     if (!*alive) return;
     if (!prompt.images.empty() && !takes_images()) {
-      return reply(no(Code::refused, "this model takes no pictures; nothing was sent. Choose another model, or send text alone."));
+      return reply(no(Code::refused,
+                      "this model takes no pictures; nothing was sent. Choose another model, or send text alone."));
     }
     if (!turn_open_) return accept(prompt, permit, reply);
     if (delivery == pi::Delivery::now) {

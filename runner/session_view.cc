@@ -171,7 +171,8 @@ static std::string piece_json(std::string_view bytes, std::uint64_t offset, std:
   std::string_view text = protocol::cut_text_at_end(bytes, offset + bytes.size() >= total);
   // Control characters take six bytes on the wire.
   std::string encoded;
-  for (protocol::append_json_text(encoded, text); encoded.size() > kMaxPageBytes; protocol::append_json_text(encoded, text)) {
+  for (protocol::append_json_text(encoded, text); encoded.size() > kMaxPageBytes;
+       protocol::append_json_text(encoded, text)) {
     text = protocol::cut_text(text, text.size() / 2);
     encoded.clear();
   }
@@ -209,24 +210,30 @@ void Session::get_part(const protocol::GetPart& wanted, Reply reply) {
                          [wanted, reply](const Result<Piece>& piece) {
                            if (piece) {
                              std::string_view bytes = piece->bytes;
-                             while (!bytes.empty() && (static_cast<unsigned char>(bytes.front()) & 0xc0) == 0x80) bytes.remove_prefix(1);
-                             return reply(piece_json(bytes, wanted.offset + piece->bytes.size() - bytes.size(), piece->total));
+                             while (!bytes.empty() && (static_cast<unsigned char>(bytes.front()) & 0xc0) == 0x80)
+                               bytes.remove_prefix(1);
+                             return reply(
+                                 piece_json(bytes, wanted.offset + piece->bytes.size() - bytes.size(), piece->total));
                            }
                            const bool lost = piece.error().code == Errc::not_found;
-                           reply(lost ? no(Code::not_found, "the rest of it was not kept: it went with the sandbox, or is not read yet")
-                                      : no(Code::unavailable, "the history does not answer now: try again in a moment"));
+                           reply(lost
+                                     ? no(Code::not_found,
+                                          "the rest of it was not kept: it went with the sandbox, or is not read yet")
+                                     : no(Code::unavailable, "the history does not answer now: try again in a moment"));
                          });
   };
   for (const Message& message : outbox_.waiting()) {
     if (message.id == wanted.message_id) return from_message(message);
   }
-  if (const auto partial = translator_.partial(); partial && partial->id == wanted.message_id) return from_message(*partial);
-  host_.history().message(record_.id, wanted.message_id, [from_message, reply, alive = alive_](const Result<Page>& page) {
-    if (!*alive) return reply(no(Code::not_found, "the session was deleted"));
-    if (!page) return reply(no(Code::unavailable, "the history does not answer now: try again in a moment"));
-    if (page->messages.empty()) return reply(no(Code::not_found, "there is no such message"));
-    from_message(page->messages.front());
-  });
+  if (const auto partial = translator_.partial(); partial && partial->id == wanted.message_id)
+    return from_message(*partial);
+  host_.history().message(
+      record_.id, wanted.message_id, [from_message, reply, alive = alive_](const Result<Page>& page) {
+        if (!*alive) return reply(no(Code::not_found, "the session was deleted"));
+        if (!page) return reply(no(Code::unavailable, "the history does not answer now: try again in a moment"));
+        if (page->messages.empty()) return reply(no(Code::not_found, "there is no such message"));
+        from_message(page->messages.front());
+      });
 }
 
 

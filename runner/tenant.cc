@@ -169,7 +169,8 @@ std::string Tenant::greeting() {
   JsonArray profiles;
   for (const protocol::ProfileFact& fact : profiles_) {
     JsonObject profile;
-    profiles.json(profile.text("name", fact.name).boolean("available", fact.available).text_unless_empty("why", fact.why).str());
+    profiles.json(
+        profile.text("name", fact.name).boolean("available", fact.available).text_unless_empty("why", fact.why).str());
   }
   JsonObject limits;
   limits.number("prompt_bytes", protocol::kMaxPromptBytes).number("images_bytes", protocol::kMaxImagesBytes);
@@ -221,8 +222,8 @@ void Tenant::on_command(Connection& connection, protocol::Command command, std::
   }
   std::string key = command.head.session_id;
   if (key == protocol::kSystemSession) key += std::to_string(connection.number());
-  lanes_[key].jobs.push_back(
-      Job{connection.weak_from_this(), connection.number(), connection.username(), std::move(command), std::move(frame)});
+  lanes_[key].jobs.push_back(Job{connection.weak_from_this(), connection.number(), connection.username(),
+                                 std::move(command), std::move(frame)});
   run_lane(key);
 }
 
@@ -294,7 +295,8 @@ void Tenant::record_and_do(const std::string& key, const std::shared_ptr<const J
   Session* const target = session(shared->command.head.session_id);
   const bool prompt = std::holds_alternative<protocol::Prompt>(shared->command.args);
   // Waking is an act of its own: it waits for the record.
-  if (prompt && target != nullptr && target->live() && audit_.answers()) return prompt_beside_record(key, shared, *target, std::move(record));
+  if (prompt && target != nullptr && target->live() && audit_.answers())
+    return prompt_beside_record(key, shared, *target, std::move(record));
   audit_.append(std::move(record), [this, key, shared](Result<std::uint64_t> index) {
     if (!index) {
       finish(*shared, no(Code::unavailable, kNoAudit));
@@ -321,13 +323,14 @@ void Tenant::prompt_beside_record(const std::string& key, const std::shared_ptr<
     permit->settle(index.has_value());
   });
   const auto& prompt = std::get<protocol::Prompt>(shared->command.args);
-  target.prompt(prompt, delivery_of(shared->command.cmd), permit, [this, key, shared, permit, intent](const Answer& answer) {
-    permit->then([this, key, shared, intent, answer](bool recorded) {
-      if (recorded) audit_.outcome(*intent, answer.has_value(), answer ? "" : answer.error().error);
-      finish(*shared, recorded || !answer ? answer : no(Code::unavailable, kNoAudit));
-      release(key);
-    });
-  });
+  target.prompt(prompt, delivery_of(shared->command.cmd), permit,
+                [this, key, shared, permit, intent](const Answer& answer) {
+                  permit->then([this, key, shared, intent, answer](bool recorded) {
+                    if (recorded) audit_.outcome(*intent, answer.has_value(), answer ? "" : answer.error().error);
+                    finish(*shared, recorded || !answer ? answer : no(Code::unavailable, kNoAudit));
+                    release(key);
+                  });
+                });
 }
 
 void Tenant::record_with_args(ipc::AuditAppend entry, std::string args) {

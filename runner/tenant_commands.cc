@@ -246,35 +246,39 @@ void Tenant::new_session(const Session& like, const Job& job, Reply reply) {
 // The history copies what came before the point; the harness does the same with its own file.
 void Tenant::fork_session(Session& target, const Job& job, Reply reply) {
   const std::string from = target.record().id;
-  target.find_fork_point(std::get<protocol::Fork>(job.command.args), [this, from, reply](std::expected<Session::ForkPoint, protocol::Failure> point) {
-    if (!point) return reply(std::unexpected(point.error()));
-    Session* const parent = session(from);
-    if (parent == nullptr) return reply(no(Code::not_found, "there is no such session"));
-    const auto made = add_like(*parent);
-    if (!made) return reply(std::unexpected(made.error()));
-    const std::string id = (*made)->record().id;
-    SessionRecord& record = registry_.sessions.at(id);
-    record.conversation = parent->conversation_id();
-    record.fork_entry = point->entry;
-    record.title = parent->record().title;
-    record.titled = parent->record().titled;
-    ConversationHead head = (*made)->conversation();
-    const auto failed = [this, id, reply](protocol::Failure why) {
-      drop_session(id);
-      reply(std::unexpected(std::move(why)));
-    };
-    history_->fork(head, from, point->idx, "-" + id.substr(5, 8), [this, id, reply, failed, text = point->text](Status copied) {
-      Session* const fork = session(id);
-      if (fork == nullptr) return reply(no(Code::not_found, "the new session was deleted"));
-      if (!copied || !save_registry()) return failed({Code::unavailable, "the conversation could not be copied: try again"});
-      fork->adopt_conversation();
-      fork->when_ready([id, reply, failed, text](const Answer& ready) {
-        if (!ready) return failed(ready.error());
-        JsonObject data;
-        reply(data.text("new_session_id", id).text("text", text).boolean("cancelled", false).str());
+  target.find_fork_point(
+      std::get<protocol::Fork>(job.command.args),
+      [this, from, reply](std::expected<Session::ForkPoint, protocol::Failure> point) {
+        if (!point) return reply(std::unexpected(point.error()));
+        Session* const parent = session(from);
+        if (parent == nullptr) return reply(no(Code::not_found, "there is no such session"));
+        const auto made = add_like(*parent);
+        if (!made) return reply(std::unexpected(made.error()));
+        const std::string id = (*made)->record().id;
+        SessionRecord& record = registry_.sessions.at(id);
+        record.conversation = parent->conversation_id();
+        record.fork_entry = point->entry;
+        record.title = parent->record().title;
+        record.titled = parent->record().titled;
+        ConversationHead head = (*made)->conversation();
+        const auto failed = [this, id, reply](protocol::Failure why) {
+          drop_session(id);
+          reply(std::unexpected(std::move(why)));
+        };
+        history_->fork(head, from, point->idx, "-" + id.substr(5, 8),
+                       [this, id, reply, failed, text = point->text](Status copied) {
+                         Session* const fork = session(id);
+                         if (fork == nullptr) return reply(no(Code::not_found, "the new session was deleted"));
+                         if (!copied || !save_registry())
+                           return failed({Code::unavailable, "the conversation could not be copied: try again"});
+                         fork->adopt_conversation();
+                         fork->when_ready([id, reply, failed, text](const Answer& ready) {
+                           if (!ready) return failed(ready.error());
+                           JsonObject data;
+                           reply(data.text("new_session_id", id).text("text", text).boolean("cancelled", false).str());
+                         });
+                       });
       });
-    });
-  });
 }
 
 void Tenant::delete_session(Session& target, Reply reply) {

@@ -69,7 +69,9 @@ bool FakePi::on_init() {
       return true;
     }
     ran.push_back(wanted->argv.values.back());
-    const std::string said = ran.back() == "exec ls /proc" ? processes : ran.back().starts_with("/tmp/") ? std::string(200'000, 'o') : "";
+    const std::string said = ran.back() == "exec ls /proc"     ? processes
+                             : ran.back().starts_with("/tmp/") ? std::string(200'000, 'o')
+                                                               : "";
     for (std::string_view rest = said; !rest.empty();) {
       const ssize_t n = ::write(given_[3].get(), rest.data(), rest.size());
       if (n <= 0) break;

@@ -114,7 +114,8 @@ void Translator::on_message_update(const Json& record) {
     phase(text ? Phase::generating : Phase::thinking);
     append(text ? Part::Type::text : Part::Type::thinking, index, delta);
     sink_.on_streamed(text ? Part::Type::text : Part::Type::thinking, index, delta);
-    sink_.on_event(text ? events::text_delta(open_->id, delta, index) : events::thinking_delta(open_->id, delta, index));
+    sink_.on_event(text ? events::text_delta(open_->id, delta, index)
+                        : events::thinking_delta(open_->id, delta, index));
   } else if (type.starts_with("toolcall_")) {
     on_tool_call(*event, type);
   }

@@ -192,7 +192,8 @@ TEST(Translator, AsksAndRefusesDialogs) {
   EXPECT_TRUE(has("INPUT input Enter a value"));
   EXPECT_TRUE(has("INPUT confirm Clear session?"));
   EXPECT_TRUE(has("DIALOG REFUSED"));
-  EXPECT_TRUE(has("notify level=warning message=a dialog of an extension was cancelled: `editor` cannot be shown here"));
+  EXPECT_TRUE(
+      has("notify level=warning message=a dialog of an extension was cancelled: `editor` cannot be shown here"));
   EXPECT_TRUE(has("notify level=warning message=an extension failed at turn_start: ext blew up"));
 }
 
