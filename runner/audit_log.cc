@@ -35,7 +35,6 @@ void AuditLog::give_up(std::uint64_t request) {
   if (entry == waiting_.end()) return;
   // The record may still be written: the entry stays, so that its outcome is told then.
   entry->second.given_up = true;
-  answers_ = false;
   const Done done = std::move(entry->second.done);
   log::warn("auditd did not answer in time");
   done(std::unexpected(kNoAudit));
@@ -118,13 +117,11 @@ void AuditLog::settle(std::uint64_t request, Result<std::uint64_t> index) {
   if (entry == waiting_.end()) return;
   const Waiting waiting = std::move(entry->second);
   waiting_.erase(entry);
-  answers_ = index.has_value();
   if (waiting.given_up && index) outcome(*index, false, "recorded too late; nothing was done");
   if (waiting.done && !waiting.given_up) waiting.done(index);
 }
 
 void AuditLog::fail_all() {
-  answers_ = false;
   const auto storing = std::exchange(storing_, {});
   for (const auto& [request, entry] : storing) entry.done(std::unexpected(kNoAudit));
   const auto waiting = std::exchange(waiting_, {});

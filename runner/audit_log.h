@@ -27,8 +27,6 @@ class AuditLog {
 
   // Without waiting, for reads and outcomes. Fails when auditd is gone or does not keep up.
   Status post(ipc::AuditAppend record);
-  // It took the last record that was waited for: the next one will be, as far as one can know.
-  [[nodiscard]] bool answers() const { return static_cast<bool>(peer_) && answers_; }
   // What has happened already: kept, while auditd is away, and sent when it is back.
   void keep(ipc::AuditAppend record);
   void outcome(std::uint64_t intent, bool success, std::string_view reason);
@@ -58,7 +56,6 @@ class AuditLog {
 
   Reactor& reactor_;
   Peer peer_;
-  bool answers_ = false;
   std::map<std::uint64_t, Waiting> waiting_;
   std::map<std::uint64_t, Storing> storing_;
   std::deque<ipc::AuditAppend> owed_;

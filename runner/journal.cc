@@ -35,6 +35,20 @@ static void add_part(Message& message, std::map<std::int64_t, std::size_t>& plac
   message.parts[place->second].text += line.text_at("t");
 }
 
+static std::uint64_t time_at(const Json& json) {
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, json.integer_at("created_at")));
+}
+
+static std::optional<Message> prompt_of(const Json& json) {
+  const Json* parts = json.find("parts");
+  auto decoded = parts == nullptr ? fail(Errc::bad_message, "") : protocol::decode_parts(parts->dump());
+  if (!decoded) return std::nullopt;
+  Message message{.id = std::string(json.text_at("id")), .role = protocol::Role::user, .created_at = time_at(json)};
+  message.client_id = json.text_at("client_id");
+  message.parts = std::move(*decoded);
+  return message;
+}
+
 std::optional<Journal::Left> Journal::left() const {
   const auto file = sys::open_beneath(state_dir_, name_.c_str(), O_RDONLY);
   if (!file) return std::nullopt;
@@ -48,11 +62,13 @@ std::optional<Journal::Left> Journal::left() const {
     const auto line = protocol::parse_json(rest.substr(0, end));
     rest.remove_prefix(end + 1);
     if (!line) continue;
-    if (line->find("deliveries") != nullptr) {
+    if (const Json* prompt = line->find("prompt")) {
+      left.prompt = prompt_of(*prompt);
+    } else if (line->find("deliveries") != nullptr) {
       left.deliveries = static_cast<unsigned>(std::clamp<std::int64_t>(line->integer_at("deliveries"), 0, 100));
     } else if (line->find("id") != nullptr) {
       left.partial = Message{.id = std::string(line->text_at("id")), .role = protocol::Role::assistant};
-      left.partial->created_at = static_cast<std::uint64_t>(std::max<std::int64_t>(0, line->integer_at("created_at")));
+      left.partial->created_at = time_at(*line);
       left.partial->model = line->text_at("model");
       left.partial->provider = line->text_at("provider");
       places.clear();
@@ -63,12 +79,20 @@ std::optional<Journal::Left> Journal::left() const {
   return left;
 }
 
-void Journal::begin_turn(unsigned deliveries) {
+void Journal::begin_turn(const Message& prompt) {
   auto file = sys::open_beneath(state_dir_, name_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
   if (!file) return log::warn("a turn's journal cannot be written", {{"why", file.error().what}});
   file_ = std::move(*file);
-  const std::string line = JsonObject().number("deliveries", deliveries).str() + '\n';
-  head_ = static_cast<std::int64_t>(line.size());
+  head_ = 0;
+  write_head(JsonObject().json("prompt", protocol::encode_message(prompt)).str() + '\n');
+}
+
+void Journal::delivered(unsigned times) {
+  if (file_) write_head(JsonObject().number("deliveries", times).str() + '\n');
+}
+
+void Journal::write_head(const std::string& line) {
+  head_ += static_cast<std::int64_t>(line.size());
   write(line);
 }
 

@@ -18,12 +18,14 @@ class Journal {
 
   // What an earlier process left: a turn was open; what of an answer had been streamed.
   struct Left {
+    std::optional<protocol::Message> prompt;
     std::optional<protocol::Message> partial;
-    unsigned deliveries = 0;  // how often the turn's prompt was given to the harness
+    unsigned deliveries = 0;  // how often the prompt was given to the harness
   };
   [[nodiscard]] std::optional<Left> left() const;
 
-  void begin_turn(unsigned deliveries);  // may be called again within one
+  void begin_turn(const protocol::Message& prompt);
+  void delivered(unsigned times);
   void begin_message(const protocol::Message& head);
   void add(protocol::Part::Type type, std::int64_t index, std::string_view text);
   void end_message();  // it is stored
@@ -31,12 +33,13 @@ class Journal {
   [[nodiscard]] bool open() const { return static_cast<bool>(file_); }
 
  private:
+  void write_head(const std::string& line);
   void write(const std::string& line);
 
   const Fd& state_dir_;
   std::string name_;
   Fd file_;
-  std::int64_t head_ = 0;  // bytes of the turn's own line
+  std::int64_t head_ = 0;  // bytes of the turn's own lines
   std::size_t bytes_ = 0;  // of the message that is being streamed
 };
 

@@ -45,10 +45,10 @@ std::uint32_t Outbox::add(Message& message) {
   return message.idx;
 }
 
-void Outbox::when_stored(std::string id, std::function<void(Status)> done) {
+void Outbox::when_stored(std::string id, Late late, std::function<void(Status)> done) {
   waiter_ = Waiter{std::move(id), std::move(done), {}};
-  waiter_->patience = reactor_.after(kPatienceMs, [this] {
-    take_back();
+  waiter_->patience = reactor_.after(kPatienceMs, [this, late] {
+    if (late == Late::take_back) take_back();
     settle_waiter(fail(Errc::unavailable, "the history does not accept messages now"));
   });
 }

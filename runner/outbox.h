@@ -36,8 +36,10 @@ class Outbox {
   std::uint32_t add(protocol::Message& message);
 
   // Calls back once the message with this id is durable, or with an error after kPatienceMs; the
-  // message is then taken back.
-  void when_stored(std::string id, std::function<void(Status)> done);
+  // message is then taken back, unless it is to be kept.
+  enum class Late { take_back, keep };
+  void when_stored(std::string id, Late late, std::function<void(Status)> done);
+  [[nodiscard]] bool troubled() const { return troubled_; }
 
   void head_changed() { head_sent_ = false; }
   void write_head();  // now, if it changed and nothing waits that will take it along

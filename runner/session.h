@@ -27,7 +27,6 @@
 #include "runner/journal.h"
 #include "runner/message_queue.h"
 #include "runner/outbox.h"
-#include "runner/permit.h"
 #include "runner/pi_process.h"
 #include "runner/reconcile.h"
 #include "runner/registry.h"
@@ -95,8 +94,7 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
   void close(std::string_view reason, bool for_good, Reply reply);
   void sleep(std::function<void(bool)> done);  // false: something in it still works
   void erase_conversation(Reply reply);        // the harness's own file; the session is closed
-  void prompt(const protocol::Prompt& prompt, pi::Delivery delivery, const std::shared_ptr<Permit>& permit,
-              Reply reply);
+  void prompt(const protocol::Prompt& prompt, pi::Delivery delivery, Reply reply);
   void abort(Reply reply);
   void queue_edit(const protocol::QueueEdit& edit, const Reply& reply);
   void queue_remove(const protocol::QueueRemove& wanted, const Reply& reply);
@@ -197,6 +195,7 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
   // Recovery.
   void compare();  // with the harness's file; then it is ready
   void reconcile_with(const Page& last, const protocol::Json* response);
+  void take_prompt_of_before(Page& page);
   void import_missing(Reconciled& found, const std::optional<protocol::Message>& partial);
   void deliver_again();
   void add_marker(const std::string& why);  // the answer that a prompt did not get, and why
@@ -210,10 +209,10 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
 
   // Turns.
   void when_new(const std::string& client_id, const Reply& reply, std::function<void()> task);
-  void take(const protocol::Prompt& prompt, pi::Delivery delivery, const std::shared_ptr<Permit>& permit, Reply reply);
-  void accept(const protocol::Prompt& prompt, const std::shared_ptr<Permit>& permit, Reply reply);
-  void accepted(const protocol::Message& message, const protocol::Prompt& prompt, const Reply& reply);
-  void enqueue(const protocol::Prompt& prompt, bool steer, const std::shared_ptr<Permit>& permit, const Reply& reply);
+  void take(const protocol::Prompt& prompt, pi::Delivery delivery, Reply reply);
+  void accept(const protocol::Prompt& prompt, const Reply& reply);
+  void begin(const protocol::Message& message, const protocol::Prompt& prompt);
+  void enqueue(const protocol::Prompt& prompt, bool steer, const Reply& reply);
   void hand_over_steering();
   void take_back_steering();
   void queue_changed();

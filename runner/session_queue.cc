@@ -19,8 +19,7 @@ void Session::queue_changed() {
   host_.on_changed(*this);
 }
 
-void Session::enqueue(const protocol::Prompt& prompt, bool steer, const std::shared_ptr<Permit>& permit,
-                      const Reply& reply) {
+void Session::enqueue(const protocol::Prompt& prompt, bool steer, const Reply& reply) {
   if (queue_.full_for(prompt)) {
     return reply(no(Code::limit, "too much waits for this agent already (" + std::to_string(protocol::kMaxQueued) +
                                      " messages, or 24 MiB): let it read some, or take some back"));
@@ -31,19 +30,9 @@ void Session::enqueue(const protocol::Prompt& prompt, bool steer, const std::sha
     log::error("what waits for an agent cannot be kept", kept.error());
     return reply(no(Code::unavailable, "the message could not be stored; nothing was sent. Try again."));
   }
-  permit->then([this, id, reply, alive = alive_](bool recorded) {
-    if (!*alive) return;
-    if (!recorded) {
-      queue_.remove(id);
-      return reply(
-          no(Code::unavailable, "the audit log does not accept records now; nothing was sent. Try again in a moment."));
-    }
-    queue_changed();
-    JsonObject data;
-    reply(data.text("item_id", id).str());
-    hand_over_steering();
-    if (!turn_open_ && ready_) (void)deliver_next();  // the turn ended meanwhile
-  });
+  queue_changed();
+  reply(JsonObject().text("item_id", id).str());
+  hand_over_steering();
 }
 
 // A steering message lies in the harness's own queue, since only it knows the moment between two steps.
@@ -76,6 +65,7 @@ void Session::on_user_message(const std::string& text) {
                              .data = image.data, .mime_type = image.media_type});
   }
   remember_client_id(message.client_id);
+  if (!journal_.open()) journal_.begin_turn(message);
   outbox_.add(message);
   emit(events::user_message(message));
   queue_.remove(item->id);
@@ -93,6 +83,7 @@ bool Session::deliver_next() {
   if (item == nullptr) item = queue_.next(false);
   if (item == nullptr) return false;
   const QueuedMessage next = *item;
+  journal_.end_turn();  // what it has is in the harness's file too; the next turn begins one
   item->handed = true;  // so that on_user_message() would find it …
   on_user_message(next.prompt.message);  // … and this gives it its place
   deliveries_ = 0;

@@ -37,11 +37,25 @@ void Session::compare() {
                                      [&](const Message& other) { return other.id == message.id; });
       if (!known) page->messages.push_back(message);
     }
+    take_prompt_of_before(*page);
     const std::string id = new_request([this, last = std::move(*page)](const Json* response) {
       reconcile_with(last, response);
     });
     request(id, pi::plain(id, "get_entries"));
   });
+}
+
+// Accepted by an earlier process, which ended before the history had it.
+void Session::take_prompt_of_before(Page& page) {
+  if (!left_ || !left_->prompt) return;
+  Message prompt = *left_->prompt;
+  const bool known = std::any_of(page.messages.begin(), page.messages.end(),
+                                 [&](const Message& other) { return other.id == prompt.id; });
+  if (known) return;
+  remember_client_id(prompt.client_id);
+  outbox_.add(prompt);
+  emit(events::user_message(prompt));
+  page.messages.push_back(std::move(prompt));
 }
 
 void Session::reconcile_with(const Page& page, const Json* response) {
@@ -68,6 +82,7 @@ void Session::reconcile_with(const Page& page, const Json* response) {
       if (part.type == Part::Type::image) queued_->images.push_back({part.data, part.mime_type});
     }
     turn_open_ = true;
+    journal_.begin_turn(page.messages.back());
   } else if (const bool open = found.comparable ? !found.answered : unanswered; open && !cut) {
     add_marker("the agent ended in the middle of this turn, and was started again: it does not go on by itself");
   }

@@ -17,8 +17,6 @@ namespace events = protocol::events;
 
 static constexpr const char* kHistoryAway =
     "the history does not accept messages now; nothing was sent. Try again in a moment.";
-static constexpr const char* kNotRecorded =
-    "the audit log does not accept records now; nothing was sent. Try again in a moment.";
 // What the history says then: whoever sends the message again is not refused as a repetition.
 static constexpr const char* kNotSent = "this message was not sent to the agent";
 
@@ -57,15 +55,14 @@ void Session::when_new(const std::string& client_id, const Reply& reply, std::fu
   });
 }
 
-void Session::prompt(const protocol::Prompt& prompt, pi::Delivery delivery, const std::shared_ptr<Permit>& permit,
-                     Reply reply) {
+void Session::prompt(const protocol::Prompt& prompt, pi::Delivery delivery, Reply reply) {
   // What is asleep wakes, and is compared with the harness's file before something new is said.
   const auto can_take = [this] { return pi_ && sandbox_alive_ && !closing_ && (ready_ || !unfinished_); };
-  if (can_take()) return take(prompt, delivery, permit, std::move(reply));
-  const auto go_on = [this, prompt, delivery, permit, reply, alive = alive_](const Answer& woken) {
+  if (can_take()) return take(prompt, delivery, std::move(reply));
+  const auto go_on = [this, prompt, delivery, reply, alive = alive_](const Answer& woken) {
     if (!woken) return reply(woken);
     if (!*alive) return reply(no(Code::not_found, "the session was deleted"));
-    take(prompt, delivery, permit, reply);
+    take(prompt, delivery, reply);
   };
   wake([this, go_on, can_take, alive = alive_](const Answer& woken) {
     if (!woken || !*alive || can_take()) return go_on(woken);
@@ -73,19 +70,18 @@ void Session::prompt(const protocol::Prompt& prompt, pi::Delivery delivery, cons
   });
 }
 
-void Session::take(const protocol::Prompt& prompt, pi::Delivery delivery, const std::shared_ptr<Permit>& permit,
-                   Reply reply) {
-  when_new(prompt.client_id, reply, [this, prompt, delivery, permit, reply, alive = alive_] {
+void Session::take(const protocol::Prompt& prompt, pi::Delivery delivery, Reply reply) {
+  when_new(prompt.client_id, reply, [this, prompt, delivery, reply, alive = alive_] {
     if (!*alive) return;
     if (!prompt.images.empty() && !takes_images()) {
       return reply(no(Code::refused,
                       "this model takes no pictures; nothing was sent. Choose another model, or send text alone."));
     }
-    if (!turn_open_) return accept(prompt, permit, reply);
+    if (!turn_open_) return accept(prompt, reply);
     if (delivery == pi::Delivery::now) {
       return reply(no(Code::busy, "the agent is working: steer it, queue a follow-up, or stop it first"));
     }
-    enqueue(prompt, delivery == pi::Delivery::steer, permit, reply);
+    enqueue(prompt, delivery == pi::Delivery::steer, reply);
   });
 }
 
@@ -102,41 +98,40 @@ static Message user_message(const protocol::Prompt& prompt, std::string id) {
   return message;
 }
 
-// Accepted means durable, and recorded: only then is it answered, shown and sent. The two are waited for
-// side by side.
-void Session::accept(const protocol::Prompt& prompt, const std::shared_ptr<Permit>& permit, Reply reply) {
+// Accepted means durable: only then is it answered. As long as the history keeps up, the agent does not wait
+// for that: the journal has the message, should this process end before the history does.
+void Session::accept(const protocol::Prompt& prompt, const Reply& reply) {
   turn_open_ = true;
   deliveries_ = 0;
-  journal_.begin_turn(deliveries_);
   Message message = user_message(prompt, new_message_id());
+  const bool at_once = ready_ && journal_.open() == false && outbox_.empty() && !outbox_.troubled();
+  journal_.begin_turn(message);
+  const bool kept = journal_.open();
+  const Message whole = message;
   outbox_.add(message);
-  outbox_.when_stored(message.id, [this, message, prompt, permit, reply](Status stored) {
-    if (!stored) {
-      refused_.push_back(message.id);
-      turn_open_ = false;
-      if (!settled_) journal_.end_turn();
-      go_idle_if_durable();
-      return reply(no(Code::unavailable, kHistoryAway));
+  if (at_once && kept) {
+    begin(whole, prompt);
+    // It is sent: it stays in the outbox, and in the journal, until the history has it.
+    return outbox_.when_stored(whole.id, Outbox::Late::keep, [reply](Status) { reply(""); });
+  }
+  outbox_.when_stored(whole.id, Outbox::Late::take_back, [this, whole, prompt, reply](Status stored) {
+    if (stored) {
+      begin(whole, prompt);
+      return reply("");
     }
-    permit->then([this, message, prompt, reply, alive = alive_](bool recorded) {
-      if (!*alive) return;
-      if (recorded) return accepted(message, prompt, reply);
-      emit(events::user_message(message));
-      add_marker(std::string(kNotSent) + ": " + kNotRecorded);
-      turn_open_ = false;
-      settled_ = true;
-      go_idle_if_durable();
-      reply(no(Code::unavailable, kNotRecorded));
-    });
+    refused_.push_back(whole.id);
+    turn_open_ = false;
+    if (!settled_) journal_.end_turn();
+    go_idle_if_durable();
+    reply(no(Code::unavailable, kHistoryAway));
   });
 }
 
-void Session::accepted(const Message& message, const protocol::Prompt& prompt, const Reply& reply) {
+void Session::begin(const Message& message, const protocol::Prompt& prompt) {
   title_from(prompt.message);
   emit(events::user_message(message));
   remember_client_id(prompt.client_id);
   record_.last_activity = sys::now_ms();
-  reply("");
   if (!pi_ || closing_) return add_marker("the agent ended before it got this message");
   if (ready_) return deliver(prompt);
   queued_ = prompt;
@@ -152,7 +147,7 @@ void Session::deliver(const protocol::Prompt& prompt) {
   turn_open_ = true;
   settled_ = false;
   last_stop_.clear();
-  journal_.begin_turn(++deliveries_);
+  journal_.delivered(++deliveries_);
   set_state(State::working);
   on_phase(protocol::Phase::generating, {});
   const std::string id = new_request([this](const Json* response) { on_prompt_answer(response); });

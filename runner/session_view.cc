@@ -138,8 +138,13 @@ std::string Session::page_json(Page page, const protocol::GetMessages& wanted) c
                                    [&](const Message& other) { return other.id == message.id; });
     if (!known && fits(message.idx)) page.messages.push_back(message);
   }
+  if (left_ && left_->prompt && fits(outbox_.next_idx())) {  // of before this process, until it is compared
+    const bool there = std::any_of(page.messages.begin(), page.messages.end(),
+                                   [&](const Message& other) { return other.id == left_->prompt->id; });
+    if (!there) page.messages.push_back(*left_->prompt);
+  }
   auto partial = translator_.partial();
-  if (!partial && left_) partial = left_->partial;  // of before this process, until it is compared
+  if (!partial && left_) partial = left_->partial;
   const bool stored = partial && std::any_of(page.messages.begin(), page.messages.end(),
                                              [&](const Message& other) { return other.id == partial->id; });
   if (partial && !stored && fits(outbox_.next_idx())) {

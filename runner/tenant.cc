@@ -292,11 +292,6 @@ void Tenant::record_and_do(const std::string& key, const std::shared_ptr<const J
     }
     return release(key);
   }
-  Session* const target = session(shared->command.head.session_id);
-  const bool prompt = std::holds_alternative<protocol::Prompt>(shared->command.args);
-  // Waking is an act of its own: it waits for the record.
-  if (prompt && target != nullptr && target->live() && audit_.answers())
-    return prompt_beside_record(key, shared, *target, std::move(record));
   audit_.append(std::move(record), [this, key, shared](Result<std::uint64_t> index) {
     if (!index) {
       finish(*shared, no(Code::unavailable, kNoAudit));
@@ -311,26 +306,6 @@ void Tenant::record_and_do(const std::string& key, const std::shared_ptr<const J
     });
     if (early) release(key);
   });
-}
-
-// A prompt is stored while it is recorded. It is sent, and answered, when it is both.
-void Tenant::prompt_beside_record(const std::string& key, const std::shared_ptr<const Job>& shared, Session& target,
-                                  ipc::AuditAppend record) {
-  const auto permit = std::make_shared<Permit>();
-  const auto intent = std::make_shared<std::uint64_t>(0);
-  audit_.append(std::move(record), [permit, intent](Result<std::uint64_t> index) {
-    *intent = index.value_or(0);
-    permit->settle(index.has_value());
-  });
-  const auto& prompt = std::get<protocol::Prompt>(shared->command.args);
-  target.prompt(prompt, delivery_of(shared->command.cmd), permit,
-                [this, key, shared, permit, intent](const Answer& answer) {
-                  permit->then([this, key, shared, intent, answer](bool recorded) {
-                    if (recorded) audit_.outcome(*intent, answer.has_value(), answer ? "" : answer.error().error);
-                    finish(*shared, recorded || !answer ? answer : no(Code::unavailable, kNoAudit));
-                    release(key);
-                  });
-                });
 }
 
 void Tenant::record_with_args(ipc::AuditAppend entry, std::string args) {

@@ -79,8 +79,6 @@ class Tenant final : public GuardEvents, public SessionHost, public ConnectionHo
   void begin(const std::string& key, Job job);
   void push(const std::string& frame);
   void push_changes();
-  void prompt_beside_record(const std::string& key, const std::shared_ptr<const Job>& shared, Session& target,
-                            ipc::AuditAppend record);
   static pi::Delivery delivery_of(protocol::Cmd cmd);
   void record_and_do(const std::string& key, const std::shared_ptr<const Job>& shared,
                      std::string_view blob);

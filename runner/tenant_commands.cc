@@ -64,7 +64,7 @@ void Tenant::execute_in(Session& target, const Job& job, Reply reply) {
     case Cmd::prompt:
     case Cmd::steer:
     case Cmd::follow_up:
-      return target.prompt(std::get<protocol::Prompt>(args), delivery_of(job.command.cmd), Permit::granted(),
+      return target.prompt(std::get<protocol::Prompt>(args), delivery_of(job.command.cmd),
                            std::move(reply));
     case Cmd::queue_edit: return target.queue_edit(std::get<protocol::QueueEdit>(args), reply);
     case Cmd::queue_remove: return target.queue_remove(std::get<protocol::QueueRemove>(args), reply);

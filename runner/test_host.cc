@@ -121,8 +121,15 @@ Json Browser::until(const std::function<bool(const Json&)>& wanted, int timeout_
   return Json();
 }
 
+// Events may come before the answer to the command that caused them.
 Json Browser::event(std::string_view name) {
-  return until([&](const Json& frame) { return frame.text_at("event") == name; });
+  const auto wanted = [&](const Json& frame) { return frame.text_at("event") == name; };
+  for (; looked_at_ < seen.size(); ++looked_at_) {
+    if (wanted(seen[looked_at_])) return seen[looked_at_++];
+  }
+  const Json found = until(wanted);
+  looked_at_ = seen.size();
+  return found;
 }
 
 void Browser::send(const std::string& text) {

@@ -76,6 +76,7 @@ class Browser {
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
+  std::size_t looked_at_ = 0;  // of `seen`, by event()
   int next_id_ = 1;
 };
 
