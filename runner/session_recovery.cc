@@ -92,7 +92,12 @@ void Session::reconcile_with(const Page& page, const Json* response) {
 }
 
 void Session::import_missing(Reconciled& found, const std::optional<Message>& partial) {
+  static constexpr const char* kCut = "cut here: this part of the host ended while the answer was being written";
   for (Message& message : found.missing) {
+    if (message.stop_reason == "aborted") {  // nobody stopped it: the harness lost whom it spoke to
+      message.stop_reason = "error";
+      message.error = kCut;
+    }
     const auto waiting = std::find_if(queue_.items().begin(), queue_.items().end(), [&](const QueuedMessage& item) {
       return message.role == protocol::Role::user && item.prompt.message == plain_text(message);
     });
@@ -108,7 +113,7 @@ void Session::import_missing(Reconciled& found, const std::optional<Message>& pa
   if (!partial || found.partial_known) return;
   Message cut = *partial;
   cut.stop_reason = "error";
-  cut.error = "cut here: this part of the host ended while the answer was being written";
+  cut.error = kCut;
   outbox_.add(cut);
   emit(events::message_end(cut));
 }
