@@ -198,7 +198,7 @@ TEST_F(Hstry, RefusesToOverwriteAStoredMessageAndStoresNothingOfThatCall) {
 
 TEST_F(Hstry, RefusesNonsenseWithoutDying) {
   EXPECT_EQ(create("").error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_EQ(create(std::string(600, 'x')).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(create(std::string(600, 'x')).error_code(), grpc::StatusCode::OUT_OF_RANGE);
   EXPECT_EQ(append("absent", {}).error_code(), grpc::StatusCode::NOT_FOUND);
   (void)get("absent");
   EXPECT_EQ(get_status_.error_code(), grpc::StatusCode::NOT_FOUND);
@@ -264,7 +264,7 @@ TEST_F(Hstry, KeepsTheWholeOfALongPartInPiecesAndDeletesItWithItsConversation) {
   EXPECT_EQ(piece(4, 4).total(), 11);
   EXPECT_EQ(piece(11, 4).data(), "");
   EXPECT_EQ(put(-1, "x"), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_EQ(put(std::int64_t{1} << 40, "x"), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(put(std::int64_t{1} << 40, "x"), grpc::StatusCode::OUT_OF_RANGE);
   (void)piece(-5, 4);
   EXPECT_EQ(get_status_.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   const auto gone = of_a<proto::DeleteConversationRequest>();

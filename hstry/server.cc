@@ -17,9 +17,9 @@ grpc::StatusCode status_code(Errc code) {
   switch (code) {
     case Errc::not_found: return grpc::StatusCode::NOT_FOUND;
     case Errc::denied: return grpc::StatusCode::ALREADY_EXISTS;
-    case Errc::limit: return grpc::StatusCode::RESOURCE_EXHAUSTED;
+    case Errc::limit: return grpc::StatusCode::OUT_OF_RANGE;  // RESOURCE_EXHAUSTED is what gRPC says under load
     case Errc::unavailable: return grpc::StatusCode::UNAVAILABLE;
-    case Errc::bad_message:
+    case Errc::bad_message: return grpc::StatusCode::DATA_LOSS;  // the file is damaged
     case Errc::invalid: return grpc::StatusCode::INVALID_ARGUMENT;
     case Errc::io: return grpc::StatusCode::INTERNAL;
   }

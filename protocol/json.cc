@@ -157,30 +157,31 @@ std::string kept_half(unsigned half) {
 // JSON.stringify writes half of a surrogate pair as an escape (a stream cut inside a character does
 // that); the parser would refuse the whole text for it.
 std::string without_lone_surrogates(std::string_view text, bool keep_halves) {
-  std::string fixed(text);
-  for (std::size_t i = 0; i + 1 < fixed.size(); ++i) {
-    if (fixed[i] != '\\') continue;
-    const auto unit = unicode_escape(fixed, i);
+  std::string fixed;
+  fixed.reserve(text.size() + 64);
+  std::size_t taken = 0;  // of `text`
+  for (std::size_t i = 0; i + 1 < text.size(); ++i) {
+    if (text[i] != '\\') continue;
+    const auto unit = unicode_escape(text, i);
     if (!unit) {
       ++i;  // the escaped character
       continue;
     }
-    const auto next = unicode_escape(fixed, i + 6);
+    const auto next = unicode_escape(text, i + 6);
     const bool high = *unit >= 0xd800 && *unit < 0xdc00;
     const bool low = *unit >= 0xdc00 && *unit < 0xe000;
     if (high && next && *next >= 0xdc00 && *next < 0xe000) {
       i += 11;
-    } else {
-      if (!high && !low) {
-        i += 5;
-        continue;
-      }
-      const std::string instead = keep_halves ? kept_half(*unit) : "\\ufffd";
-      fixed.replace(i, 6, instead);
-      i += instead.size() - 1;
+      continue;
     }
+    if (high || low) {
+      fixed.append(text, taken, i - taken);
+      fixed += keep_halves ? kept_half(*unit) : "\\ufffd";
+      taken = i + 6;
+    }
+    i += 5;
   }
-  return fixed;
+  return fixed.append(text, taken);
 }
 
 }  // namespace

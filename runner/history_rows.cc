@@ -21,7 +21,7 @@ std::unexpected<Error> failure(const grpc::Status& status) {
   if (status.error_code() == grpc::StatusCode::INVALID_ARGUMENT) {
     return fail(Errc::invalid, "the history refused a message as invalid");
   }
-  if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED) {
+  if (status.error_code() == grpc::StatusCode::OUT_OF_RANGE) {
     return fail(Errc::limit, "the history refused a message as too large");
   }
   return fail(Errc::unavailable, "the history does not answer");

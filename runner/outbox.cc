@@ -147,6 +147,7 @@ void Outbox::on_written(std::size_t count, Result<Written> result) {
   }
   if (waited_for) settle_waiter({});
   const auto alive = alive_;
+  if (count == 0) result->version = 0;  // a head alone, or what was taken back: nothing to tell
   owner_.on_stored(*result);
   if (*alive) flush();
 }
@@ -157,8 +158,10 @@ void Outbox::replace_front(const char* why) {
   log::error("the history refuses a message", {{"id", front.id}, {"why", why}});
   bytes_ -= protocol::size_of(front);
   if (replaced_) {
+    const bool waited_for = waiter_ && waiter_->id == front.id;
     waiting_.pop_front();
     replaced_ = singly_ = false;
+    if (waited_for) settle_waiter(fail(Errc::limit, why));
     return renumber();
   }
   front.wholes.clear();
@@ -188,8 +191,11 @@ void Outbox::renumber() {
                     if (stored) bytes_ -= protocol::size_of(message);
                     return stored;
                   });
+                  const bool moved = !waiting_.empty() && waiting_.front().idx != next;
                   for (Message& message : waiting_) message.idx = next++;
                   next_idx_ = next;
+                  // Nothing of it explains the refusal: not at once again, then.
+                  if (!waiting_.empty() && !moved) return trouble("the history refuses a message at a free place");
                   const bool waits = waiter_ && std::any_of(waiting_.begin(), waiting_.end(),
                                                             [this](const Message& message) {
                                                               return message.id == waiter_->id;

@@ -129,6 +129,10 @@ void PiProcess::read_errors() {
 
 bool PiProcess::send(std::string line) {
   if (ended_ || closing_ || outgoing_.size() - written_ + line.size() > kMaxOutgoing) return false;
+  if (written_ > 1024 * 1024) {
+    outgoing_.erase(0, written_);
+    written_ = 0;
+  }
   outgoing_ += line;
   write_some();
   return true;

@@ -95,11 +95,13 @@ std::string Session::conversation_id() const {
 // --- starting ------------------------------------------------------------------------------------
 
 void Session::start(const protocol::CreateSession& wanted, Reply reply) {
-  const bool runs = state_ == State::starting || (pi_ && !closing_);
+  const bool runs = starting_ || (pi_ && !closing_);
   if (runs) return reply(created_json(true));
   if (!wanted.model.empty()) {
     if (const auto unknown = unknown_model(wanted.provider, wanted.model)) return reply(std::unexpected(*unknown));
   }
+  starting_ = true;
+  closed_meanwhile_ = false;
   const auto starting = [this] {
     set_state(State::starting);
     on_phase(protocol::Phase::initializing, {});
@@ -123,7 +125,7 @@ void Session::start(const protocol::CreateSession& wanted, Reply reply) {
 }
 
 void Session::wake(Reply reply) {
-  if (state_ == State::starting || (pi_ && !closing_)) return reply("");
+  if (starting_ || (pi_ && !closing_)) return reply("");
   start({}, std::move(reply));
 }
 
@@ -170,6 +172,13 @@ void Session::ask_for_sandbox(const protocol::CreateSession& wanted, Reply reply
 
 void Session::on_sandbox(GuardLink::Started started, bool resumed, const Reply& reply) {
   sandbox_alive_ = true;
+  starting_ = false;
+  if (closed_meanwhile_) {
+    end_sandbox();
+    set_state(State::stopped);
+    for (const Reply& task : std::exchange(when_ready_, {})) task(no(Code::unavailable, "the session was closed"));
+    return reply(no(Code::unavailable, "the session was closed while it was starting"));
+  }
   closing_ = sleeping_ = ready_ = turn_open_ = settled_ = false;
   policy_ = policy_json(started.answer);
   if (record_.profile != started.answer.profile || record_.closed) {
@@ -241,6 +250,7 @@ void Session::when_ready(Reply task) {
 }
 
 void Session::fail_start(std::string why) {
+  starting_ = false;
   if (state_ != State::starting) return;
   log::warn("a session was not started", {{"session", record_.id}, {"why", why.substr(0, 512)}});
   set_state(State::failed);

@@ -141,7 +141,8 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
   static constexpr std::uint64_t kCloseTimeoutMs = 3'000;
   static constexpr std::uint64_t kSandboxTimeoutMs = 10'000;
   static constexpr std::size_t kMaxInputs = 16;
-  static constexpr std::size_t kMaxOptionBytes = 48 * 1024;  // of one question, together
+  static constexpr std::size_t kMaxInputBytes = 48 * 1024;   // of one question
+  static constexpr std::size_t kMaxModelName = 256;          // of a harness: more of it is not kept
   static constexpr std::size_t kRememberedClientIds = 512;
   static constexpr std::size_t kHoldBytes = 24 * 1024 * 1024;  // unstored: then Pi is not read
   static constexpr std::size_t kMaxFullOutput = 64 * 1024 * 1024;
@@ -195,7 +196,8 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
   // Recovery.
   void compare();  // with the harness's file; then it is ready
   void reconcile_with(const Page& last, const protocol::Json* response);
-  void take_prompt_of_before(Page& page);
+  void take_prompt_of_before(Page last);
+  void compare_with_harness(const Page& last);
   void import_missing(Reconciled& found, const std::optional<protocol::Message>& partial);
   void deliver_again();
   void add_marker(const std::string& why);  // the answer that a prompt did not get, and why
@@ -258,8 +260,11 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
   std::unique_ptr<SandboxLink> sandbox_;
   std::unique_ptr<PiProcess> pi_;
   std::vector<std::unique_ptr<InsideProgram>> inside_;
+  std::size_t keeping_ = 0;  // bytes of whole outputs on their way to the history
   bool stored_;                 // the conversation may exist in the history
   bool sandbox_alive_ = false;  // until the guard says that it is gone
+  bool starting_ = false;         // from the wish to the sandbox, or its refusal
+  bool closed_meanwhile_ = false; // … and somebody closed it by then
   bool closing_ = false;
   bool sleeping_ = false;       // … to be woken by the next message
   bool ready_ = false;          // Pi has answered get_state, and nothing is left to be reconciled

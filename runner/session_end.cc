@@ -15,6 +15,7 @@ void Session::close(std::string_view reason, bool for_good, Reply reply) {
     record_.closed = true;
     if (!host_.save_registry()) log::warn("the registry was not written");
   }
+  closed_meanwhile_ = starting_;
   if (!pi_ || closing_) {
     if (for_good) sleeping_ = false;
     if (state_ == State::failed || state_ == State::asleep) set_state(State::stopped);

@@ -10,13 +10,12 @@ using protocol::Code;
 namespace events = protocol::events;
 
 void Session::on_input_needed(protocol::InputRequest request) {
-  std::size_t options = 0;
-  for (const std::string& option : request.options) options += option.size();
-  const bool long_list = options > kMaxOptionBytes;  // it could not be shown whole
+  // What cannot be shown whole, beside all others, in one frame.
+  const bool long_list = request.request_id.size() > 128 || protocol::encode_input_request(request).size() > kMaxInputBytes;
   if (inputs_.size() >= kMaxInputs || long_list || request.request_id.empty()) {
     on_dialog_refused(request.request_id);
     emit(events::notify("warning", long_list
-                                       ? "a question of the agent was cancelled: its choices are too long to be shown"
+                                       ? "a question of the agent was cancelled: it is too long to be shown"
                                        : "a question of the agent was cancelled: 16 are open already"));
     return;
   }

@@ -42,8 +42,9 @@ void Session::hand_over_steering() {
     item->handed = true;
     const std::string id = new_request([this](const Json* response) {
       if (response != nullptr && response->boolean_at("success")) return;
-      queue_.take_back_handed();  // it goes with the next turn, then
+      if (response != nullptr) queue_.take_back_handed();  // it goes with the next turn, then
     });
+    requests_[id].timeout.cancel();  // a slow harness has it all the same
     request(id, pi::prompt(id, item->prompt, pi::Delivery::steer));
   }
 }
@@ -104,8 +105,9 @@ void Session::queue_edit(const protocol::QueueEdit& edit, const Reply& reply) {
   }
   // The harness has it: it gives back what it has not read, and what is left is handed over again.
   const std::string id = new_request([this, edit, reply](const Json* response) {
+    if (response == nullptr) return reply(no(Code::unavailable, "the agent does not answer now: it may have read the message"));
     queue_.take_back_handed();
-    const QueuedMessage* still = response == nullptr ? nullptr : queue_.find(edit.item_id);
+    const QueuedMessage* still = queue_.find(edit.item_id);
     const bool changed = still != nullptr && queue_.edit(edit.item_id, edit.message);
     hand_over_steering();
     if (!changed) return reply(no(Code::not_found, "no such message waits: the agent may have it already"));
@@ -136,7 +138,8 @@ void Session::queue_remove(const protocol::QueueRemove& wanted, const Reply& rep
   };
   const QueuedMessage* item = queue_.find(wanted.item_id);
   if (item == nullptr || !item->handed) return remove();
-  const std::string id = new_request([this, remove](const Json*) {
+  const std::string id = new_request([this, remove, reply](const Json* response) {
+    if (response == nullptr) return reply(no(Code::unavailable, "the agent does not answer now: it may have read the message"));
     queue_.take_back_handed();
     remove();
     hand_over_steering();

@@ -37,25 +37,35 @@ void Session::compare() {
                                      [&](const Message& other) { return other.id == message.id; });
       if (!known) page->messages.push_back(message);
     }
-    take_prompt_of_before(*page);
-    const std::string id = new_request([this, last = std::move(*page)](const Json* response) {
-      reconcile_with(last, response);
-    });
-    request(id, pi::plain(id, "get_entries"));
+    take_prompt_of_before(std::move(*page));
   });
 }
 
-// Accepted by an earlier process, which ended before the history had it.
-void Session::take_prompt_of_before(Page& page) {
-  if (!left_ || !left_->prompt) return;
-  Message prompt = *left_->prompt;
-  const bool known = std::any_of(page.messages.begin(), page.messages.end(),
-                                 [&](const Message& other) { return other.id == prompt.id; });
-  if (known) return;
-  remember_client_id(prompt.client_id);
-  outbox_.add(prompt);
-  emit(events::user_message(prompt));
-  page.messages.push_back(std::move(prompt));
+void Session::compare_with_harness(const Page& last) {
+  const std::string id = new_request([this, last](const Json* response) { reconcile_with(last, response); });
+  request(id, pi::plain(id, "get_entries"));
+}
+
+// Accepted by an earlier process, which ended before the history had it. In a long turn it lies before the
+// page, so the history is asked.
+void Session::take_prompt_of_before(Page last) {
+  const bool none = !left_ || !left_->prompt ||
+                    std::any_of(last.messages.begin(), last.messages.end(),
+                                [&](const Message& other) { return other.id == left_->prompt->id; });
+  if (none) return compare_with_harness(last);
+  const auto go_on = [this, alive = alive_, last = std::move(last)](const Result<Page>& stored) mutable {
+    if (!*alive || !pi_ || ready_) return;
+    if (!stored) return on_ended("the history does not answer, and there is a crash to be made good");
+    if (stored->messages.empty() && left_ && left_->prompt) {
+      Message prompt = *left_->prompt;
+      remember_client_id(prompt.client_id);
+      outbox_.add(prompt);
+      emit(events::user_message(prompt));
+      last.messages.push_back(std::move(prompt));
+    }
+    compare_with_harness(last);
+  };
+  host_.history().message(record_.id, left_->prompt->id, go_on);
 }
 
 void Session::reconcile_with(const Page& page, const Json* response) {

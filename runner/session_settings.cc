@@ -18,12 +18,14 @@ namespace events = protocol::events;
 void Session::take_settings(const Json& state) {
   const Json* model = state.find("model");
   if (model != nullptr && model->object() != nullptr) {
-    const bool changed = model->text_at("id") != model_ || model->text_at("provider") != provider_;
-    model_ = model->text_at("id");
-    provider_ = model->text_at("provider");
+    const std::string_view id = model->text_at("id").substr(0, kMaxModelName);
+    const std::string_view provider = model->text_at("provider").substr(0, kMaxModelName);
+    const bool changed = id != model_ || provider != provider_;
+    model_ = id;
+    provider_ = provider;
     if (changed) emit(events::model_changed(provider_, model_));
   }
-  const std::string_view level = state.text_at("thinkingLevel");
+  const std::string_view level = state.text_at("thinkingLevel").substr(0, 64);
   if (level == thinking_level_) return;
   on_thinking_level(level);
 }

@@ -237,6 +237,8 @@ void Session::on_phase(protocol::Phase phase, std::string_view detail) {
 }
 
 void Session::on_message(Message message) {
+  message.model.resize(std::min(message.model.size(), kMaxModelName));
+  message.provider.resize(std::min(message.provider.size(), kMaxModelName));
   if (message.role == protocol::Role::assistant) {
     last_stop_ = message.stop_reason;
     if (!message.model.empty()) {
@@ -263,7 +265,11 @@ void Session::on_cut_result(Message message, std::string path) {
       [this, message_id, part, alive = alive_](Result<InsideProgram::Said> said) {
         if (!*alive) return;
         if (!said) return log::warn("the whole output of a tool was not kept", {{"why", said.error().what}});
-        host_.history().put_part(record_.id, message_id, {part, std::move(said->output)}, [](Status stored) {
+        const std::size_t bytes = said->output.size();
+        if (keeping_ + bytes > kMaxFullOutput) return log::warn("the whole output of a tool was not kept: too much waits");
+        keeping_ += bytes;
+        host_.history().put_part(record_.id, message_id, {part, std::move(said->output)}, [this, bytes, alive](Status stored) {
+          if (*alive) keeping_ -= bytes;
           if (!stored) log::warn("the whole output of a tool was not kept", {{"why", stored.error().what}});
         });
       }));

@@ -297,8 +297,8 @@ void Tenant::record_and_do(const std::string& key, const std::shared_ptr<const J
       finish(*shared, no(Code::unavailable, kNoAudit));
       return release(key);
     }
-    // Abort is answered when the agent is idle: what comes after it must not wait for that.
-    const bool early = shared->command.cmd == Cmd::abort;
+    // These are answered when the agent is done: what comes after them, an abort too, must not wait for that.
+    const bool early = shared->command.cmd == Cmd::abort || shared->command.cmd == Cmd::compact;
     execute(*shared, [this, key, shared, early, intent = *index](const Answer& answer) {
       audit_.outcome(intent, answer.has_value(), answer ? "" : answer.error().error);
       finish(*shared, answer);

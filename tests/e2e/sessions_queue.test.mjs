@@ -129,10 +129,13 @@ test("the queue is kept over a kill of the runner", async () => {
   assert.ok(kept.every((i) => i.reason), "with the reason");
   assert.equal(kept.find((i) => i.delivery === "follow_up").id, item.item_id);
   await queued(session, "follow_up", "kept follow", { client_id: "kept-1" });  // the same one, as a client does that got no answer
-  assert.equal((await queue(session)).length, 2);
   await s.insist(session, asking("go on", { text: "gone on" }));
   await s.rest(session);
-  assert.deepEqual(saidBy(await s.messages(session), "user"), ["first kill", "go on"]);
+  // Pi may have read the steering message in its last moment: then it is in its file, and so in the conversation.
+  const users = saidBy(await s.messages(session), "user"), read = users.includes("kept steer");
+  assert.deepEqual(users, read ? ["first kill", "kept steer", "go on"] : ["first kill", "go on"]);
+  assert.deepEqual((await queue(session)).map((i) => said(i.message)).sort(), read ? ["kept follow"] : ["kept follow", "kept steer"]);
+  if (read) return s.mux.ok("queue.remove", session, { item_id: item.item_id });
   assert.equal(await s.modelSaw("kept"), undefined);
   for (const { id } of kept) await s.mux.ok("queue.remove", session, { item_id: id });
   assert.deepEqual(await queue(session), []);
