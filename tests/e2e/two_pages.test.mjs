@@ -79,7 +79,7 @@ test("after Stop nothing that waited is lost, nor in the conversation", async ()
   await byId(page, "stop").click();
   await until("in the composer", async () => (await byId(page, "composer").inputValue()) === "queued words that come back", 15_000);
   await rest();
-  assert.equal(await byId(page, "waiting-item").count(), 0);
+  await until("nothing waits", async () => (await byId(page, "waiting-item").count()) === 0, 5000);
   assert.equal(await byId(page, "message-user").filter({ hasText: "come back" }).count(), 0);
   assert.equal(await byId(other, "composer").inputValue(), "");
   await byId(page, "composer").fill("");
