@@ -202,7 +202,7 @@ void Session::find_fork_point(const protocol::Fork& wanted,
       if (message->id == wanted.message_id || entry == wanted.entry_id)
         return done(ForkPoint{entry, message->idx, text});
     }
-    done(no(Code::not_found, "the agent does not have that message: it was summarised, or never reached it"));
+    done(no(Code::not_found, "the agent does not have that message: it was summarised, never reached it, or lies before the last 200 messages"));
   };
   when_ready([this, match, done, alive = alive_](const Answer& ready) {
     if (!ready) return done(std::unexpected(ready.error()));
