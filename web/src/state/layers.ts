@@ -1,11 +1,12 @@
 // What lies open above the page, newest last. Escape closes the newest; nothing else listens for it.
 
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 
 const open: (() => void)[] = [];
 
+// As the page is drawn, not after: what can be seen can be closed.
 export function useLayer(active: boolean, close: () => void): void {
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!active) return;
     open.push(close);
     return () => {
