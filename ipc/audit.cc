@@ -20,7 +20,8 @@ std::string_view event_name(Event event) {
       "file.rename",    "terminal.open",   "terminal.close", "recording.chunk", "ssh.open",
       "ssh.close",      "ssh.sign",        "config.load",  "policy.load",  "clock.step",
       "log.gap",        "log.full",        "epoch.seal",   "audit.read",   "key.erase",
-      "log.prune"};
+      "log.prune",      "host.start",      "host.stop",     "exec.exit",    "password.change",
+      "budget",         "adopt"};
   static_assert(std::size(kNames) == static_cast<std::size_t>(Event::kEnd));
   return kNames[static_cast<std::size_t>(event)];
 }
@@ -37,7 +38,11 @@ std::string_view field_name(FieldKey key) {
       "args_blob", "policy_blob", "content_blob", "recording_blob", "tool", "call_id",
       "target",  "terminal", "chunk",      "columns",    "rows",       "sha256",
       "bytes",   "fingerprint", "day",     "minimum_index", "epoch",   "note",
-      "query",   "entries",  "boot",       "boottime_ms", "cost_nanos", "estimated"};
+      "query",   "entries",  "boot",       "boottime_ms", "cost_nanos", "estimated",
+      "at",      "operator", "operator_uid", "invite",   "ppid",       "argc",
+      "argv_bytes", "argv_sha256", "argv_blob", "environment", "environment_sha256", "protocol",
+      "request_sha256", "response_sha256", "output_sha256", "request_blob", "response_blob", "output_blob",
+      "capability", "member", "machine",   "limit"};
   static_assert(std::size(kNames) == static_cast<std::size_t>(FieldKey::kEnd));
   return kNames[static_cast<std::size_t>(key)];
 }

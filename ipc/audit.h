@@ -59,6 +59,12 @@ enum class Event : std::uint16_t {
   audit_read,       // somebody read the log
   key_erase,        // a day's key of a tenant was destroyed, its personal fields with it
   log_prune,        // entries before minimum_index may be gone
+  host_start,
+  host_stop,        // and who asked for it
+  exec_exit,        // a program of a sandbox ended
+  password_change,  // of an account: by its owner or, as a reset, by an administrator
+  budget,           // records of a tenant are slowed or refused until the day is over
+  adopt,            // the state directory was bound to this machine
   kEnd
 };
 std::string_view event_name(Event event);
@@ -137,6 +143,28 @@ enum class FieldKey : std::uint8_t {
   boottime_ms,    // CLOCK_BOOTTIME beside the entry's wall clock time
   cost_nanos,     // decimal: of a model call, in 1e-9 of the currency of the prices
   estimated,      // "true": nobody has counted these tokens
+  at,             // when it happened, RFC 3339 UTC, if that is not when it was written
+  operator_name,  // login name of who asked (SO_PEERCRED, loginuid, sudo)
+  operator_uid,
+  invite,         // decimal: an invite's number
+  ppid,
+  argc,           // decimal: how many arguments there were
+  argv_bytes,     // decimal: full length of all arguments, with a NUL behind each
+  argv_sha256,    // hex: of all arguments, with a NUL behind each
+  argv_blob,      // the same bytes
+  environment,    // NAME for each variable, NAME=value where the value decides what is loaded
+  environment_sha256,
+  protocol,       // "tcp", "udp"
+  request_sha256, // hex: of what was sent to a model
+  response_sha256,
+  output_sha256,  // hex: of what a tool put out
+  request_blob,
+  response_blob,
+  output_blob,
+  capability,     // what a request wanted of a provider
+  member,         // where in the request that stands
+  machine,        // hex: which machine, without telling its machine-id
+  limit,          // decimal
   kEnd
 };
 std::string_view field_name(FieldKey key);

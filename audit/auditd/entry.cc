@@ -54,7 +54,7 @@ class Object {
 };
 
 bool is_list(FieldKey key) {
-  return key == FieldKey::argv || key == FieldKey::argv_after;
+  return key == FieldKey::argv || key == FieldKey::argv_after || key == FieldKey::environment;
 }
 
 std::string_view cut_at_character(std::string_view value, std::size_t max) {
@@ -78,7 +78,8 @@ void append_value(std::string& out, std::string_view value, std::size_t room) {
 }
 
 bool is_blob(FieldKey key) {
-  return key == FieldKey::args_blob || key == FieldKey::policy_blob ||
+  return key == FieldKey::args_blob || key == FieldKey::policy_blob || key == FieldKey::argv_blob ||
+         key == FieldKey::request_blob || key == FieldKey::response_blob || key == FieldKey::output_blob ||
          key == FieldKey::content_blob || key == FieldKey::recording_blob;
 }
 
@@ -232,6 +233,7 @@ bool is_personal(FieldKey key, bool by_tenant) {
     case FieldKey::address:
     case FieldKey::remote:
     case FieldKey::query:
+    case FieldKey::environment:
       return true;
     case FieldKey::reason:  // what our own parts say is no tenant's text
       return by_tenant;

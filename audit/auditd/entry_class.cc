@@ -61,6 +61,12 @@ constexpr auto kClasses = std::to_array<std::pair<Event, OcsfClass>>({
     {Event::audit_read, {kApi, 2}},
     {Event::key_erase, {kApi, 4}},
     {Event::log_prune, {kApi, 4}},
+    {Event::host_start, {kLifecycle, 3}},
+    {Event::host_stop, {kLifecycle, 4}},
+    {Event::exec_exit, {kProcess, 2}},
+    {Event::password_change, {kAccountChange, 3}},
+    {Event::budget, {kFinding, 1}},
+    {Event::adopt, {kLifecycle, kOther}},
 });
 
 constexpr bool is_complete_and_in_order() {
