@@ -60,6 +60,7 @@ constexpr auto kActivities = std::to_array<ActivityName>({
     {4001, 1, "Open"},   {4001, 2, "Close"},      {4001, 5, "Refuse"},  {4007, 1, "Open"},
     {4007, 2, "Close"},  {4007, 4, "Fail"},       {4007, 5, "Refuse"},  {6003, 1, "Create"},
     {6003, 2, "Read"},   {6003, 3, "Update"},     {6003, 4, "Delete"},
+    {6002, 3, "Start"},  {6002, 4, "Stop"},       {3001, 3, "Password Change"},
 });
 constexpr std::uint64_t kOther = 99;
 
