@@ -238,6 +238,14 @@ struct AuditBlobStored {
   bool fields(auto& io) { return io(request, sha256, size); }
 };
 
+// Could a record be written now? Answered as one would be, but nothing is: by AuditAppended with the index
+// that a record would get now, or by AuditRefused.
+struct AuditProbe {
+  OQTO_MESSAGE(audit_probe, false);
+  std::uint64_t request = 0;
+  bool fields(auto& io) { return io(request); }
+};
+
 // guard -> auditd, for an operator.
 enum class AuditVerb : std::uint8_t {
   erase,  // destroys `account`'s key of `day`, which must be over

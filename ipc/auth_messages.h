@@ -13,6 +13,12 @@ struct ConnectionOpened {  // listener -> guard, with the guard's end of the con
   bool fields(auto& io) { return io(connection, remote); }
 };
 
+struct CertificateFacts {  // listener -> guard, whenever it has read one
+  OQTO_MESSAGE(certificate_facts, false);
+  std::uint64_t not_after_ms = 0;
+  bool fields(auto& io) { return io(not_after_ms); }
+};
+
 enum class ChannelKind : std::uint8_t { mux, kEnd };
 struct OpenChannel {  // one sealed connection process -> guard, on its own channel
   OQTO_MESSAGE(open_channel, false);
@@ -49,6 +55,7 @@ enum class AuthEndpoint : std::uint8_t {
   list_invites,   // GET  /api/auth/invites
   create_invite,  // POST /api/auth/invites
   revoke_invite,  // POST /api/auth/invites/revoke
+  health,         // GET  /api/health
   kEnd
 };
 struct AuthCall {  // connection process -> accounts; one at a time per connection

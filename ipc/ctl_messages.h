@@ -45,9 +45,38 @@ struct CtlTenant {
   std::uint32_t agent_uid = 0;
   std::uint32_t connections = 0;
   std::uint32_t sessions = 0;
+  // Of the disk; a limit of 0: this host has none.
+  std::uint64_t disk_bytes = 0, disk_limit = 0, disk_files = 0, disk_files_limit = 0;
   bool fields(auto& io) {
-    return io(account, username, runner_uid, agent_uid, connections, sessions);
+    return io(account, username, runner_uid, agent_uid, connections, sessions, disk_bytes, disk_limit,
+              disk_files, disk_files_limit);
   }
+};
+// What holds a tenant to its share of the disk (docs/operating.md, Disk).
+enum class DiskLimits : std::uint8_t {
+  none,
+  file_system,  // project quota of the file system that the state directory is on
+  image,        // the same in tenants.img, whose room nobody else can take
+  kEnd
+};
+struct CtlStorage {
+  OQTO_MESSAGE(ctl_storage, false);
+  DiskLimits limits{};
+  std::uint64_t tenant_bytes = 0, tenant_files = 0;  // what each tenant may have
+  std::uint64_t promised_bytes = 0;                  // to all tenants that there are
+  std::uint64_t tenants_bytes = 0, tenants_free = 0;  // of the file system that the tenants are on
+  std::uint64_t state_bytes = 0, state_free = 0;      // of the one with log and accounts
+  bool fields(auto& io) {
+    return io(limits, tenant_bytes, tenant_files, promised_bytes, tenants_bytes, tenants_free, state_bytes,
+              state_free);
+  }
+};
+struct CtlTrouble {  // something that keeps the host from being ready, or will
+  OQTO_MESSAGE(ctl_trouble, false);
+  std::uint8_t is_warning = 0;  // 1: it serves all the same
+  Text<32> part;
+  Text<512> why;  // and what to do
+  bool fields(auto& io) { return io(is_warning, part, why); }
 };
 struct CtlSession {
   OQTO_MESSAGE(ctl_session, false);

@@ -37,4 +37,18 @@ struct Wire {
   bool fields(auto& io) { return io(role); }
 };
 
+// guard -> accounts or hstry: could you write now? Answered after having written something.
+struct Probe {
+  OQTO_MESSAGE(probe, false);
+  std::uint64_t request = 0;
+  bool fields(auto& io) { return io(request); }
+};
+struct Probed {
+  OQTO_MESSAGE(probed, false);
+  std::uint64_t request = 0;
+  std::uint8_t ok = 0;
+  Text<200> why;
+  bool fields(auto& io) { return io(request, ok, why); }
+};
+
 }  // namespace oqto::ipc

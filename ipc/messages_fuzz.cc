@@ -21,7 +21,7 @@ void try_all(std::span<const std::byte> bytes) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  try_all<Ready, LaunchFailed, Wire, ConnectionOpened, OpenChannel, AuthPeer, AuthCall, AuthReply, TokenOwner,
+  try_all<Ready, Probed, CertificateFacts, AuditProbe, LaunchFailed, Wire, ConnectionOpened, OpenChannel, AuthPeer, AuthCall, AuthReply, TokenOwner,
           TokenUnknown, LoginRevoked, AdminCall, CreateWorkspace, StartSession, StopSession, GateFile, GateUsage,
           ModelsFile, HostFacts, GiveStdio, StartProgram, SignalProgram, ProgramExited, InitReady, InitFailed,
           ProgramTerminal, ApprovalAsk, ApprovalAnswer, GateListen, AuditAppend, AuditBlob, AuditManaged, SignRequest,

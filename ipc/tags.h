@@ -20,11 +20,14 @@ enum class Tag : std::uint16_t {
   // any process -> guard
   ready = 1,
   launch_failed = 2,
+  probed = 3,
   // guard -> any process
   wire = 10,
+  probe = 11,
   // relay -> guard
   connection_opened = 20,
   open_channel = 21,
+  certificate_facts = 24,
   // guard -> relay connection
   channel_opened = 22,
   channel_refused = 23,
@@ -92,6 +95,7 @@ enum class Tag : std::uint16_t {
   audit_blob_stored = 115,
   audit_manage = 116,   // guard <-> auditd only
   audit_managed = 117,
+  audit_probe = 118,
   // auditd <-> signer
   sign_request = 120,
   signed_checkpoint = 121,
@@ -105,6 +109,8 @@ enum class Tag : std::uint16_t {
   ctl_session = 133,
   ctl_end = 134,
   ctl_accounts = 135,
+  ctl_storage = 136,
+  ctl_trouble = 137,
   kEnd = 160,
 };
 
