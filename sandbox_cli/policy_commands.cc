@@ -164,10 +164,12 @@ int check(const Options& options) {
     print(Json::object()
               .set("file", path)
               .set("ok", true)
+              .set("notes", file->notes)
               .set("policy", policy_json(file->parsed.policy))
               .text());
   } else {
     print(path + " is in order. It says:\n" + policy_text(file->parsed.policy));
+    for (const std::string& note : file->notes) print("note: " + printable(note));
   }
   return 0;
 }

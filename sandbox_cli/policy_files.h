@@ -27,6 +27,7 @@ struct ParsedFile {
   std::string path;                // empty: built in
   sandbox::ParsedPolicy parsed;    // of the profile that was asked for
   sandbox::HostPolicies profiles;  // of a host's file: what it makes of the built-in ones
+  std::vector<std::string> notes;  // "FILE:LINE: what is in order and has no effect"
 };
 
 // What to parse: as parse_policy() wants it.

@@ -20,6 +20,8 @@ namespace {
 constexpr std::size_t kMaxOrigins = 1024;
 constexpr std::size_t kMaxKey = 64;
 constexpr std::size_t kMaxError = 2048;
+constexpr std::size_t kMaxNotes = 64;
+constexpr std::size_t kMaxNote = 256;
 constexpr std::size_t kMaxReply = 512 * 1024;  // encoded, of one file
 constexpr std::uint64_t kParseMs = 5000;
 constexpr rlim_t kParserMemory = 512UL * 1024 * 1024;
@@ -33,6 +35,7 @@ struct Reply {
   ipc::TextList<kMaxOrigins, kMaxKey> keys;
   ipc::TextList<kMaxOrigins, sandbox::kMaxPolicyItem> items;
   ipc::TextList<kMaxOrigins, 20> lines;
+  ipc::TextList<kMaxNotes, kMaxNote> notes;  // "LINE: WHAT"
 
   bool fields(auto& io) {
     if (!io(error)) return false;
@@ -40,7 +43,7 @@ struct Reply {
     for (sandbox::Policy& each : profiles) {
       if (!each.fields(io)) return false;
     }
-    return policy.fields(io) && io(keys, items, lines) &&
+    return policy.fields(io) && io(keys, items, lines, notes) &&
            keys.values.size() == items.values.size() && keys.values.size() == lines.values.size();
   }
 };
@@ -81,18 +84,23 @@ Reply answer(const PolicyRequest& request) {
     reply.items.values.push_back(origin.item.substr(0, sandbox::kMaxPolicyItem));
     reply.lines.values.push_back(std::to_string(origin.line));
   }
+  for (const sandbox::PolicyNote& note : parsed->notes) {
+    if (reply.notes.values.size() == kMaxNotes) break;
+    reply.notes.values.push_back((std::to_string(note.line) + ": " + note.what).substr(0, kMaxNote));
+  }
   return reply;
 }
 
 Outcome<ParsedFile> understand(Reply reply, const PolicyRequest& request) {
   if (!reply.error.value.empty()) return std::unexpected(std::move(reply.error.value));
-  ParsedFile file{request.file == nullptr ? "" : request.file->path, {}, reply.profiles};
+  ParsedFile file{request.file == nullptr ? "" : request.file->path, {}, reply.profiles, {}};
   file.parsed.policy = std::move(reply.policy);
   for (std::size_t i = 0; i < reply.keys.values.size(); ++i) {
     file.parsed.origins.push_back(
         {reply.keys.values[i], reply.items.values[i],
          static_cast<std::size_t>(::strtoull(reply.lines.values[i].c_str(), nullptr, 10))});
   }
+  for (const std::string& note : reply.notes.values) file.notes.push_back(file.path + ':' + note);
   return file;
 }
 

@@ -40,6 +40,43 @@ TEST_F(PolicyFiles, OfTheUserIsFoundInItsPlace) {
   EXPECT_NE(tool.sandboxed({"env"}).out.find("FROM=own"), std::string::npos);
 }
 
+constexpr const char* kCommonFile =
+    "enabled = true\n"
+    "profile = \"development\"\n"
+    "deny_read = [\"~/.ssh\", \"~/.aws\", \"~/.gnupg\"]\n"
+    "allow_write = [\"~/.cargo\", \"~/.npm\", \"/tmp\"]\n"
+    "isolate_network = false\n"
+    "isolate_pid = true\n";
+
+TEST_F(PolicyFiles, TheCommonOneOfTheUserWorksAndSaysWhatIsMissing) {
+  own(kCommonFile);
+  tool.make_directory(tool.home() + "/.npm");
+  tool.write(tool.home() + "/.ssh/id", "secret");
+  const Finished ran = tool.shell(
+      "echo x > ~/.npm/kept; echo x > /tmp/own; cat ~/.ssh/id; mkdir -p ~/.cargo; echo x > ~/.cargo/gone; readlink /proc/self/ns/net");
+  EXPECT_EQ(ran.status, 0) << ran.err;
+  EXPECT_NE(ran.err.find("allow_write: `~/.cargo` does not exist and is left out"), std::string::npos) << ran.err;
+  EXPECT_EQ(ran.err.find("~/.npm"), std::string::npos) << ran.err;
+  EXPECT_TRUE(fs::exists(tool.home() + "/.npm/kept"));
+  EXPECT_FALSE(fs::exists(tool.home() + "/.cargo"));
+  EXPECT_EQ(ran.out.find("secret"), std::string::npos);
+  EXPECT_EQ(ran.out, fs::read_symlink("/proc/self/ns/net").string() + '\n');  // the network is shared
+}
+
+TEST_F(PolicyFiles, TheCommonOneOfAWorkspaceWorksAndOpensNothing) {
+  of_workspace(kCommonFile);
+  const Finished ran = tool.shell("echo x > /tmp/own; readlink /proc/self/ns/net");
+  EXPECT_EQ(ran.status, 0) << ran.err;
+  EXPECT_NE(ran.out, fs::read_symlink("/proc/self/ns/net").string() + '\n');
+}
+
+TEST_F(PolicyFiles, TheCommonOneIsCheckedWithNotesOnWhatAddsNothing) {
+  const std::string path = own(kCommonFile);
+  const Finished checked = tool.run({"check", path});
+  EXPECT_EQ(checked.status, 0) << checked.err;
+  EXPECT_NE(checked.out.find("note: " + path + ":4: every session has a /tmp of its own"), std::string::npos) << checked.out;
+}
+
 TEST_F(PolicyFiles, NamedOnTheCommandLineTakesItsPlace) {
   own("nonsense = 1\n");
   const std::string other = tool.write(tool.home() + "/other.toml", "", 0600);

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "sandbox/world/layout.h"
+
 namespace oqto::sandbox_cli {
 namespace {
 
@@ -144,6 +146,7 @@ void add_notices(Setup& setup) {
     setup.notices.push_back(
         "the network is open: programs reach what you reach, your host's own services too");
   }
+  for (std::string& absent : sandbox::absent_grants(setup.world)) setup.notices.push_back(std::move(absent));
   if (policy.network == Network::filtered && policy.domains.values.empty() &&
       policy.unknown_hosts == policies::Ask::deny) {
     setup.notices.push_back(

@@ -29,6 +29,11 @@ void PolicyBuilder::say(std::string_view key, std::string item, std::size_t line
   origins_.push_back({name + std::string(key), std::move(item), line});
 }
 
+void PolicyBuilder::note(std::size_t line, std::string what) {
+  PolicyNote made{line, std::move(what)};
+  if (std::ranges::find(notes_, made) == notes_.end()) notes_.push_back(std::move(made));
+}
+
 void PolicyBuilder::forget(std::initializer_list<std::string_view> keys) {
   std::erase_if(origins_, [&](const PolicyOrigin& origin) {
     return std::ranges::find(keys, origin.key) != keys.end();
@@ -45,6 +50,10 @@ Taken PolicyBuilder::take_texts(const PolicyEntry& entry) {
 Taken PolicyBuilder::take_paths(const PolicyEntry& entry, PathUse use, PolicyList& list) {
   if (const Taken taken = take_texts(entry); !taken) return taken;
   for (const PolicyNode& item : entry.value.items) {
+    if (const auto why = granted_already(use, item.text, context_)) {
+      note(item.line, *why);
+      continue;
+    }
     const auto path = path_for(use, item.text, context_);
     if (!path) return refuse(item.line, path.error());
     say(entry.key, *path, item.line);
@@ -176,7 +185,7 @@ Taken PolicyBuilder::take_env_set(const PolicyEntry& entry) {
 
 Taken PolicyBuilder::take_isolate_network(const PolicyEntry& entry) {
   say(entry.key, entry.value.flag ? "true" : "false", entry.line);
-  if (entry.value.flag) scope_.isolated_at = entry.line;
+  (entry.value.flag ? scope_.isolated_at : scope_.shared_at) = entry.line;
   return {};
 }
 
@@ -238,7 +247,23 @@ Taken PolicyBuilder::take_unknown_hosts(const PolicyEntry& entry) {
   return {};
 }
 
+// isolate_network = false, with no mode beside it.
+void PolicyBuilder::apply_shared_network() {
+  if (!scope_.shared_at || scope_.mode || scope_.isolated_at) return;
+  if (!is_host()) {
+    note(*scope_.shared_at, "a workspace's file can only tighten: this asks for nothing");
+  } else if (context_.hosted) {
+    note(*scope_.shared_at, "a hosted session never shares this host's network: this changes nothing; "
+                            "[network] mode = \"filtered\" with allow_domains lets it reach names");
+  } else if (policy_.profile == ipc::Profile::strict) {
+    note(*scope_.shared_at, "strict stays isolated: write [network] mode = \"open\" if that is meant");
+  } else {
+    scope_.mode = policies::Network::open;
+  }
+}
+
 Taken PolicyBuilder::apply_network() {
+  apply_shared_network();
   const bool filtered = scope_.mode == policies::Network::filtered;
   const char* const kBeside =
       "only mode \"filtered\" knows names: write mode = \"filtered\" beside it";

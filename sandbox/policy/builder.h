@@ -61,7 +61,7 @@ class PolicyBuilder {
   // What has to be seen together before it means something: of one call of take().
   struct Scope {
     std::optional<policies::Network> mode;
-    std::optional<std::size_t> isolated_at, domains_at, unknown_at, guarded_at;
+    std::optional<std::size_t> isolated_at, shared_at, domains_at, unknown_at, guarded_at;
     std::vector<std::string> domains;
     std::optional<policies::Ask> unknown;
     std::optional<bool> guard_enabled;
@@ -79,6 +79,7 @@ class PolicyBuilder {
   Taken take_table(std::string_view table, const std::vector<PolicyEntry>& entries);
   Taken check_entry(const PolicyKey& row, const PolicyEntry& entry) const;
   Taken apply_network();
+  void apply_shared_network();
   Taken apply_guard();
   Taken apply_guard_words();
   void guard(const Scope::Guarded& path, std::string_view key);
@@ -90,12 +91,14 @@ class PolicyBuilder {
   Taken take_texts(const PolicyEntry& entry);
   Taken take_paths(const PolicyEntry& entry, PathUse use, PolicyList& list);
   void say(std::string_view key, std::string item, std::size_t line);
+  void note(std::size_t line, std::string what);
   void forget(std::initializer_list<std::string_view> keys);
   [[nodiscard]] bool is_host() const { return context_.source == PolicySource::host; }
 
   Policy policy_;
   const PolicyContext& context_;
   std::vector<PolicyOrigin> origins_;
+  std::vector<PolicyNote> notes_;
   std::vector<std::string> guard_denied_;  // as deny_read, but not replaced with it
   Scope scope_;
   std::string_view table_;  // in which the current entry stands

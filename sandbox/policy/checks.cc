@@ -201,7 +201,7 @@ std::expected<ParsedPolicy, PolicyRefusal> PolicyBuilder::finish() && {
                          " entries of a kind and " + std::to_string(kMaxFileText) +
                          " bytes in all");
   }
-  return ParsedPolicy{std::move(policy_), std::move(origins_)};
+  return ParsedPolicy{std::move(policy_), std::move(origins_), std::move(notes_)};
 }
 
 }  // namespace oqto::sandbox

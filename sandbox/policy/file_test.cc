@@ -141,7 +141,61 @@ TEST(HostFile, IsolateNetworkIsolates) {
       "allow_domains = [\"a.test\"]\n";
   EXPECT_EQ(host(text).network, Network::isolated);
   EXPECT_TRUE(host(text).domains.values.empty());
-  EXPECT_EQ(host("isolate_network = false\n"), profile_policy(ipc::Profile::development));
+}
+
+TEST(HostFile, IsolateNetworkFalseOpensItForTheToolAlone) {
+  EXPECT_EQ(host("isolate_network = false\n").network, Network::open);
+  EXPECT_EQ(parsed("isolate_network = false\n", host_file(true)).policy, profile_policy(ipc::Profile::development));
+  EXPECT_EQ(host("isolate_network = false\n", "strict").network, Network::isolated);
+  // A mode that is written out says more.
+  EXPECT_EQ(host("isolate_network = false\n[network]\nmode = \"filtered\"\n").network, Network::filtered);
+  EXPECT_EQ(asked("isolate_network = false\n"), loosest_policy());
+}
+
+// What users of other hosts have in their files, word for word.
+constexpr const char* kCommonFile =
+    "enabled = true\n"
+    "profile = \"development\"\n"
+    "deny_read = [\"~/.ssh\", \"~/.aws\", \"~/.gnupg\"]\n"
+    "allow_write = [\"~/.cargo\", \"~/.npm\", \"/tmp\"]\n"
+    "isolate_network = false\n"
+    "isolate_pid = true\n";
+
+std::vector<std::size_t> noted(const ParsedPolicy& parsed) {
+  std::vector<std::size_t> lines;
+  for (const PolicyNote& note : parsed.notes) lines.push_back(note.line);
+  return lines;
+}
+
+TEST(HostFile, TheCommonOneMeansInTheToolWhatItSays) {
+  const ParsedPolicy own = parsed(kCommonFile, host_file(), "");
+  EXPECT_EQ(own.policy.network, Network::open);
+  EXPECT_EQ(own.policy.allow_write.values, (Items{"~/.cargo", "~/.npm"}));
+  EXPECT_EQ(own.policy.deny_read.values, (Items{"~/.aws", "~/.gnupg", "~/.ssh"}));
+  EXPECT_EQ(noted(own), (std::vector<std::size_t>{4}));  // /tmp
+}
+
+TEST(HostFile, TheCommonOneMeansInAHostedSessionWhatThereIsOfIt) {
+  const ParsedPolicy hosted = parsed(kCommonFile, host_file(true), "");
+  EXPECT_EQ(hosted.policy.network, Network::isolated);
+  EXPECT_EQ(hosted.policy.allow_write.values, Items{});
+  EXPECT_EQ(hosted.policy.deny_read.values, (Items{"~/.aws", "~/.gnupg", "~/.ssh"}));
+  EXPECT_EQ(noted(hosted), (std::vector<std::size_t>{4, 4, 5}));  // the home, /tmp, the network
+}
+
+TEST(WorkspaceFile, TheCommonOneOnlyTightens) {
+  for (const bool hosted : {false, true}) {
+    PolicyContext context = workspace_file();
+    context.hosted = hosted;
+    const ParsedPolicy wish = parsed(kCommonFile, context);
+    EXPECT_EQ(wish.policy.network, loosest_policy().network);
+    EXPECT_EQ(wish.policy.profile, ipc::Profile::development);
+    EXPECT_EQ(wish.policy.allow_write.values, (Items{"~/.cargo", "~/.npm"}));
+    EXPECT_EQ(noted(wish), (std::vector<std::size_t>{4, 5}));
+    for (const auto profile : {ipc::Profile::minimal, ipc::Profile::development, ipc::Profile::strict}) {
+      EXPECT_TRUE(at_least_as_strict(effective(built_in_policies(), profile, wish.policy), profile_policy(profile)));
+    }
+  }
 }
 
 TEST(HostFile, SharesTheNetworkOnlyInTheStandAloneTool) {

@@ -56,7 +56,11 @@ std::expected<std::vector<Policy>, std::string> parse(std::string_view text,
   }
   for (std::size_t i = 0; i < policies::kProfiles; ++i) {
     const auto name = profile_name(static_cast<ipc::Profile>(i));
-    all.push_back(TRY(parse_policy(text, context, name)).policy);
+    ParsedPolicy parsed = TRY(parse_policy(text, context, name));
+    for (const PolicyNote& note : parsed.notes) {
+      if (i == 0) log::info("a line of the host's policy has no effect", {{"file", options.name}, {"line", note.line}, {"why", note.what}});
+    }
+    all.push_back(std::move(parsed.policy));
   }
   return all;
 }

@@ -147,6 +147,9 @@ class HostFile {
       });
       if (!known) own.origins.push_back(std::move(origin));
     }
+    for (PolicyNote& note : named.notes) {
+      if (std::ranges::find(own.notes, note) == own.notes.end()) own.notes.push_back(std::move(note));
+    }
     own.origins.push_back({"profile", cap.value.text, cap.line});
     return own;
   }

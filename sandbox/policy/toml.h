@@ -34,9 +34,17 @@ struct PolicyOrigin {
   std::size_t line = 0;
 };
 
+// What is in order and yet has no effect, in words for whoever wrote it.
+struct PolicyNote {
+  std::size_t line = 0;
+  std::string what;
+  bool operator==(const PolicyNote&) const = default;
+};
+
 struct ParsedPolicy {
   Policy policy;
   std::vector<PolicyOrigin> origins;
+  std::vector<PolicyNote> notes{};
 };
 
 // The error is "NAME:LINE: `the line`: what to do", at most 480 bytes of UTF-8 without control

@@ -91,9 +91,6 @@ Worded<void> check_grant(std::string_view path, const PolicyContext& context) {
   if (path_contains("/run", path)) {
     return no("the sockets of this host's services are below /run, which is never granted");
   }
-  if (context.hosted && path.starts_with('~')) {
-    return no("the home of a hosted session is private and writable already: remove this");
-  }
   return {};
 }
 
@@ -137,6 +134,17 @@ Worded<std::string> normal_path(std::string_view text, const PolicyContext& cont
   if (path.starts_with('/')) path = shortened(without_links(std::move(path)), context);
   if (path.size() > kMaxPolicyItem) return no("the path is longer than 512 bytes");
   return path;
+}
+
+std::optional<std::string> granted_already(PathUse use, std::string_view text, const PolicyContext& context) {
+  if (use != PathUse::allow_read && use != PathUse::allow_write) return std::nullopt;
+  const auto path = normal_path(text, context);
+  if (!path) return std::nullopt;  // path_for() says why
+  if (*path == "/tmp") return "every session has a /tmp of its own, which is writable: this adds nothing";
+  if (context.hosted && context.source == PolicySource::host && path->starts_with("~/")) {
+    return "the home of a hosted session is private and writable: this adds nothing";
+  }
+  return std::nullopt;
 }
 
 Worded<std::string> path_for(PathUse use, std::string_view text, const PolicyContext& context) {

@@ -2,6 +2,7 @@
 // repeat the text.
 #pragma once
 #include <expected>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,9 @@ Worded<std::string> normal_path(std::string_view text, const PolicyContext& cont
 
 // The same, and refuses what nothing can grant or take away.
 Worded<std::string> path_for(PathUse use, std::string_view text, const PolicyContext& context);
+
+// Why a grant of that path adds nothing to what every session has, if that is so.
+std::optional<std::string> granted_already(PathUse use, std::string_view text, const PolicyContext& context);
 
 // "NAME", "NAME:PORT", "NAME:PORT,PORT": one rule per port, 443 and 80 if none is given.
 Worded<std::vector<std::string>> normal_domains(std::string_view text);

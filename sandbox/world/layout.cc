@@ -55,6 +55,12 @@ std::expected<Found, StartFailure> must_exist(const std::string& what, const std
   return found;
 }
 
+// Nothing is there, and no link on the way to it.
+bool is_absent(const std::string& path) {
+  const Found found = look_at(path);
+  return !found.present && !found.link && found.reachable;
+}
+
 class LayingOut {
  public:
   explicit LayingOut(const World& world) : world_(world) {}
@@ -235,6 +241,7 @@ Outcome LayingOut::add_grant(std::string_view key, const std::string& item, bool
   for (const char* path : kNeverBeneath) {
     if (path_contains(path, outside)) return refuse(what + ": the kernel's files are not shown");
   }
+  if (item.starts_with('~') && is_absent(outside)) return {};  // see absent_grants()
   const Found found = TRY(must_exist(what, outside));
   if (shows(outside, inside, writable)) return {};
   Mount mount{.source = Mount::Source::host,
@@ -355,28 +362,6 @@ std::unexpected<StartFailure> refuse(std::string why) {
   return std::unexpected(StartFailure{std::move(why)});
 }
 
-Found look_at(const std::string& path) {
-  open_how how{};
-  how.flags = O_PATH | O_CLOEXEC;
-  how.resolve = RESOLVE_NO_SYMLINKS;
-  const Fd fd =
-      Fd::adopt(static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how)));
-  Found found;
-  struct stat info {};
-  if (!fd || ::fstat(fd.get(), &info) != 0) {
-    found.link = errno == ELOOP;
-    found.reachable = errno == ELOOP || errno == ENOENT || errno == ENOTDIR;
-    return found;
-  }
-  found.present = true;
-  found.id = {info.st_dev, info.st_ino};
-  found.directory = S_ISDIR(info.st_mode);
-  found.regular = S_ISREG(info.st_mode);
-  found.owned = info.st_uid == ::geteuid();
-  found.stub = is_stub(fd.get(), info, path);
-  return found;
-}
-
 Named name_of(const World& world, std::string_view policy_path) {
   const auto rest = [&](std::size_t root) {
     return policy_path.size() > root ? policy_path.substr(root + 1) : std::string_view();
@@ -390,6 +375,20 @@ Named name_of(const World& world, std::string_view policy_path) {
     return {home.empty() ? "" : join_path(home, rest(1)), join_path(world.home.inside, rest(1))};
   }
   return {std::string(policy_path), std::string(policy_path)};
+}
+
+std::vector<std::string> absent_grants(const World& world) {
+  std::vector<std::string> absent;
+  if (world.real_home.empty()) return absent;
+  for (const auto& [key, list] : {std::pair{"allow_write", &world.policy.allow_write},
+                                  std::pair{"allow_read", &world.policy.allow_read}}) {
+    for (const std::string& item : list->values) {
+      if (!item.starts_with('~') || !is_absent(name_of(world, item).outside)) continue;
+      absent.push_back(std::string(key) + ": " + quoted(item) +
+                       " does not exist and is left out; if what is written there is to stay, make it: mkdir -m 700 " + item);
+    }
+  }
+  return absent;
 }
 
 std::expected<Layout, StartFailure> lay_out(const World& world) {

@@ -74,6 +74,9 @@ constexpr std::size_t kMaxMounts = 512;  // and covers, together
 
 std::expected<Layout, StartFailure> lay_out(const World& world);
 
+// Grants below the user's real home that are not there: they are left out. One sentence each, for the user.
+std::vector<std::string> absent_grants(const World& world);
+
 // What a path of the host is, found without following symbolic links.
 struct Found {
   FileId id{};
