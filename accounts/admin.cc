@@ -94,7 +94,8 @@ ipc::AuthReply Service::revoke_invite(const Call& call) {
 
 // --- the operator --------------------------------------------------------------------------------
 
-ipc::AdminReply Service::admin(const ipc::AdminCall& call) {
+ipc::AdminReply Service::admin(const ipc::AdminCall& call, const Operator& who) {
+  const Recorder::ForOperator operators(recorder_, who);
   const std::string_view body = call.body.value;
   switch (call.verb) {
     case AdminVerb::setup_link: return admin_setup_link();

@@ -3,6 +3,8 @@
 #pragma once
 #include <cstdint>
 #include <initializer_list>
+#include <map>
+#include <vector>
 #include <string>
 #include <string_view>
 
@@ -19,20 +21,44 @@ struct AuditPair {
 };
 using AuditPairs = std::initializer_list<AuditPair>;
 
+// Who asks through oqtoctl: the uid is the kernel's word, the name oqtoctl's own.
+struct Operator {
+  std::uint32_t uid = 0;
+  std::string name;
+};
+
 class Recorder {
  public:
   explicit Recorder(ipc::Channel channel) : client_(std::move(channel)) {}
 
   // Errc::unavailable: not recorded, and the act must not happen.
   Result<std::uint64_t> intent(ipc::Event event, AuditPairs pairs);
-  // What came of it. A lost outcome undoes nothing: the intent without one shows in the log.
-  void outcome(ipc::Event event, std::uint64_t intent, const Status& done);
+  // What came of it, with whose it is as the intent said, and what is known only now. A lost outcome
+  // undoes nothing: the intent without one shows in the log.
+  void outcome(ipc::Event event, std::uint64_t intent, const Status& done, AuditPairs more = {});
   // Something that has happened; durable when this returns success.
   Status happened(ipc::Event event, ipc::Outcome outcome, AuditPairs pairs);
 
   void replace(ipc::Channel channel) { client_.replace(std::move(channel)); }
 
+  // While it lives, what is recorded was asked for by this operator.
+  class ForOperator {
+   public:
+    ForOperator(Recorder& recorder, const Operator& who) : recorder_(recorder) { recorder_.operator_ = &who; }
+    ~ForOperator() { recorder_.operator_ = nullptr; }
+    ForOperator(const ForOperator&) = delete;
+    ForOperator& operator=(const ForOperator&) = delete;
+
+   private:
+    Recorder& recorder_;
+  };
+
  private:
+  using Fields = std::vector<ipc::AuditField>;
+  ipc::AuditAppend record(ipc::Event event, ipc::Phase phase, ipc::Outcome outcome, AuditPairs pairs) const;
+
+  std::map<std::uint64_t, Fields> open_;  // whose each intent is that has no outcome yet
+  const Operator* operator_ = nullptr;
   ipc::AuditClient client_;
 };
 

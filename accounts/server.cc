@@ -82,6 +82,7 @@ void Server::on_guard() {
 Status Server::from_guard(ipc::Received& message) {
   switch (message.tag) {
     case Tag::wire: return wire(message);
+    case Tag::admin_peer: return add_operator(message);
     case Tag::lookup_token: return lookup(TRY(message.as<ipc::LookupToken>()));
     default: return fail(Errc::bad_message, "the guard sent a message that accounts does not take");
   }
@@ -97,12 +98,16 @@ Status Server::wire(ipc::Received& message) {
       lose_relay();
       parts_.relay = ipc::Channel(std::move(message.fd));
       return parts_.loop.watch(parts_.relay.fd(), relay_watcher_);
-    case ipc::WireRole::admin:
-      if (operators_ < kMaxOperators) add_peer(std::move(message.fd), "oqtoctl", true);
-      return {};  // too many: the closed channel tells the operator
     case ipc::WireRole::kEnd: break;
   }
   return fail(Errc::bad_message, "an unknown wire role");
+}
+
+Status Server::add_operator(ipc::Received& message) {
+  const auto peer = TRY(message.as<ipc::AdminPeer>());
+  if (operators_ >= kMaxOperators) return {};  // the closed channel tells the operator
+  add_peer(std::move(message.fd), "oqtoctl", Operator{peer.operator_uid, peer.operator_name.str()});
+  return {};
 }
 
 Status Server::lookup(const ipc::LookupToken& ask) {
@@ -158,7 +163,7 @@ void Server::on_relay() {
       violation("relay", "");
       return lose_relay();
     }
-    add_peer(std::move(message->fd), peer->remote.str(), false);
+    add_peer(std::move(message->fd), peer->remote.str(), std::nullopt);
   }
 }
 
@@ -171,7 +176,7 @@ void Server::lose_relay() {
 
 // --- connections and operators -------------------------------------------------------------------
 
-void Server::add_peer(Fd fd, std::string remote, bool is_operator) {
+void Server::add_peer(Fd fd, std::string remote, std::optional<Operator> who) {
   if (peers_.size() >= parts_.max_connections) {
     return log::warn("too many connections: one was refused", {{"remote", remote}});
   }
@@ -179,12 +184,12 @@ void Server::add_peer(Fd fd, std::string remote, bool is_operator) {
   Peer& peer = peers_[number];
   peer.channel = ipc::Channel(std::move(fd));
   peer.remote = std::move(remote);
-  peer.is_operator = is_operator;
+  peer.operated_by = std::move(who);
   peer.watcher = std::make_unique<OnReady>([this, number] { on_peer(number); });
-  if (is_operator) ++operators_;
+  if (peer.operated_by) ++operators_;
   if (const auto watched = parts_.loop.watch(peer.channel.fd(), *peer.watcher); !watched) {
     log::error("a connection cannot be watched", watched.error());
-    if (is_operator) --operators_;
+    if (peer.operated_by) --operators_;
     peers_.erase(number);
   }
 }
@@ -192,8 +197,8 @@ void Server::add_peer(Fd fd, std::string remote, bool is_operator) {
 void Server::end_peer(std::uint64_t number) {
   Peer& peer = peers_.at(number);
   parts_.loop.unwatch(peer.channel.fd(), *peer.watcher);
-  if (peer.is_operator) --operators_;
-  peer.is_operator = false;
+  if (peer.operated_by) --operators_;
+  peer.operated_by.reset();
   ended_.push_back(number);
 }
 
@@ -206,14 +211,14 @@ void Server::on_peer(std::uint64_t number) {
                               : Status(std::unexpected(message.error()));
   if (status) return;
   if (status.error().code == Errc::bad_message) {
-    violation(peer.is_operator ? "oqtoctl" : "relay connection", peer.remote);
+    violation(peer.operated_by ? "oqtoctl" : "relay connection", peer.remote);
   }
   end_peer(number);
 }
 
 Status Server::from_peer(std::uint64_t number, Peer& peer, ipc::Received& message) {
-  if (peer.is_operator) {
-    return peer.channel.send(service_->admin(TRY(message.as<ipc::AdminCall>())));
+  if (peer.operated_by) {
+    return peer.channel.send(service_->admin(TRY(message.as<ipc::AdminCall>()), *peer.operated_by));
   }
   auto ask = TRY(message.as<ipc::AuthCall>());
   if (peer.busy || ask.has_token > 1) {

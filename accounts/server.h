@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -56,7 +57,7 @@ class Server {
   struct Peer {  // a browser's connection or an operator
     ipc::Channel channel;
     std::string remote;
-    bool is_operator = false;
+    std::optional<Operator> operated_by;
     bool busy = false;  // an answer is being worked out
     std::unique_ptr<OnReady> watcher;
   };
@@ -65,12 +66,13 @@ class Server {
   void on_guard();
   Status from_guard(ipc::Received& message);
   Status wire(ipc::Received& message);
+  Status add_operator(ipc::Received& message);
   Status lookup(const ipc::LookupToken& ask);
   void to_guard(ToGuard message);
   void flush_to_guard();
   void on_relay();
   void lose_relay();
-  void add_peer(Fd fd, std::string remote, bool is_operator);
+  void add_peer(Fd fd, std::string remote, std::optional<Operator> who);  // a browser's: nobody
   void on_peer(std::uint64_t number);
   Status from_peer(std::uint64_t number, Peer& peer, ipc::Received& message);
   void answer(std::uint64_t number, const ipc::AuthReply& reply);

@@ -48,7 +48,7 @@ class Service {
   Status start();
 
   void handle(Call call, const Respond& respond);
-  ipc::AdminReply admin(const ipc::AdminCall& call);
+  ipc::AdminReply admin(const ipc::AdminCall& call, const Operator& who);
   Result<std::optional<Login>> find_login(const ipc::Token& token);
   void sweep();  // from time to time: ends what has expired
 

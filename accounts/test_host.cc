@@ -214,7 +214,7 @@ std::vector<std::uint64_t> TestHost::revoked() {
 
 ipc::AdminReply TestHost::admin(ipc::AdminVerb verb, const std::string& body) {
   auto [channel, end] = channel_pair();
-  EXPECT_TRUE(guard_.send(ipc::Wire{.role = ipc::WireRole::admin}, end));
+  EXPECT_TRUE(guard_.send(ipc::AdminPeer{1000, "ann"}, end));
   EXPECT_TRUE(channel.send(ipc::AdminCall{.verb = verb, .body = {body}}));
   const auto received = channel.wait(kAnswerMs);
   EXPECT_TRUE(received);

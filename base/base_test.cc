@@ -83,6 +83,19 @@ TEST(Utf8, RefusesWhatIsNotUtf8) {
   }
 }
 
+TEST(Time, IsWrittenAsRfc3339WithoutATimeZoneFile) {
+  EXPECT_EQ(sys::utc_text(0), "1970-01-01T00:00:00.000Z");
+  EXPECT_EQ(sys::utc_text(1'769'860'805'007), "2026-01-31T12:00:05.007Z");
+  EXPECT_EQ(sys::utc_text(951'827'696'999), "2000-02-29T12:34:56.999Z");
+}
+
+TEST(Process, ThatIsGoneHasNoNameAndNobodyLoggedIn) {
+  EXPECT_EQ(sys::process_name(::getpid()), "base_test");
+  constexpr pid_t kNone = 0x7fff'ffff;  // more than there can be
+  EXPECT_EQ(sys::process_name(kNone), "");
+  EXPECT_EQ(sys::login_uid(kNone), std::nullopt);
+}
+
 TEST(Uuid, ReadsWhatItWritesAndNothingElse) {
   const Uuid id = Uuid::random();
   EXPECT_EQ(Uuid::parse(id.text()), id);

@@ -11,6 +11,10 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+
 namespace oqto::sys {
 
 Status close_from(int first) {
@@ -135,6 +139,41 @@ std::string boot_id() {
   const auto file = open_file("/proc/sys/kernel/random/boot_id", O_RDONLY);
   const auto text = file ? read_all(*file, 64) : Result<std::string>("");
   return text && text->size() >= kLength ? text->substr(0, kLength) : std::string();
+}
+
+namespace {
+
+std::string read_of_process(pid_t pid, const char* name) {
+  const auto file = open_file(("/proc/" + std::to_string(pid) + "/" + name).c_str(), O_RDONLY);
+  const auto text = file ? read_all(*file, 64) : Result<std::string>("");
+  return text ? text->substr(0, text->find('\n')) : std::string();
+}
+
+}  // namespace
+
+std::optional<uid_t> login_uid(pid_t pid) {
+  const std::string text = read_of_process(pid, "loginuid");
+  uid_t uid = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), uid);
+  if (error != std::errc{} || end != text.data() + text.size() || uid == ~uid_t{0}) return std::nullopt;
+  return uid;
+}
+
+std::string process_name(pid_t pid) { return read_of_process(pid, "comm"); }
+
+// Without libc's calendar, which reads the time zone from a file that sealed processes cannot open.
+std::string utc_text(std::uint64_t unix_ms) {
+  using std::chrono::floor;
+  const std::chrono::sys_time<std::chrono::milliseconds> time{std::chrono::milliseconds(unix_ms)};
+  const auto day = floor<std::chrono::days>(time);
+  const std::chrono::year_month_day date{day};
+  const std::chrono::hh_mm_ss clock{time - day};
+  char text[40];
+  (void)std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d.%03dZ", static_cast<int>(date.year()),
+                      static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                      static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
+                      static_cast<int>(clock.seconds().count()), static_cast<int>(clock.subseconds().count()));
+  return text;
 }
 
 std::uint64_t now_ms() { return read_clock(CLOCK_REALTIME); }

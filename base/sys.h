@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -43,6 +44,13 @@ void fill_random(std::span<std::uint8_t> bytes);  // getrandom(2); aborts if the
 
 Result<Fd> pidfd_open(pid_t pid);
 Status pidfd_kill(const Fd& pidfd, int signal);
+
+// Who logged in where this process comes from, as the kernel has it (/proc/PID/loginuid): neither su nor
+// sudo changes it. nullopt: nobody did (a service), or the process is gone.
+std::optional<uid_t> login_uid(pid_t pid);
+std::string process_name(pid_t pid);  // what it calls itself, at most 15 bytes; empty: it is gone
+
+std::string utc_text(std::uint64_t unix_ms);  // RFC 3339: "2026-01-31T12:00:00.123Z"
 
 std::uint64_t now_ms();        // CLOCK_REALTIME, unix milliseconds
 std::uint64_t monotonic_ms();  // CLOCK_MONOTONIC

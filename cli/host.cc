@@ -1,13 +1,16 @@
 #include "cli/host.h"
 
 #include <fcntl.h>
+#include <pwd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
+#include "base/sys.h"
 #include "cli/json.h"
 
 namespace oqto::cli {
@@ -54,7 +57,16 @@ std::string Host::lost() const {
   return "the host in " + state_ + " closed the connection: is it stopping? See its log";
 }
 
-Outcome<> Host::send(const ipc::CtlRequest& request) {
+std::string operator_name() {
+  // secure_getenv: nothing here is set-user-ID, and would not be asked if it were.
+  if (const char* const sudo = ::secure_getenv("SUDO_USER"); sudo != nullptr && ::getuid() == 0) return sudo;
+  const passwd* const entry = ::getpwuid(sys::login_uid(::getpid()).value_or(::getuid()));
+  return entry == nullptr ? std::string() : entry->pw_name;
+}
+
+Outcome<> Host::send(ipc::CtlRequest request) {
+  const std::string name = operator_name();
+  request.operator_name = std::string_view(name);
   if (!guard_.send(request)) return std::unexpected(lost());
   return {};
 }

@@ -38,7 +38,7 @@ class Host {
  private:
   Host(ipc::Channel guard, std::string state)
       : guard_(std::move(guard)), state_(std::move(state)) {}
-  Outcome<> send(const ipc::CtlRequest& request);
+  Outcome<> send(ipc::CtlRequest request);
   Outcome<ipc::Received> receive();
   Outcome<std::uint64_t> read_end();
   [[nodiscard]] std::string lost() const;
@@ -47,6 +47,9 @@ class Host {
   ipc::Channel accounts_;
   std::string state_;
 };
+
+// The login name of who runs this, for what is recorded; it is a claim, the uid is the kernel's word.
+std::string operator_name();
 
 // What is not ready yet, or does not run at all; empty: every core process serves.
 std::vector<std::string> not_ready(const HostStatus& status);

@@ -22,7 +22,7 @@ constexpr char kLogOrigin[] = "oqto.local/audit";
 
 bool has_audit_channel(ipc::Process process) {
   using enum ipc::Process;
-  return process != auditd && process != audit_signer && process != operator_tool;
+  return process != auditd && process != audit_signer && process != policy_parser;
 }
 
 }  // namespace
@@ -273,6 +273,7 @@ void Guard::bury(std::unique_ptr<Child> child) {
     graveyard_.push_back(std::move(child));
     return;
   }
+  child->ended_by_us = child->process == ipc::Process::session ? "its session was ended" : "its work was done";
   (void)sys::pidfd_kill(child->pidfd, SIGKILL);
   dying_.push_back(std::move(child));
 }
@@ -288,11 +289,13 @@ void Guard::child_exited(Child& child) {
   ipc::AuditAppend stopped;
   stopped.event = ipc::Event::process_stop;
   stopped.phase = ipc::Phase::event;
-  stopped.outcome = !killed && info.si_status == 0 ? ipc::Outcome::success : ipc::Outcome::failure;
+  const bool is_ordinary = !child.ended_by_us.empty() || (!killed && info.si_status == 0);
+  stopped.outcome = is_ordinary ? ipc::Outcome::success : ipc::Outcome::failure;
   stopped.add(ipc::FieldKey::process, ipc::process_name(child.process))
       .add(ipc::FieldKey::pid, std::to_string(child.pid))
       .add(killed ? ipc::FieldKey::signal : ipc::FieldKey::exit_status,
            std::to_string(info.si_status));
+  if (!child.ended_by_us.empty()) stopped.add(ipc::FieldKey::reason, child.ended_by_us);
   record(std::move(stopped));
   unwatch(child);
   child.pid = -1;
@@ -300,7 +303,7 @@ void Guard::child_exited(Child& child) {
   child.channel = ipc::Channel();
   child.health = ipc::Health::stopped;
 
-  if (child.process == ipc::Process::session || child.process == ipc::Process::operator_tool) {
+  if (child.process == ipc::Process::session || child.process == ipc::Process::policy_parser) {
     const auto dead = std::find_if(dying_.begin(), dying_.end(),
                                    [&](const auto& entry) { return entry.get() == &child; });
     if (dead != dying_.end()) {

@@ -22,6 +22,7 @@ void Guard::accept_operator() {
   if (::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.uid != 0) return;
   if (operators_.size() >= kMaxOperators) return;
   auto entry = std::make_unique<Operator>(*this, ipc::Channel(std::move(fd)));
+  entry->uid = sys::login_uid(peer.pid).value_or(peer.uid);
   if (loop_.watch(entry->channel.fd(), *entry)) operators_.push_back(std::move(entry));
 }
 
@@ -48,7 +49,7 @@ Status Guard::answer_operator(Operator& peer, const ipc::CtlRequest& request) {
   if (request.verb == ipc::CtlVerb::accounts) {
     const auto ends = TRY(sys::seqpacket_pair());
     Child& accounts = *core(ipc::Process::accounts);
-    if (!accounts.channel || !accounts.channel.send(ipc::Wire{ipc::WireRole::admin}, ends.first)) {
+    if (!accounts.channel || !accounts.channel.send(ipc::AdminPeer{peer.uid, request.operator_name}, ends.first)) {
       return peer.channel.send(ipc::CtlEnd{0, "accounts is not running; see `oqtoctl status`"});
     }
     return peer.channel.send(ipc::CtlAccounts{}, ends.second);
@@ -60,6 +61,10 @@ Status Guard::answer_operator(Operator& peer, const ipc::CtlRequest& request) {
   killed.event = ipc::Event::admin;
   killed.phase = ipc::Phase::event;
   killed.outcome = ipc::Outcome::success;
+  killed.add(ipc::FieldKey::operator_uid, std::to_string(peer.uid));
+  if (const auto name = request.operator_name.str(); !name.empty()) {
+    killed.add(ipc::FieldKey::operator_name, name + " (claimed)");
+  }
   if (request.verb == ipc::CtlVerb::kill_session) {
     Session* const session = find_session(request.session);
     if (session == nullptr) return peer.channel.send(ipc::CtlEnd{0, "there is no such session"});
@@ -84,7 +89,8 @@ Status Guard::answer_operator(Operator& peer, const ipc::CtlRequest& request) {
 // auditd records it and does it.
 Status Guard::manage_audit(Operator& peer, const ipc::CtlRequest& request) {
   const auto verb = request.verb == ipc::CtlVerb::audit_erase ? ipc::AuditVerb::erase : ipc::AuditVerb::prune;
-  const ipc::AuditManage wanted{next_record_++, verb, request.account, request.day, request.index};
+  const ipc::AuditManage wanted{next_record_++, verb, request.account, request.day, request.index,
+                                peer.uid, request.operator_name};
   Child& auditd = *core(ipc::Process::auditd);
   if (auditd.health != ipc::Health::ready || !auditd.channel.send(wanted)) {
     return peer.channel.send(ipc::CtlEnd{0, "auditd is not running; see `oqtoctl status`"});

@@ -21,7 +21,7 @@ constexpr std::uint64_t kStageTimeoutMs = 6000;
 // The order in which things end, so that what depends on another ends before it, and the log ends
 // last. A stage begins when nothing of the ones before is left.
 constexpr std::array kStopOrder{ipc::Process::relay,       ipc::Process::auditor,       ipc::Process::runner,
-                                ipc::Process::session,     ipc::Process::operator_tool, ipc::Process::hstry,
+                                ipc::Process::session,     ipc::Process::policy_parser, ipc::Process::hstry,
                                 ipc::Process::gateway,     ipc::Process::accounts,      ipc::Process::auditd,
                                 ipc::Process::audit_signer};
 
@@ -75,8 +75,8 @@ Status Guard::dispatch(Child& child, ipc::Received& received) {
       Rule{session, ipc::Tag::approval_ask, Health::ready, &Guard::on_approval_ask},
       Rule{runner, ipc::Tag::approval_answer, Health::ready, &Guard::on_approval_answer},
       Rule{session, ipc::Tag::launch_failed, Health::starting, &Guard::on_launch_failed},
-      Rule{operator_tool, ipc::Tag::policy_parsed, Health::starting, &Guard::on_policy_parsed},
-      Rule{operator_tool, ipc::Tag::launch_failed, Health::starting, &Guard::on_launch_failed},
+      Rule{policy_parser, ipc::Tag::policy_parsed, Health::starting, &Guard::on_policy_parsed},
+      Rule{policy_parser, ipc::Tag::launch_failed, Health::starting, &Guard::on_launch_failed},
   };
   if (received.tag == ipc::Tag::ready) return on_ready(child, received);
   for (const Rule& rule : kRules) {

@@ -68,6 +68,7 @@ struct Child final : ipc::Watcher {
   std::uint64_t started_at_ms = 0;   // wall clock
   std::uint64_t started = 0;         // monotonic
   std::uint64_t restart_at = 0;      // monotonic; 0: not waiting for a restart
+  std::string_view ended_by_us;      // why, when that is no failure
 };
 
 // The control end of one sealed connection process of the relay.
@@ -129,6 +130,7 @@ struct Operator final : ipc::Watcher {
   Guard& guard;
   ipc::Channel channel;
   std::uint64_t awaits = 0;  // the AuditManage that was sent for it
+  uid_t uid = 0;             // as in CtlRequest
   bool closed = false;
 };
 

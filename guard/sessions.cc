@@ -103,7 +103,7 @@ Status Guard::on_start_session(Child& child, ipc::Received& received) {
 // The text is the tenant's, so a sealed process with the tenant's rights opens and parses it; we see
 // a bounded value, and take the tighter of it and the host's in every dimension.
 Status Guard::read_workspace_policy(Session& session) {
-  session.parser = std::make_unique<Child>(*this, ipc::Process::operator_tool, session.account);
+  session.parser = std::make_unique<Child>(*this, ipc::Process::policy_parser, session.account);
   session.parser->session = session.id;
   return start_child(*session.parser, {.program = own_.programs.policy,
                                        .name = "oqto-policy",
@@ -337,7 +337,7 @@ Status Guard::on_stop_session(Child& child, ipc::Received& received) {
   const auto stop = TRY(received.as<ipc::StopSession>());
   Session* const session = find_session(stop.session);
   if (session == nullptr || session->account != child.account) return {};  // nothing to say about others'
-  end_session(session->id, "stopped by its user");
+  end_session(session->id, stopping_ ? "the host is stopping" : ipc::stop_reason_text(stop.reason));
   return {};
 }
 

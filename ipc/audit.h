@@ -214,11 +214,17 @@ struct AuditAppended {  // durable, and in a signed checkpoint
     take(request, index);
   }
 };
+enum class RefusedFor : std::uint8_t {
+  log,     // it takes nobody's records now
+  budget,  // this account has used up its share of the day (UTC)
+  kEnd
+};
 struct AuditRefused {  // not recorded: what it was for must not be done
   OQTO_MESSAGE(audit_refused, false);
   std::uint64_t request = 0;
   Text<128> why;
-  bool fields(auto& io) { return io(request, why); }
+  RefusedFor reason{};
+  bool fields(auto& io) { return io(request, why, reason); }
 };
 
 // A payload that is too long for an entry: a memfd that is sealed against writing, shrinking and
@@ -259,7 +265,9 @@ struct AuditManage {
   std::uint32_t account = 0;
   std::uint32_t day = 0;  // days since 1970-01-01, UTC
   std::uint64_t index = 0;
-  bool fields(auto& io) { return io(request, verb, account, day, index); }
+  std::uint32_t operator_uid = 0;  // as in CtlRequest
+  Text<64> operator_name{};
+  bool fields(auto& io) { return io(request, verb, account, day, index, operator_uid, operator_name); }
 };
 struct AuditManaged {
   OQTO_MESSAGE(audit_managed, false);
@@ -319,6 +327,7 @@ enum class SignerAsk : std::uint8_t {
   settle,       // what was signed last is on the log's disk: that may be remembered durably
   seal_if_due,  // the same, and ends the epoch if its time is over
   seal_now,     // the same, and ends it if it holds anything
+  adopted,      // the record of the adoption is on the log's disk: it need not be told again
   kEnd
 };
 struct SignerQuery {
@@ -341,7 +350,14 @@ struct SignerStatus {
   std::uint32_t epoch_ms_left = 0;
   LongText<4096> seal;     // the newest one; it belongs into the log as the entry of its size
   std::uint64_t request = 0;
-  bool fields(auto& io) { return io(size, root, recall, epoch_ms_left, seal, request); }
+  // The state directory was bound to this place by an operator, and the log does not say so yet.
+  std::uint64_t adopted_at_ms = 0;  // wall clock; 0: nothing to say
+  std::uint32_t operator_uid = 0;
+  Text<64> operator_name{};
+  Text<64> machine{};
+  bool fields(auto& io) {
+    return io(size, root, recall, epoch_ms_left, seal, request, adopted_at_ms, operator_uid, operator_name, machine);
+  }
 };
 
 // The blocking client, for processes that do one thing at a time (accounts, launcher, oqtoctl).

@@ -116,6 +116,13 @@ enum class AdminVerb : std::uint8_t {
   disable,        // {"username", "disabled": bool} -> {}
   kEnd
 };
+// guard -> accounts, with its end of an operator's channel: who that is, for what is recorded.
+struct AdminPeer {
+  OQTO_MESSAGE(admin_peer, true);
+  std::uint32_t operator_uid = 0;  // as in CtlRequest
+  Text<64> operator_name{};
+  bool fields(auto& io) { return io(operator_uid, operator_name); }
+};
 struct AdminCall {  // oqtoctl -> accounts, over a channel that the guard made for root
   OQTO_MESSAGE(admin_call, false);
   AdminVerb verb{};

@@ -23,7 +23,10 @@ struct CtlRequest {  // answered by rows and CtlEnd, or by CtlAccounts
   std::uint32_t account = 0;   // kill_tenant, audit_erase
   std::uint32_t day = 0;       // audit_erase: days since 1970-01-01, UTC
   std::uint64_t index = 0;     // audit_prune
-  bool fields(auto& io) { return io(version, verb, session, account, day, index); }
+  // Who asks, as oqtoctl says. The uid that is recorded beside it is the kernel's word: that of the login
+  // (/proc/PID/loginuid), which neither su nor sudo changes, or where there is none that of the peer.
+  Text<64> operator_name{};
+  bool fields(auto& io) { return io(version, verb, session, account, day, index, operator_name); }
 };
 enum class Health : std::uint8_t { starting, ready, restarting, stopped, kEnd };
 struct CtlProcess {

@@ -28,7 +28,6 @@ struct LaunchFailed {
 enum class WireRole : std::uint8_t {
   audit,    // this process's channel to auditd
   peer,     // what kPeerFd was at start
-  admin,    // accounts: a root operator's channel (AdminCall)
   kEnd
 };
 struct Wire {

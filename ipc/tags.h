@@ -8,7 +8,7 @@
 
 namespace oqto::ipc {
 
-constexpr std::uint32_t kProtocolVersion = 2;
+constexpr std::uint32_t kProtocolVersion = 3;
 
 // Descriptors that a process finds open when it starts. Slots that it does not use are /dev/null.
 constexpr int kGuardFd = 3;  // Channel to the guard
@@ -42,6 +42,7 @@ enum class Tag : std::uint16_t {
   login_revoked = 43,
   admin_call = 44,
   admin_reply = 45,
+  admin_peer = 46,  // guard -> accounts only
   // guard <-> runner
   connection = 50,
   disconnect = 51,
@@ -128,6 +129,7 @@ enum class Process : std::uint8_t {
   session,  // one session's launcher and exec monitor
   operator_tool,
   auditor,  // serves people of that role
+  policy_parser,
   kEnd
 };
 std::string_view process_name(Process process);

@@ -55,10 +55,21 @@ struct SessionStarted {  // with the Channel to the session's oqto-init
               memory_bytes, cpu_percent, max_processes, tmp_bytes, wall_clock_s);
   }
 };
+enum class StopReason : std::uint8_t {
+  user,
+  idle,       // asleep after a time without work
+  room,       // asleep, because another one was wanted
+  failed,     // its agent ended
+  shut_down,  // the runner was told to stop
+  given_up,   // it started after its start was given up
+  kEnd
+};
+std::string_view stop_reason_text(StopReason reason);
 struct StopSession {  // runner -> guard: kill it, descendants included
   OQTO_MESSAGE(stop_session, false);
   Uuid session;
-  bool fields(auto& io) { return io(session); }
+  StopReason reason{};
+  bool fields(auto& io) { return io(session, reason); }
 };
 struct SessionEnded {  // guard -> runner: the whole sandbox is gone
   OQTO_MESSAGE(session_ended, false);

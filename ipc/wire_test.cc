@@ -14,7 +14,7 @@ std::string hex(std::span<const std::byte> bytes) {
 
 // A change here is a change of the protocol: raise kProtocolVersion with it.
 TEST(Wire, KeepsTheBytesOfEachMessage) {
-  EXPECT_EQ(hex(encode(Ready{})), "010002000000");
+  EXPECT_EQ(hex(encode(Ready{})), "010003000000");
   EXPECT_EQ(hex(encode(Probe{3})), "0b00" "0300000000000000");
   EXPECT_EQ(hex(encode(Probed{3, 1, "no"})), "0300" "0300000000000000" "01" "02006e6f");
   EXPECT_EQ(hex(encode(CertificateFacts{5})), "1800" "0500000000000000");
@@ -45,10 +45,14 @@ TEST(Wire, KeepsTheBytesOfEachMessage) {
   EXPECT_EQ(hex(encode(AuditBlobStored{3, {}, 9})),
             "7300" "0300000000000000" + std::string(64, '0') + "0900000000000000");
   EXPECT_EQ(hex(encode(AuditManage{1, AuditVerb::prune, 7, 2, 3})),
-            "7400" "0100000000000000" "01" "07000000" "02000000" "0300000000000000");
+            "7400" "0100000000000000" "01" "07000000" "02000000" "0300000000000000" "00000000" "0000");
+  EXPECT_EQ(hex(encode(AuditRefused{3, "no", RefusedFor::budget})), "7100" "0300000000000000" "02006e6f" "01");
+  EXPECT_EQ(hex(encode(AdminPeer{7, "ann"})), "2e00" "07000000" "0300616e6e");
+  EXPECT_EQ(hex(encode(StopSession{{}, StopReason::idle})), "3800" + session + "01");
   EXPECT_EQ(hex(encode(SignerQuery{SignerAsk::seal_now})), "7b00" "03" "0000000000000000");
   EXPECT_EQ(hex(encode(SignerStatus{3, {}, Recall::at_least, 5, {"s"}})),
-            "7c00" "0300000000000000" + std::string(64, '0') + "01" "05000000" "01000000" "73" "0000000000000000");
+            "7c00" "0300000000000000" + std::string(64, '0') + "01" "05000000" "01000000" "73" "0000000000000000"
+            "0000000000000000" "00000000" "0000" "0000");
 }
 
 TEST(Wire, DecodesWhatItEncodes) {

@@ -57,8 +57,8 @@ void GuardLink::start_session(const Uuid& session, const Uuid& workspace, ipc::P
   if (!peer_.send(message)) refuse(number, unreachable());
 }
 
-void GuardLink::stop_session(const Uuid& session) {
-  if (!peer_.send(ipc::StopSession{session})) log::warn("the guard was not told to stop a session");
+void GuardLink::stop_session(const Uuid& session, ipc::StopReason reason) {
+  if (!peer_.send(ipc::StopSession{session, reason})) log::warn("the guard was not told to stop a session");
 }
 
 void GuardLink::answer_approval(const ipc::ApprovalAsk& ask, ipc::ApprovalChoice choice) {
@@ -91,7 +91,7 @@ bool GuardLink::on_answer(ipc::Received& received) {
   }
   const auto found = requests_.find(number);
   if (found == requests_.end()) {
-    if (started.init) stop_session(session);  // we had given up on it
+    if (started.init) stop_session(session, ipc::StopReason::given_up);  // we had given up on it
     return true;
   }
   const Request request = std::move(found->second);

@@ -44,7 +44,7 @@ class GuardLink {
   };
   using OnStarted = std::function<void(std::expected<Started, GuardRefusal>)>;
   void start_session(const Uuid& session, const Uuid& workspace, ipc::Profile profile, OnStarted done);
-  void stop_session(const Uuid& session);
+  void stop_session(const Uuid& session, ipc::StopReason reason);
   void answer_approval(const ipc::ApprovalAsk& ask, ipc::ApprovalChoice choice);
 
   static constexpr std::uint64_t kTimeoutMs = 30'000;

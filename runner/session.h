@@ -92,7 +92,7 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
   void recover();  // a turn was open when this process's predecessor ended
   // `for_good`: a person closed it; else it may be woken again by itself.
   void close(std::string_view reason, bool for_good, Reply reply);
-  void sleep(std::function<void(bool)> done);  // false: something in it still works
+  void sleep(ipc::StopReason reason, std::function<void(bool)> done);  // false: something in it still works
   void erase_conversation(Reply reply);        // the harness's own file; the session is closed
   void prompt(const protocol::Prompt& prompt, pi::Delivery delivery, Reply reply);
   void abort(Reply reply);
@@ -267,6 +267,7 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
   bool closed_meanwhile_ = false; // … and somebody closed it by then
   bool closing_ = false;
   bool sleeping_ = false;       // … to be woken by the next message
+  ipc::StopReason stop_reason_{};  // while closing_
   bool ready_ = false;          // Pi has answered get_state, and nothing is left to be reconciled
   bool turn_open_ = false;      // from an accepted prompt, or agent_start, to agent_settled
   bool settled_ = false;        // … but not yet durable

@@ -23,6 +23,7 @@ void Session::close(std::string_view reason, bool for_good, Reply reply) {
   }
   closing_ = true;
   sleeping_ = !for_good;
+  stop_reason_ = for_good ? ipc::StopReason::user : ipc::StopReason::shut_down;
   resolve_inputs(true);
   pi_->close_input();
   deadline_ = host_.reactor().after(kCloseTimeoutMs, [this] { on_ended("it was stopped"); });
@@ -32,11 +33,12 @@ void Session::close(std::string_view reason, bool for_good, Reply reply) {
   });
 }
 
-void Session::sleep(std::function<void(bool)> done) {
+void Session::sleep(ipc::StopReason reason, std::function<void(bool)> done) {
   if (state() != State::idle || !pi_ || closing_) return done(false);
-  has_background_work([this, done, alive = alive_](bool works) {
+  has_background_work([this, reason, done, alive = alive_](bool works) {
     if (!*alive || works || state() != State::idle || !pi_ || closing_) return done(false);
     closing_ = sleeping_ = true;
+    stop_reason_ = reason;
     pi_->close_input();
     deadline_ = host_.reactor().after(kCloseTimeoutMs, [this] { on_ended("it was put to sleep"); });
     when_sandbox_gone([this, done, alive](bool gone) {
@@ -49,7 +51,7 @@ void Session::sleep(std::function<void(bool)> done) {
 void Session::arm_sleep() {
   sleep_timer_ = host_.reactor().after(host_.sleep_after_ms(), [this] {
     if (!subscribers_.empty() || state_ != State::idle) return;
-    sleep([this, alive = alive_](bool asleep) {
+    sleep(ipc::StopReason::idle, [this, alive = alive_](bool asleep) {
       if (*alive && !asleep && state_ == State::idle) arm_sleep();
     });
   });
@@ -112,7 +114,7 @@ void Session::on_ended(std::string why) {
 }
 
 void Session::end_sandbox() {
-  host_.guard().stop_session(session_uuid(record_.id));
+  host_.guard().stop_session(session_uuid(record_.id), closing_ ? stop_reason_ : ipc::StopReason::failed);
   sandbox_deadline_ = host_.reactor().after(kSandboxTimeoutMs, [this] {
     log::error("the guard did not report the end of a sandbox", {{"session", record_.id}});
     for (const auto& task : std::exchange(after_sandbox_, {})) task(false);

@@ -151,7 +151,7 @@ void Tenant::make_room(const Session& for_whom, std::function<void(bool)> done) 
     Session* const candidate = session(ids->front());
     ids->pop_front();
     if (candidate == nullptr) return (*again)();
-    candidate->sleep([done, again](bool asleep) {
+    candidate->sleep(ipc::StopReason::room, [done, again](bool asleep) {
       if (asleep) return done(true);
       (*again)();
     });

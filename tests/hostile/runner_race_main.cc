@@ -29,7 +29,7 @@ Profile start_twice(Channel& guard, std::uint64_t request) {
     fillers.push_back(Uuid::random());
     (void)guard.send(StartSession{0, fillers.back(), workspace(0x11), Profile::minimal, Harness::pi});
   }
-  (void)guard.send(StopSession{session});
+  (void)guard.send(StopSession{session, {}});
   (void)guard.send(StartSession{request + 1, session, workspace(0x22), Profile::minimal, Harness::pi});
   Profile got = Profile::kEnd;
   while (got == Profile::kEnd) {
@@ -40,8 +40,8 @@ Profile start_twice(Channel& guard, std::uint64_t request) {
     const auto refused = received->as<Refused>();
     if (refused && refused->request == request + 1) break;
   }
-  (void)guard.send(StopSession{session});
-  for (const Uuid& filler : fillers) (void)guard.send(StopSession{filler});
+  (void)guard.send(StopSession{session, {}});
+  for (const Uuid& filler : fillers) (void)guard.send(StopSession{filler, {}});
   return got;
 }
 
