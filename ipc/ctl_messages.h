@@ -13,6 +13,7 @@ enum class CtlVerb : std::uint8_t {
   kill_tenant,
   audit_erase,  // see AuditVerb
   audit_prune,
+  reload,  // answered by a Reloaded for each part, then CtlEnd
   kEnd
 };
 struct CtlRequest {  // answered by rows and CtlEnd, or by CtlAccounts
@@ -105,6 +106,32 @@ struct CtlSession {
               io_read_bytes, io_written_bytes, cpu_pressure, memory_pressure, io_pressure);
   }
 };
+// --- configuration that is read again while the host serves --------------------------------------
+
+enum class ReloadPart : std::uint8_t {
+  certificate,  // to the relay, followed by `key`; the two are answered together, as `certificate`
+  key,
+  gateway,  // gateway.toml
+  policy,   // the host's policy: the guard's own
+  kEnd
+};
+// guard -> relay, gateway: the content of the operator's file as it is now, a sealed memory file.
+struct Reload {
+  OQTO_MESSAGE(reload, true);
+  ReloadPart part{};
+  bool fields(auto& io) { return io(part); }
+};
+// The answer, which the guard passes on to oqtoctl.
+struct Reloaded {
+  OQTO_MESSAGE(reloaded, false);
+  ReloadPart part{};
+  std::uint8_t ok = 0;       // 0: refused, what was in force still is
+  std::uint8_t changed = 0;
+  Text<512> what;            // the certificate's subject, the providers' names; or why it was refused
+  std::uint64_t expires_ms = 0;  // certificate
+  bool fields(auto& io) { return io(part, ok, changed, what, expires_ms); }
+};
+
 struct CtlEnd {
   OQTO_MESSAGE(ctl_end, false);
   std::uint8_t ok = 0;

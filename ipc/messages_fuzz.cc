@@ -26,6 +26,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
           StartSession, StopSession, GateFile, GateUsage,
           ModelsFile, HostFacts, GiveStdio, StartProgram, SignalProgram, ProgramExited, InitReady, InitFailed,
           ProgramTerminal, ApprovalAsk, ApprovalAnswer, GateListen, AuditAppend, AuditBlob, AuditManaged, AuditManage,
-          AuditRefused, SignRequest, SignedCheckpoint, SignerQuery, SignerStatus, CtlRequest>(std::as_bytes(std::span(data, size)));
+          AuditRefused, SignRequest, SignedCheckpoint, SignerQuery, SignerStatus, CtlRequest, Reloaded>(
+              std::as_bytes(std::span(data, size)));
   return 0;
 }

@@ -21,9 +21,11 @@ enum class Tag : std::uint16_t {
   ready = 1,
   launch_failed = 2,
   probed = 3,
+  reloaded = 4,
   // guard -> any process
   wire = 10,
   probe = 11,
+  reload = 12,
   // relay -> guard
   connection_opened = 20,
   open_channel = 21,

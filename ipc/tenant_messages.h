@@ -107,12 +107,13 @@ struct HostFacts {
 
 struct OpenGate {  // guard -> gateway: a session begins; its sockets and files follow
   OQTO_MESSAGE(open_gate, false);
-  Uuid session;
+  Uuid session;  // the guard's own number, here and in all that follows between the two
   std::uint32_t account = 0;
   // Of GateUsage so far, when this gateway takes the session over from one that has ended.
   std::uint64_t calls = 0, tokens_in = 0, tokens_out = 0, cost_nanos = 0, estimated_calls = 0;
+  Uuid recorded_as = {};  // the session's id: its account chose it, others' may be equal
   bool fields(auto& io) {
-    return io(session, account, calls, tokens_in, tokens_out, cost_nanos, estimated_calls);
+    return io(session, account, calls, tokens_in, tokens_out, cost_nanos, estimated_calls, recorded_as);
   }
 };
 // Sockets that live in the session's network namespace.
