@@ -104,6 +104,9 @@ ipc::AdminReply Service::admin(const ipc::AdminCall& call, const Operator& who) 
     case AdminVerb::list_invites: return admin_list_invites(body);
     case AdminVerb::revoke_logins: return admin_revoke_logins(body);
     case AdminVerb::disable: return admin_disable(body);
+    case AdminVerb::revoke_invite:
+    case AdminVerb::reset_password:
+    case AdminVerb::list_logins:
     case AdminVerb::kEnd: break;  // the codec refuses it
   }
   return refused("there is no such verb");

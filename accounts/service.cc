@@ -70,6 +70,10 @@ void Service::handle(Call call, const Respond& respond) {
     case AuthEndpoint::create_invite: return respond(create_invite(call));
     case AuthEndpoint::revoke_invite: return respond(revoke_invite(call));
     case AuthEndpoint::health:  // no route leads to it yet
+    case AuthEndpoint::change_password:
+    case AuthEndpoint::reset_password:
+    case AuthEndpoint::list_logins:
+    case AuthEndpoint::end_logins:
     case AuthEndpoint::kEnd: break;  // the codec refuses it
   }
   respond(error_reply(Code::not_found, "there is no such endpoint"));

@@ -257,8 +257,12 @@ ipc::AuthReply TestHost::login(const std::string& username, const std::string& p
 
 ipc::AuthCall auth_call(AuthEndpoint endpoint, const std::string& body,
                         const std::optional<ipc::Token>& token) {
-  return {.endpoint = endpoint, .has_token = token ? std::uint8_t{1} : std::uint8_t{0},
-          .token = token.value_or(ipc::Token{}), .body = {body}};
+  ipc::AuthCall call;
+  call.endpoint = endpoint;
+  call.has_token = token ? 1 : 0;
+  call.token = token.value_or(ipc::Token{});
+  call.body.value = body;
+  return call;
 }
 
 ipc::AuthReply next_reply(Channel& channel) {

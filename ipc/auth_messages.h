@@ -56,6 +56,10 @@ enum class AuthEndpoint : std::uint8_t {
   create_invite,  // POST /api/auth/invites
   revoke_invite,  // POST /api/auth/invites/revoke
   health,         // GET  /api/health
+  change_password,  // POST /api/auth/password
+  reset_password,   // POST /api/auth/reset
+  list_logins,      // GET  /api/auth/logins
+  end_logins,       // POST /api/auth/logins/end
   kEnd
 };
 struct AuthCall {  // connection process -> accounts; one at a time per connection
@@ -63,8 +67,11 @@ struct AuthCall {  // connection process -> accounts; one at a time per connecti
   AuthEndpoint endpoint{};
   std::uint8_t has_token = 0;
   Token token{};
+  std::uint8_t has_device = 0;  // the browser's device cookie: proves nothing but having signed in before
+  Token device{};
+  Text<160> agent;  // its User-Agent, cut, for the list of logins
   LongText<16 * 1024> body;
-  bool fields(auto& io) { return io(endpoint, has_token, token, body); }
+  bool fields(auto& io) { return io(endpoint, has_token, token, has_device, device, agent, body); }
 };
 enum class CookieAction : std::uint8_t { keep, set, clear, kEnd };
 struct AuthReply {
@@ -72,9 +79,11 @@ struct AuthReply {
   std::uint16_t status = 0;  // HTTP status
   CookieAction cookie{};
   Token token{};                   // meaningful for CookieAction::set
+  CookieAction device_cookie{};    // never CookieAction::clear: the device stays known after a logout
+  Token device{};
   std::uint32_t retry_after_s = 0;  // with 429: seconds until another try makes sense
-  LongText<32 * 1024> body;        // JSON
-  bool fields(auto& io) { return io(status, cookie, token, retry_after_s, body); }
+  LongText<60 * 1024> body;        // JSON
+  bool fields(auto& io) { return io(status, cookie, token, device_cookie, device, retry_after_s, body); }
 };
 
 // --- accounts --------------------------------------------------------------------------------
@@ -104,6 +113,22 @@ struct LoginRevoked {  // logout, expiry, or an administrator: live connections 
   std::uint64_t login = 0;
   bool fields(auto& io) { return io(login); }
 };
+// accounts -> guard: every connection of the account ends now, whichever login it came with.
+struct AccountEnded {
+  OQTO_MESSAGE(account_ended, false);
+  std::uint32_t account = 0;
+  std::uint8_t disabled = 0;  // 1: its sessions too, and none begins before the account is used again
+  bool fields(auto& io) { return io(account, disabled); }
+};
+// guard -> accounts, when accounts has (re)started: what a predecessor may have ended without having said
+// so. Answered by LoginRevoked and AccountEnded, one for each that does not stand any more.
+struct CheckLogins {
+  OQTO_MESSAGE(check_logins, false);
+  static constexpr std::size_t kLoginBytes = 8, kAccountBytes = 4;  // little-endian, one after the other
+  LongText<32 * 1024> logins;    // of all connections
+  LongText<2 * 1024> accounts;   // of all active tenants
+  bool fields(auto& io) { return io(logins, accounts); }
+};
 
 enum class AdminVerb : std::uint8_t {
   setup_link,     // {} -> {"setup_required": bool, "token"?: text}
@@ -112,8 +137,11 @@ enum class AdminVerb : std::uint8_t {
   list_accounts,
   create_invite,  // {"role"?, "expires_hours"?} -> {"id", "code", "role", "expires_at"}
   list_invites,   // {} -> {"invites": [...]}
-  revoke_logins,  // {"username"} -> {"revoked": n}
+  revoke_logins,  // {"username", "id"?: of one login} -> {"revoked": n}
   disable,        // {"username", "disabled": bool} -> {}
+  revoke_invite,  // {"id"} -> {}
+  reset_password, // {"username", "expires_hours"?} -> {"code", "username", "expires_at"}
+  list_logins,    // {"username"} -> {"logins": [...]}
   kEnd
 };
 // guard -> accounts, with its end of an operator's channel: who that is, for what is recorded.

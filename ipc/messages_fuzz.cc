@@ -22,8 +22,8 @@ void try_all(std::span<const std::byte> bytes) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try_all<Ready, Probed, CertificateFacts, AuditProbe, LaunchFailed, Wire, ConnectionOpened, OpenChannel, AuthPeer,
-          AuthCall, AuthReply, TokenOwner, TokenUnknown, LoginRevoked, AdminCall, AdminPeer, CreateWorkspace,
-          StartSession, StopSession, GateFile, GateUsage,
+          AuthCall, AuthReply, TokenOwner, TokenUnknown, LoginRevoked, AccountEnded, CheckLogins, AdminCall, AdminPeer,
+          CreateWorkspace, StartSession, StopSession, GateFile, GateUsage,
           ModelsFile, HostFacts, GiveStdio, StartProgram, SignalProgram, ProgramExited, InitReady, InitFailed,
           ProgramTerminal, ApprovalAsk, ApprovalAnswer, GateListen, AuditAppend, AuditBlob, AuditManaged, AuditManage,
           AuditRefused, SignRequest, SignedCheckpoint, SignerQuery, SignerStatus, CtlRequest, Reloaded>(

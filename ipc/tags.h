@@ -45,6 +45,8 @@ enum class Tag : std::uint16_t {
   admin_call = 44,
   admin_reply = 45,
   admin_peer = 46,  // guard -> accounts only
+  check_logins = 47,
+  account_ended = 48,
   // guard <-> runner
   connection = 50,
   disconnect = 51,

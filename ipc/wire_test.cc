@@ -22,6 +22,9 @@ TEST(Wire, KeepsTheBytesOfEachMessage) {
   EXPECT_EQ(hex(encode(OpenChannel{})), "1500" + std::string(64, '0') + "00");
   EXPECT_EQ(hex(encode(TokenOwner{7, 9, 3, Role::auditor, "ada"})),
             "2900" "0700000000000000" "0900000000000000" "03000000" "02" "0300616461");
+  EXPECT_EQ(hex(encode(AccountEnded{3, 1})), "3000" "03000000" "01");
+  EXPECT_EQ(hex(encode(CheckLogins{{"12345678"}, {"1234"}})),
+            "2f00" "08000000" "3132333435363738" "04000000" "31323334");
   EXPECT_EQ(hex(encode(Refused{1, Refusal::limit, "no"})), "3a00" "0100000000000000" "04" "02006e6f");
   const std::string session(32, '0');
   EXPECT_EQ(hex(encode(SessionUsage{{}, 1, 2, 3, 4, 5})),

@@ -183,6 +183,11 @@ class Connection {
       call.has_token = 1;
       call.token = *gate.request.token;
     }
+    if (gate.request.device) {
+      call.has_device = 1;
+      call.device = *gate.request.device;
+    }
+    call.agent = gate.request.user_agent;
     ::alarm(kBodySeconds);
     const std::size_t size = gate.request.content_length;
     // From here on the request's views may dangle: input_ grows.

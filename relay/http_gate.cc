@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <utility>
 
 namespace oqto::relay {
 namespace {
@@ -10,6 +11,7 @@ namespace {
 using Kind = GateResult::Kind;
 
 constexpr std::string_view kCookieName = "__Host-oqto=";
+constexpr std::string_view kDeviceCookieName = "__Host-oqto-device=";
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
@@ -64,6 +66,7 @@ enum Known : std::uint8_t {
   kWsKey,
   kWsVersion,
   kWsProtocol,
+  kUserAgent,
   kKnownCount
 };
 constexpr std::array<std::string_view, kKnownCount> kKnownNames = {"host",
@@ -79,7 +82,8 @@ constexpr std::array<std::string_view, kKnownCount> kKnownNames = {"host",
                                                                    "accept-encoding",
                                                                    "sec-websocket-key",
                                                                    "sec-websocket-version",
-                                                                   "sec-websocket-protocol"};
+                                                                   "sec-websocket-protocol",
+                                                                   "user-agent"};
 
 class Parser {
  public:
@@ -240,6 +244,9 @@ class Parser {
       case kWsProtocol:
         request.websocket_protocols = value;
         return true;
+      case kUserAgent:
+        request.user_agent = value;
+        return true;
       case kKnownCount:
         break;
     }
@@ -297,16 +304,22 @@ class Parser {
   // A malformed value is no session at all; other people's cookies on the same host are not ours to
   // judge. The same cookie twice is an attempt to shadow it.
   bool cookies(std::string_view value) {
-    bool found = false;
+    bool session = false;
+    bool device = false;
     while (!value.empty()) {
       const std::string_view pair = trimmed(take_until(value, ';'));
-      if (!pair.starts_with(kCookieName)) continue;
-      if (found) return refuse(400, "the session cookie occurs twice");
-      found = true;
-      const auto bytes = from_base64url(pair.substr(kCookieName.size()));
-      if (!bytes || bytes->size() != ipc::Token().size()) continue;
-      std::ranges::copy(*bytes, result_.request.token.emplace().begin());
+      const bool ours = cookie(pair, kCookieName, session, result_.request.token) &&
+                        cookie(pair, kDeviceCookieName, device, result_.request.device);
+      if (!ours) return refuse(400, "a cookie of this host occurs twice");
     }
+    return true;
+  }
+  static bool cookie(std::string_view pair, std::string_view name, bool& found,
+                     std::optional<ipc::Token>& token) {
+    if (!pair.starts_with(name)) return true;
+    if (std::exchange(found, true)) return false;
+    const auto bytes = from_base64url(pair.substr(name.size()));
+    if (bytes && bytes->size() == ipc::Token().size()) std::ranges::copy(*bytes, token.emplace().begin());
     return true;
   }
 

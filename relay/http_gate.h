@@ -32,6 +32,8 @@ struct Request {
   std::optional<std::string_view> content_type;
   std::string_view accept_encoding;
   std::optional<ipc::Token> token;  // from the session cookie; absent too if it is malformed
+  std::optional<ipc::Token> device;  // from the device cookie, likewise
+  std::string_view user_agent;
   std::uint32_t content_length = 0;
   bool wants_close = false;
   bool upgrade = false;            // `Connection: upgrade` and `Upgrade: websocket`, both

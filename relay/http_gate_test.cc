@@ -101,6 +101,8 @@ const Vector kSmuggling[] = {
     {"two origins", kGet + "Origin: https://h\r\nOrigin: https://h\r\n\r\n", 400},
     {"two cookie fields", kGet + "Cookie: a=b\r\nCookie: c=d\r\n\r\n", 400},
     {"the session cookie twice", kGet + "Cookie: __Host-oqto=a; __Host-oqto=b\r\n\r\n", 400},
+    {"the device cookie twice", kGet + "Cookie: __Host-oqto-device=a; __Host-oqto-device=a\r\n\r\n", 400},
+    {"two user agents", kGet + "User-Agent: a\r\nUser-Agent: b\r\n\r\n", 400},
     {"a connection option that names a field", kGet + "Connection: close, Cookie\r\n\r\n", 400},
     {"an upgrade to HTTP/2", kGet + "Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 400},
     {"half an upgrade", kGet + "Upgrade: websocket\r\n\r\n", 400},

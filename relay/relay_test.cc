@@ -171,7 +171,30 @@ TEST(Relay, PassesTheLoginBodyUnreadAndSetsTheCookie) {
   EXPECT_TRUE(client.read_response().has("Retry-After: 7"));
 }
 
-TEST(Relay, ClearsCookieAndSiteAtLogout) {
+TEST(Relay, PassesTheDeviceCookieAndWhatTheBrowserCallsItselfAndSetsTheOneItIsTold) {
+  RunningRelay relay;
+  Client client(relay);
+  Announced peers = relay.next_connection();
+  ipc::Token device = test_token();
+  device[0] ^= 1;
+  client.send(get(relay, "/api/me",
+                  "User-Agent: " + std::string(300, 'u') + "\r\nCookie: x=y; __Host-oqto-device=" + to_base64url(device) +
+                      "; __Host-oqto=" + to_base64url(test_token()) + "\r\n"));
+  ipc::AuthReply reply;
+  reply.status = 200;
+  reply.device_cookie = ipc::CookieAction::set;
+  reply.device = device;
+  reply.body.value = "{}";
+  const ipc::AuthCall call = answer_auth(peers, reply);
+  EXPECT_EQ(call.token, test_token());
+  EXPECT_EQ(call.has_device, 1);
+  EXPECT_EQ(call.device, device);
+  EXPECT_EQ(call.agent.view(), std::string(160, 'u'));
+  EXPECT_TRUE(client.read_response().has("Set-Cookie: __Host-oqto-device=" + to_base64url(device) +
+                                         "; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=15552000"));
+}
+
+TEST(Relay, ClearsCookieAndSiteAtLogoutButTheDeviceStaysKnown) {
   RunningRelay relay;
   Client client(relay);
   Announced peers = relay.next_connection();
@@ -184,7 +207,7 @@ TEST(Relay, ClearsCookieAndSiteAtLogout) {
   EXPECT_EQ(answer.status, 204);
   EXPECT_TRUE(
       answer.has("Set-Cookie: __Host-oqto=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0"));
-  EXPECT_TRUE(answer.has("Clear-Site-Data: \"cache\", \"cookies\", \"storage\""));
+  EXPECT_TRUE(answer.has("Clear-Site-Data: \"cache\", \"storage\""));
   EXPECT_EQ(answer.head.find("Content-Length"), std::string::npos);
   EXPECT_EQ(client.ask(get(relay, "/health")).status, 200) << "the connection goes on";
 }

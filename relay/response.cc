@@ -123,14 +123,17 @@ void end(Head& head, std::uint16_t status, std::size_t body_bytes) {
   head.text += "\r\n";
 }
 
-void add_cookie(Head& head, const ipc::AuthReply& reply) {
+void add_cookie(Head& head, std::string_view name, ipc::CookieAction action, const ipc::Token& token,
+                std::uint32_t seconds) {
   constexpr std::string_view kAttributes = "; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=";
-  if (reply.cookie == ipc::CookieAction::keep) return;
-  const bool set = reply.cookie == ipc::CookieAction::set;
-  head.text += "Set-Cookie: __Host-oqto=";
-  if (set) head.text += to_base64url(reply.token);
+  if (action == ipc::CookieAction::keep) return;
+  const bool set = action == ipc::CookieAction::set;
+  head.text += "Set-Cookie: ";
+  head.text += name;
+  head.text += '=';
+  if (set) head.text += to_base64url(token);
   head.text += kAttributes;
-  head.text += std::to_string(set ? kCookieSeconds : 0);
+  head.text += std::to_string(set ? seconds : 0);
   head.text += "\r\n";
 }
 
@@ -171,9 +174,11 @@ Head auth_head(const ipc::AuthReply& reply, bool logout, bool keep_alive) {
   begin(head, reply.status, keep_alive);
   head.text += kInert;
   head.text += kJson;
-  add_cookie(head, reply);
+  add_cookie(head, "__Host-oqto", reply.cookie, reply.token, kCookieSeconds);
+  add_cookie(head, "__Host-oqto-device", reply.device_cookie, reply.device, kDeviceCookieSeconds);
   if (logout && reply.cookie == ipc::CookieAction::clear) {
-    add(head, "Clear-Site-Data", "\"cache\", \"cookies\", \"storage\"");
+    // Not "cookies": the session's is cleared above, and the device stays known.
+    add(head, "Clear-Site-Data", "\"cache\", \"storage\"");
   }
   if (reply.retry_after_s != 0) add(head, "Retry-After", std::to_string(reply.retry_after_s));
   end(head, reply.status, reply.body.value.size());

@@ -23,6 +23,10 @@ constexpr auto kAuthPaths = std::to_array<AuthPath>({
     {false, "/api/auth/invites", AuthEndpoint::list_invites},
     {true, "/api/auth/invites", AuthEndpoint::create_invite},
     {true, "/api/auth/invites/revoke", AuthEndpoint::revoke_invite},
+    {true, "/api/auth/password", AuthEndpoint::change_password},
+    {true, "/api/auth/reset", AuthEndpoint::reset_password},
+    {false, "/api/auth/logins", AuthEndpoint::list_logins},
+    {true, "/api/auth/logins/end", AuthEndpoint::end_logins},
 });
 
 const Site* find_site(std::string_view authority, std::span<const Site> sites) {
