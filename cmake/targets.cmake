@@ -1,12 +1,12 @@
 include(GoogleTest)
 
 # oqto_test(NAME SOURCES ... LIBS ... [ROOT]): one test binary. Tests that need root say so with the
-# label `root`; ./test runs as root and counts a skipped test as failed.
+# label `root`. What a machine may lack is asked for with tests/possible.h.
 function(oqto_test name)
   cmake_parse_arguments(ARG "ROOT" "" "SOURCES;LIBS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-  target_link_libraries(${name} PRIVATE ${ARG_LIBS} GTest::gtest_main)
+  target_link_libraries(${name} PRIVATE ${ARG_LIBS} oqto_test_main)
   if(ARG_ROOT)
     gtest_discover_tests(${name} PROPERTIES LABELS root TIMEOUT 120 DISCOVERY_TIMEOUT 30)
   else()

@@ -9,8 +9,9 @@ runtime_packages="ca-certificates openssl util-linux procps git ripgrep fd-find"
 build_packages="g++ cmake ninja-build ccache pkg-config libseccomp-dev libcap-dev libboost1.81-dev
   libssl-dev nlohmann-json3-dev libsqlite3-dev libtomlplusplus-dev libsodium-dev libgrpc++-dev
   libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libgtest-dev libgmock-dev python3"
-test_packages="bubblewrap chromium fonts-dejavu-core iproute2 libbenchmark-dev strace binutils perl curl
-  python3-venv python3-pip golang-go golang-golang-x-mod-dev"
+test_packages="bubblewrap iproute2 libbenchmark-dev strace binutils perl curl python3-venv python3-pip
+  golang-go golang-golang-x-mod-dev"
+e2e_packages="chromium fonts-dejavu-core"
 vm_packages="qemu-system-x86 mmdebstrap e2fsprogs busybox-static kmod cpio xz-utils"
 
 step() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
@@ -49,13 +50,14 @@ quietly() {  # quietly LOG COMMAND...: shows the log's end only if the command f
   "$@" >"$log" 2>&1 || { tail -n 40 "$log" >&2; die "failed: $* (log: $log)"; }
 }
 
-build_programs() {
+build_programs() {  # TARGET: `programs` for what ./run runs, `all` for the tests and benchmarks too
+  local target=$1
   mkdir -p "$build"
   [ -f "$build/build.ninja" ] || { step "configuring"; quietly "$build/configure.log" cmake -S "$root" --preset release; }
-  if [ -n "$(ninja -C "$build" -n 2>/dev/null | grep -v 'no work to do' | grep '^\[')" ]; then
+  if [ -n "$(ninja -C "$build" -n "$target" 2>/dev/null | grep -v 'no work to do' | grep '^\[')" ]; then
     step "building the programs (several minutes the first time)"
-    ninja -C "$build" 2>&1 | tee "$build/build.log" | if [ -t 2 ]; then grep --line-buffered -oE '^\[[0-9]+/[0-9]+\]' | tr '\n' '\r' >&2; else cat >/dev/null; fi || true
-    ninja -C "$build" >"$build/build.log" 2>&1 || { grep -E 'error|FAILED' -A5 "$build/build.log" | tail -n 40 >&2; die "the build failed (log: $build/build.log)"; }
+    ninja -C "$build" "$target" 2>&1 | tee "$build/build.log" | if [ -t 2 ]; then grep --line-buffered -oE '^\[[0-9]+/[0-9]+\]' | tr '\n' '\r' >&2; else cat >/dev/null; fi || true
+    ninja -C "$build" "$target" >"$build/build.log" 2>&1 || { grep -E 'error|FAILED' -A5 "$build/build.log" | tail -n 40 >&2; die "the build failed (log: $build/build.log)"; }
   fi
 }
 

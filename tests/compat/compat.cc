@@ -28,14 +28,6 @@ void Works::expect_says(const std::string& text, const std::string& said) {
   EXPECT_EQ(ran.output, said);
 }
 
-bool Works::installed(const std::string& program) {
-  for (const char* dir : {"/usr/bin/", "/usr/local/bin/", "/usr/sbin/"}) {
-    if (std::filesystem::exists(dir + program)) return true;
-  }
-  std::printf("%s is not installed on this machine: nothing was tried\n", program.c_str());
-  return false;
-}
-
 Terminal::Terminal(TestSession& session, std::vector<std::string> argv, std::uint16_t rows,
                    std::uint16_t columns) {
   constexpr std::uint32_t kProgram = 900;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sandbox/launch/test_session.h"
+#include "tests/possible.h"
 
 namespace oqto::sandbox {
 
@@ -19,9 +20,6 @@ class Works : public ::testing::Test {
   Ran script(const std::string& text);
   // The same, which must succeed and say exactly this on standard output (and error).
   void expect_says(const std::string& text, const std::string& said);
-  // False, and a line that says so, if this machine has no such program below /usr: then there is
-  // nothing that could work.
-  static bool installed(const std::string& program);
 
   std::unique_ptr<TestSession> session;
 };

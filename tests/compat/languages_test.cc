@@ -13,7 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 
 TEST_F(Works, GccWithThreadsAndExceptions) {
-  ASSERT_TRUE(installed("g++"));
+  NEEDS(possible::with_program("g++"));
   std::ofstream(session->workspace() + "/a.cc")
       << "#include <cstdio>\n#include <stdexcept>\n#include <thread>\n"
          "int main() { try { throw std::runtime_error(\"caught\"); }\n"
@@ -22,19 +22,21 @@ TEST_F(Works, GccWithThreadsAndExceptions) {
 }
 
 TEST_F(Works, CmakeWithATest) {
-  if (!installed("cmake")) return;
+  NEEDS(possible::with_program("cmake"));
+  NEEDS(possible::with_program("ninja"));
   std::ofstream(session->workspace() + "/main.c") << "int main(void) { return 0; }\n";
   std::ofstream(session->workspace() + "/CMakeLists.txt")
       << "cmake_minimum_required(VERSION 3.20)\nproject(p C)\nadd_executable(p main.c)\n"
          "enable_testing()\nadd_test(NAME t COMMAND p)\n";
-  expect_says("cmake -S . -B out >log 2>&1 && cmake --build out -j2 >>log 2>&1 && "
+  expect_says("cmake -G Ninja -S . -B out >log 2>&1 && cmake --build out -j2 >>log 2>&1 && "
               "ctest --test-dir out >>log 2>&1 && echo built || cat log",
               "built\n");
 }
 
 // npm with a registry of its own on loopback: a package that is packed, served and installed.
 TEST_F(Works, NpmInstallsFromALockFile) {
-  if (!installed("npm") || !installed("node")) return;
+  NEEDS(possible::with_program("npm"));
+  NEEDS(possible::with_program("node"));
   std::ofstream(session->workspace() + "/registry.js") << R"(
     const fs = require('fs'), http = require('http'), crypto = require('crypto');
     const tar = fs.readFileSync('/workspace/dep-1.0.0.tgz');
@@ -58,9 +60,9 @@ TEST_F(Works, NpmInstallsFromALockFile) {
 }
 
 TEST_F(Works, NodeWorkersTimersAndChildren) {
-  if (!installed("node")) return;
+  NEEDS(possible::with_program("node"));
   std::ofstream(session->workspace() + "/w.js") << R"(
-    const {Worker, isMainThread, parentPort} = require('worker_threads');
+    const crypto = require('crypto'), {Worker, isMainThread, parentPort} = require('worker_threads');
     if (!isMainThread) { parentPort.postMessage(crypto.randomUUID().length); return; }
     let left = 4, sum = 0;
     for (let i = 0; i < 4; ++i) new Worker(__filename).on('message', (n) => { sum += n; if (--left == 0)
@@ -70,7 +72,7 @@ TEST_F(Works, NodeWorkersTimersAndChildren) {
 }
 
 TEST_F(Works, PythonVirtualEnvironmentAndAsyncio) {
-  ASSERT_TRUE(installed("python3"));
+  NEEDS(possible::with_program("python3"));
   expect_says(R"(python3 - <<'END'
 import asyncio, subprocess, multiprocessing
 async def main():
@@ -127,7 +129,7 @@ TEST_F(Works, Cargo) {
 }
 
 TEST_F(Works, Go) {
-  if (!installed("go")) return;
+  NEEDS(possible::with_program("go"));
   std::ofstream(session->workspace() + "/m.go")
       << "package main\nimport (\"fmt\"; \"net\"; \"sync\")\nfunc main() {\n"
          "  l, _ := net.Listen(\"tcp\", \"127.0.0.1:0\"); var w sync.WaitGroup; w.Add(1)\n"

@@ -48,7 +48,8 @@ TEST_F(WorksOnATerminal, TheTerminalHasANameAndIsTheControllingOne) {
 // --- what stays, and what is refused -------------------------------------------------------------
 
 TEST_F(Works, ADevelopmentServerThatAnotherProgramReaches) {
-  ASSERT_TRUE(installed("python3") && installed("curl"));
+  NEEDS(possible::with_program("python3"));
+  NEEDS(possible::with_program("curl"));
   std::ofstream(session->workspace() + "/page") << "served";
   Fd io;
   session->launch({"/usr/bin/python3", "-u", "-m", "http.server", "8123", "--bind", "127.0.0.1"}, &io);
@@ -66,7 +67,7 @@ TEST_F(Works, AServerGoesOnWhenTheProgramThatStartedItHasEnded) {
 }
 
 TEST_F(Works, StraceSaysClearlyThatItMayNot) {
-  if (!installed("strace")) return;
+  NEEDS(possible::with_program("strace"));
   const Ran ran = script("strace -o /tmp/trace true");
   EXPECT_NE(ran.exit_status, 0);
   EXPECT_NE(ran.output.find("Operation not permitted"), std::string::npos) << ran.output;
