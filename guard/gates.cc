@@ -31,7 +31,8 @@ Status Guard::send_gate(Session& session) {
   session.listening.clear();  // a gateway that is gone has taken its listeners along
   const ipc::GateUsage& used = session.usage;
   TRY(gateway.send(ipc::OpenGate{session.id, session.account, used.calls, used.tokens_in, used.tokens_out,
-                                 used.cost_nanos, used.estimated_calls}));
+                                 used.cost_nanos, used.estimated_calls, {}, session.policy.delegated_fetch,
+                                 session.policy.audit_contents}));
   if (is_filtered(session.policy)) {
     ipc::GateRules rules;
     rules.session = session.id;

@@ -255,6 +255,8 @@ ipc::SessionStarted Guard::started_answer(const Session& session) const {
   answer.max_processes = policy.limits.max_processes;
   answer.tmp_bytes = policy.limits.tmp_bytes;
   answer.wall_clock_s = policy.limits.wall_clock_s;
+  answer.delegated_fetch = policy.delegated_fetch;
+  answer.audit_contents = policy.audit_contents;
   return answer;
 }
 

@@ -50,9 +50,11 @@ struct SessionStarted {  // with the Channel to the session's oqto-init
   TextList<256, 512> domains, allow_read, allow_write, ask;
   std::uint64_t memory_bytes = 0, cpu_percent = 0;  // 0: this host has no cgroup limits
   std::uint64_t max_processes = 0, tmp_bytes = 0, wall_clock_s = 0;
+  std::uint32_t delegated_fetch = 0;  // policies::FetchSet
+  std::uint8_t audit_contents = 0;
   bool fields(auto& io) {
     return io(request, session, profile, network, asks_unknown_hosts, domains, allow_read, allow_write, ask,
-              memory_bytes, cpu_percent, max_processes, tmp_bytes, wall_clock_s);
+              memory_bytes, cpu_percent, max_processes, tmp_bytes, wall_clock_s, delegated_fetch, audit_contents);
   }
 };
 enum class StopReason : std::uint8_t {
@@ -112,8 +114,12 @@ struct OpenGate {  // guard -> gateway: a session begins; its sockets and files 
   // Of GateUsage so far, when this gateway takes the session over from one that has ended.
   std::uint64_t calls = 0, tokens_in = 0, tokens_out = 0, cost_nanos = 0, estimated_calls = 0;
   Uuid recorded_as = {};  // the session's id: its account chose it, others' may be equal
+  // Of the session's policy: policies::FetchSet, and whether the log keeps what is said.
+  std::uint32_t delegated_fetch = 0;
+  std::uint8_t audit_contents = 0;
   bool fields(auto& io) {
-    return io(session, account, calls, tokens_in, tokens_out, cost_nanos, estimated_calls, recorded_as);
+    return io(session, account, calls, tokens_in, tokens_out, cost_nanos, estimated_calls, recorded_as,
+              delegated_fetch, audit_contents);
   }
 };
 // Sockets that live in the session's network namespace.

@@ -26,6 +26,8 @@ std::vector<Reading> rows() {
   scalar("run_own_programs", &Policy::run_own_programs,
          [](auto v) { return v ? "true" : "false"; });
   scalar("guard.timeout_secs", &Policy::ask_timeout_s, [](auto v) { return std::to_string(v); });
+  scalar("network.delegated_fetch", &Policy::delegated_fetch, [](auto v) { return policies::fetch_names(v); });
+  scalar("audit.contents", &Policy::audit_contents, [](auto v) { return v ? "true" : "false"; });
   for (const policies::LimitRow& row : policies::kLimitRows) {
     const auto member = row.value;
     all.push_back({"limits." + std::string(row.key),

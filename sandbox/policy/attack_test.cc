@@ -51,6 +51,29 @@ TEST(Attack, AWorkspaceDefinesTheProfileThatItNames) {
       std::string::npos);
 }
 
+TEST(Attack, AWorkspaceLetsTheProviderFetchOrTheLogForget) {
+  const auto hosted = [](std::string_view text, PolicySource source) {
+    PolicyContext context = workspace_file();
+    context.hosted = true;
+    context.source = source;
+    return source == PolicySource::host ? parse_policy(text, context, "")->policy
+                                        : parse_policy(text, context)->policy;
+  };
+  const Policy asked =
+      hosted("[network]\ndelegated_fetch = [\"mcp\", \"image_url\"]\n[audit]\ncontents = false\n",
+             PolicySource::workspace);
+  EXPECT_EQ(meet(host(""), asked).delegated_fetch, 0U);
+  const Policy host =
+      hosted("[network]\ndelegated_fetch = [\"image_url\", \"web_search\"]\n[audit]\ncontents = true\n",
+             PolicySource::host);
+  const Policy got = meet(host, asked);
+  EXPECT_EQ(policies::fetch_names(got.delegated_fetch), "image_url");
+  EXPECT_EQ(got.audit_contents, 1);
+  const Policy demands = hosted("[audit]\ncontents = true\n", PolicySource::workspace);
+  EXPECT_EQ(meet(host, demands).delegated_fetch, host.delegated_fetch);
+  EXPECT_EQ(meet(profile_policy(ipc::Profile::minimal), demands).audit_contents, 1);
+}
+
 TEST(Attack, AWorkspaceBringsItsOwnSystemCallFilter) {
   EXPECT_NE(refusal("seccomp_bpf_path = \"./allow-all.bpf\"\n").find(kForHosts), std::string::npos);
   const Policy got = meet(host(""), asked("seccomp_mode = \"off\"\nlandlock_mode = \"off\"\n"));

@@ -118,6 +118,13 @@ Taken PolicyBuilder::take_own_programs(const PolicyEntry& entry) {
   return {};
 }
 
+Taken PolicyBuilder::take_audit_contents(const PolicyEntry& entry) {
+  if (const Taken hosted = check_hosted(entry); entry.value.flag && !hosted) return hosted;
+  policy_.audit_contents = entry.value.flag ? 1 : 0;
+  say(entry.key, entry.value.flag ? "true" : "false", entry.line);
+  return {};
+}
+
 // --- limits --------------------------------------------------------------------------------------
 
 Taken PolicyBuilder::take_limit(const PolicyEntry& entry) {
@@ -260,6 +267,32 @@ void PolicyBuilder::apply_shared_network() {
   } else {
     scope_.mode = policies::Network::open;
   }
+}
+
+// What only the host's gateway and runner enforce.
+Taken PolicyBuilder::check_hosted(const PolicyEntry& entry) const {
+  if (context_.hosted) return {};
+  return refuse(entry.line, "nothing enforces this outside a hosted session: remove it");
+}
+
+Taken PolicyBuilder::take_delegated_fetch(const PolicyEntry& entry) {
+  if (const Taken hosted = check_hosted(entry); !hosted) return hosted;
+  forget({"network.delegated_fetch"});
+  if (const Taken taken = take_texts(entry); !taken) return taken;
+  policy_.delegated_fetch = 0;
+  for (const PolicyNode& item : entry.value.items) {
+    policies::FetchSet found = 0;
+    for (std::uint8_t i = 0; i < static_cast<std::uint8_t>(policies::Fetch::kEnd); ++i) {
+      const auto fetch = static_cast<policies::Fetch>(i);
+      if (item.text == policies::fetch_name(fetch)) found = policies::fetch_bit(fetch);
+    }
+    if (found == 0) {
+      return refuse(item.line, "a provider can be allowed: " + policies::fetch_names(policies::kEveryFetch));
+    }
+    say(entry.key, item.text, item.line);
+    policy_.delegated_fetch |= found;
+  }
+  return {};
 }
 
 Taken PolicyBuilder::apply_network() {

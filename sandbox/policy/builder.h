@@ -47,6 +47,8 @@ class PolicyBuilder {
   Taken take_network_mode(const PolicyEntry& entry);
   Taken take_domains(const PolicyEntry& entry);
   Taken take_unknown_hosts(const PolicyEntry& entry);
+  Taken take_delegated_fetch(const PolicyEntry& entry);
+  Taken take_audit_contents(const PolicyEntry& entry);
   Taken take_limit(const PolicyEntry& entry);
   Taken take_cgroups(const PolicyEntry& entry);
   Taken take_env_pass(const PolicyEntry& entry);
@@ -88,6 +90,7 @@ class PolicyBuilder {
   Taken check_pairs(const Lines& granted, const Lines& denied, std::string_view what) const;
   [[nodiscard]] Lines said(std::initializer_list<std::string_view> keys) const;
 
+  [[nodiscard]] Taken check_hosted(const PolicyEntry& entry) const;
   Taken take_texts(const PolicyEntry& entry);
   Taken take_paths(const PolicyEntry& entry, PathUse use, PolicyList& list);
   void say(std::string_view key, std::string item, std::size_t line);

@@ -64,6 +64,7 @@ constexpr PolicyKey kKeys[] = {
     {"network", "mode", Kind::text, &B::take_network_mode, kAnyone, {}},
     {"network", "allow_domains", Kind::list, &B::take_domains, kAnyone, {}},
     {"network", "unknown", Kind::text, &B::take_unknown_hosts, kAnyone, {}},
+    {"network", "delegated_fetch", Kind::list, &B::take_delegated_fetch, kAnyone, {}},
     {"network", "log_requests", Kind::flag, &B::take_accepted, kAnyone, {}},
     {"network", "proxy_tcp_port", Kind::number, &B::take_accepted, kHost, kNoPorts},
     {"network", "proxy_dns_port", Kind::number, &B::take_accepted, kHost, kNoPorts},
@@ -80,12 +81,13 @@ constexpr PolicyKey kKeys[] = {
     {"guard", "policy", Kind::table, &B::take_guard_policy, kAnyone, {}},
     {"guard", "timeout_secs", Kind::number, &B::take_timeout, kAnyone, {}},
     {"guard", "default_on_timeout", Kind::text, &B::take_guard_default, kAnyone, {}},
+    {"audit", "contents", Kind::flag, &B::take_audit_contents, kAnyone, {}},
     {"prompts", "desktop_notifications", Kind::flag, &B::take_accepted, kAnyone,
      "questions are asked where the session is shown, not on a desktop: write false, or remove "
      "this"},
     {"prompts", "auto_deny_timeout_secs", Kind::number, &B::take_timeout, kAnyone, {}},
 };
-constexpr std::string_view kTables[] = {"limits", "env", "network", "ssh", "guard", "prompts"};
+constexpr std::string_view kTables[] = {"limits", "env", "network", "ssh", "guard", "audit", "prompts"};
 
 bool is_table(std::string_view name) {
   return std::ranges::find(kTables, name) != std::end(kTables);

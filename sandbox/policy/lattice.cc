@@ -205,6 +205,8 @@ Policy meet(const Policy& a, const Policy& b) {
   both.cgroups = std::max(a.cgroups, b.cgroups);
   both.run_own_programs = std::min(a.run_own_programs, b.run_own_programs);
   both.ask_timeout_s = std::min(a.ask_timeout_s, b.ask_timeout_s);
+  both.delegated_fetch = a.delegated_fetch & b.delegated_fetch;
+  both.audit_contents = std::max(a.audit_contents, b.audit_contents);
   for (const LimitRow& row : kLimitRows) {
     both.limits.*row.value = std::min(a.limits.*row.value, b.limits.*row.value);
   }

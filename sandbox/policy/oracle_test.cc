@@ -228,6 +228,9 @@ TEST(Oracle, NoMeetOfTwoValuesAnswersLooserThanEither) {
       ASSERT_LE(oracle::passes(both, name), oracle::passes(a, name)) << name << '\n' << what;
       ASSERT_LE(oracle::passes(both, name), oracle::passes(b, name)) << name << '\n' << what;
     }
+    ASSERT_EQ(both.delegated_fetch & ~a.delegated_fetch, 0U) << what;
+    ASSERT_EQ(both.delegated_fetch & ~b.delegated_fetch, 0U) << what;
+    ASSERT_GE(both.audit_contents, std::max(a.audit_contents, b.audit_contents)) << what;
     ASSERT_TRUE(both.in_range()) << what;
   }
 }

@@ -58,6 +58,7 @@ bool Policy::fits_one_file() const {
 
 bool Policy::in_range() const {
   return run_own_programs <= 1 && ask_timeout_s >= 1 && ask_timeout_s <= kMaxAskTimeout &&
+         (delegated_fetch & ~policies::kEveryFetch) == 0 && audit_contents <= 1 &&
          std::ranges::all_of(kLimitRows,
                              [this](const LimitRow& row) {
                                return limits.*row.value >= row.floor &&
@@ -102,6 +103,7 @@ Policy loosest_policy() {
   policy.cgroups = policies::Cgroups{0};
   policy.run_own_programs = 1;
   policy.ask_timeout_s = kMaxAskTimeout;
+  policy.delegated_fetch = policies::kEveryFetch;
   for (const LimitRow& row : kLimitRows) policy.limits.*row.value = row.ceiling;
   for (const PolicyListRow& row : kPolicyLists) {
     if (!row.top.empty()) (policy.*row.list).values = {std::string(row.top)};
@@ -131,6 +133,9 @@ std::string canonical_text(const Policy& policy) {
   text += " run_own_programs=";
   text += policy.run_own_programs != 0 ? "yes" : "no";
   text += " ask_timeout_s=" + std::to_string(policy.ask_timeout_s);
+  text += " delegated_fetch=" + policies::fetch_names(policy.delegated_fetch);
+  text += " audit_contents=";
+  text += policy.audit_contents != 0 ? "yes" : "no";
   for (const LimitRow& row : kLimitRows) {
     text += ' ' + std::string(row.key) + '=' + std::to_string(policy.limits.*row.value);
   }

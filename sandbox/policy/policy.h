@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "ipc/messages.h"
+#include "policies/delegated_fetch.h"
 #include "policies/profiles.h"
 
 namespace oqto::sandbox {
@@ -39,6 +40,8 @@ struct Policy {
   policies::Cgroups cgroups = policies::Cgroups::required;
   std::uint8_t run_own_programs = 0;
   std::uint64_t ask_timeout_s = 60;  // then an unanswered question is a no; the smaller is stricter
+  policies::FetchSet delegated_fetch = 0;  // what the model's provider may do for the session
+  std::uint8_t audit_contents = 0;  // 1: what goes to the model and tools and comes back is kept in the log
   policies::Limits limits;
 
   PolicyList allow_read;   // grants: paths of the host, or of the user's real home
@@ -58,6 +61,7 @@ struct Policy {
   // an item that is not in normal form (sandbox/policy/items.h).
   bool fields(auto& io) {
     return io(profile, network, unknown_hosts, cgroups, run_own_programs, ask_timeout_s,
+              delegated_fetch, audit_contents,
               limits.memory_bytes, limits.swap_bytes, limits.cpu_percent, limits.io_bytes_per_s,
               limits.max_processes, limits.open_files, limits.file_bytes, limits.tmp_bytes,
               limits.tmp_inodes, limits.wall_clock_s, allow_read, allow_write, domains, env_pass,

@@ -45,7 +45,7 @@ TEST(Policy, ProfilesTightenInTheirOrder) {
 TEST(Policy, HasOneTextPerValue) {
   EXPECT_EQ(canonical_text(with(&Policy::deny_read, {"./a b", "~"})),
             "profile=minimal network=isolated unknown_hosts=deny cgroups=optional "
-            "run_own_programs=yes ask_timeout_s=60 memory_bytes=17179869184 swap_bytes=4294967296 "
+            "run_own_programs=yes ask_timeout_s=60 delegated_fetch=none audit_contents=no memory_bytes=17179869184 swap_bytes=4294967296 "
             "cpu_percent=1600 io_bytes_per_s=1099511627776 max_processes=4096 open_files=65536 "
             "file_bytes=68719476736 tmp_bytes=4294967296 tmp_inodes=1048576 wall_clock_s=2678400 "
             "env_pass=9:COLORTERM env_pass=4:LANG env_pass=4:LC_* env_pass=8:NO_COLOR "
@@ -140,6 +140,8 @@ TEST(PolicyOnTheWire, RefusesWhatIsOutOfRange) {
   EXPECT_TRUE(refused([](Policy& p) { p.limits.tmp_bytes = 0; }));  // to tmpfs: no limit
   EXPECT_TRUE(refused([](Policy& p) { p.run_own_programs = 2; }));
   EXPECT_TRUE(refused([](Policy& p) { p.ask_timeout_s = 0; }));
+  EXPECT_TRUE(refused([](Policy& p) { p.delegated_fetch = policies::kEveryFetch + 1; }));
+  EXPECT_TRUE(refused([](Policy& p) { p.audit_contents = 2; }));
   EXPECT_TRUE(refused([](Policy& p) { p.ask_timeout_s = kMaxAskTimeout + 1; }));
   EXPECT_TRUE(refused([](Policy& p) { p.network = Network::kEnd; }));
   EXPECT_TRUE(refused([](Policy& p) { p.profile = ipc::Profile::kEnd; }));

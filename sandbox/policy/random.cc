@@ -198,6 +198,8 @@ Policy random_value(std::mt19937_64& random) {
   policy.cgroups = static_cast<policies::Cgroups>(random() % 2);
   policy.run_own_programs = static_cast<std::uint8_t>(random() % 2);
   policy.ask_timeout_s = 1 + random() % kMaxAskTimeout;
+  policy.delegated_fetch = static_cast<policies::FetchSet>(random()) & policies::kEveryFetch;
+  policy.audit_contents = static_cast<std::uint8_t>(random() % 2);
   for (const policies::LimitRow& row : policies::kLimitRows) {
     policy.limits.*row.value = row.floor + random() % (row.ceiling - row.floor + 1);
   }

@@ -233,6 +233,22 @@ TEST(Refusal, OfProfilesThatAreNotThere) {
       PolicySource::host);
 }
 
+TEST(Refusal, OfWhatOnlyAHostedSessionHas) {
+  for (const PolicySource source : {PolicySource::host, PolicySource::workspace}) {
+    expect({{"[network]\ndelegated_fetch = [\"web_search\"]",
+             "f:2: `delegated_fetch = [\"web_search\"]`: nothing enforces this outside a hosted session"},
+            {"[network]\ndelegated_fetch = []", "f:2: `delegated_fetch = []`: nothing enforces this"},
+            {"[audit]\ncontents = true", "f:2: `contents = true`: nothing enforces this"}},
+           source);
+    expect({{"[network]\ndelegated_fetch = [\"web_serch\"]",
+             "f:2: `delegated_fetch = [\"web_serch\"]`: a provider can be allowed: web_search,web_fetch,"},
+            {"[network]\ndelegated_fetch = true", "f:2: `delegated_fetch = true`: a list is needed"},
+            {"[audit]\ncontents = \"yes\"", "f:2: `contents = \"yes\"`: true or false is needed"},
+            {"[audit]\ncontent = true", "f:2: `content = true`: unknown key: did you mean `contents`?"}},
+           source, true);
+  }
+}
+
 TEST(Refusal, OfWhatAHostedSessionCannotHave) {
   expect(
       {

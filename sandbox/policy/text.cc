@@ -53,6 +53,10 @@ class Writer {
     }
     network();
     limits();
+    table_ = "audit";
+    if (policy_.audit_contents != base_.audit_contents) {
+      line("contents", policy_.audit_contents != 0 ? "true" : "false");
+    }
     environment();
     guard();
     return std::move(out_);
@@ -75,6 +79,14 @@ class Writer {
     }
     if (filtered) line("allow_domains", list(policy_.domains.values));
     if (filtered && policy_.unknown_hosts == policies::Ask::prompt) line("unknown", "\"prompt\"");
+    if (policy_.delegated_fetch != base_.delegated_fetch) {
+      Items names;
+      for (std::uint8_t i = 0; i < static_cast<std::uint8_t>(policies::Fetch::kEnd); ++i) {
+        const auto fetch = static_cast<policies::Fetch>(i);
+        if ((policy_.delegated_fetch & policies::fetch_bit(fetch)) != 0) names.emplace_back(policies::fetch_name(fetch));
+      }
+      line("delegated_fetch", list(names));
+    }
   }
 
   void limits() {
@@ -152,6 +164,11 @@ class Differences {
          std::string(cgroups_name(second_.cgroups)), first_.cgroups > second_.cgroups);
     word("run_own_programs", first_.run_own_programs != 0 ? "true" : "false",
          second_.run_own_programs != 0 ? "true" : "false", first_.run_own_programs == 0);
+    word("network.delegated_fetch", policies::fetch_names(first_.delegated_fetch),
+         policies::fetch_names(second_.delegated_fetch),
+         (first_.delegated_fetch & ~second_.delegated_fetch) == 0);
+    word("audit.contents", first_.audit_contents != 0 ? "true" : "false",
+         second_.audit_contents != 0 ? "true" : "false", first_.audit_contents != 0);
     number("guard.timeout_secs", first_.ask_timeout_s, second_.ask_timeout_s);
     for (const policies::LimitRow& row : policies::kLimitRows) {
       number("limits." + std::string(row.key), first_.limits.*row.value, second_.limits.*row.value);
