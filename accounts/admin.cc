@@ -42,7 +42,8 @@ Result<Service::MadeInvite> Service::make_invite(const InviteBody& wish, AuditPa
   auto invite = store_.add_invite(sha256(std::string_view(code)), wish.role, created_by, now,
                                   now + wish.expires_hours * kHourMs);
   recorder_.outcome(Event::invite_create, intent,
-                    invite ? Status() : std::unexpected(invite.error()));
+                    invite ? Status() : std::unexpected(invite.error()),
+                    {{FieldKey::invite, invite ? std::to_string(invite->id) : ""}});
   return MadeInvite{TRY(std::move(invite)), std::move(code)};
 }
 
@@ -84,7 +85,7 @@ ipc::AuthReply Service::revoke_invite(const Call& call) {
                                        {{FieldKey::account, std::to_string(admin->account.id)},
                                         {FieldKey::username, admin->account.username},
                                         {FieldKey::remote, call.remote},
-                                        {FieldKey::request_id, "invite " + std::to_string(*id)}});
+                                        {FieldKey::invite, std::to_string(*id)}});
   if (!intent) return failure_reply(intent.error());
   const auto revoked = store_.revoke_invite(*id);
   recorder_.outcome(Event::invite_revoke, *intent, revoked);

@@ -140,12 +140,13 @@ ipc::AuthReply Service::finish_account(const NewAccount& wish, const std::string
       event, {{FieldKey::username, wish.username},
               {FieldKey::role, std::string(role_name(invite ? invite->role : ipc::Role::admin))},
               {FieldKey::remote, wish.call.remote},
-              {FieldKey::request_id, invite ? "invite " + std::to_string(invite->id) : ""}});
+              {FieldKey::invite, invite ? std::to_string(invite->id) : ""}});
   if (!intent) return failure_reply(intent.error());
 
   const ipc::Token token = random_token();
   const auto created = create_account(wish, hash, invite, token, now);
-  recorder_.outcome(event, *intent, created ? Status() : std::unexpected(created.error()));
+  recorder_.outcome(event, *intent, created ? Status() : std::unexpected(created.error()),
+                    {{FieldKey::account, created ? std::to_string(created->first.id) : ""}});
   if (!created && created.error().code == Errc::limit) {
     return error_reply(Code::conflict, created.error().what);
   }

@@ -1,0 +1,99 @@
+// What the records of accounts say: whose an act is, which invitation, and which operator asked.
+#include <algorithm>
+
+#include "accounts/test_host.h"
+
+namespace oqto::accounts {
+namespace {
+
+using ipc::AdminVerb;
+using ipc::AuthEndpoint;
+using ipc::FieldKey;
+
+// The values of one field, joined; "" if it is not there.
+std::string field(const ipc::AuditAppend& record, FieldKey key) {
+  std::string values;
+  for (const auto& entry : record.list) values += entry.key == key ? entry.value : "";
+  return values;
+}
+
+// The newest record of this event and phase.
+ipc::AuditAppend newest(const TestHost& host, ipc::Event event, ipc::Phase phase) {
+  const auto records = host.records();
+  const auto found = std::find_if(records.rbegin(), records.rend(), [&](const ipc::AuditAppend& record) {
+    return record.event == event && record.phase == phase;
+  });
+  EXPECT_NE(found, records.rend()) << ipc::event_name(event);
+  return found == records.rend() ? ipc::AuditAppend{} : *found;
+}
+
+// What has been sent before it has arrived when it is answered.
+void settle(TestHost& host) { (void)host.admin(AdminVerb::setup_link); }
+
+TEST(Records, EveryOutcomeSaysWhoseItIs) {
+  TestHost host;
+  host.set_up();
+  (void)host.join("ann");
+  const auto signed_in = host.login("ann", kPassword);
+  EXPECT_EQ(host.call(AuthEndpoint::logout, "{}", signed_in.token).status, 204);
+  EXPECT_EQ(host.admin(AdminVerb::disable, R"({"username":"ann","disabled":true})").ok, 1);
+  settle(host);
+  std::size_t outcomes = 0;
+  for (const auto& record : host.records()) {
+    if (record.phase != ipc::Phase::outcome) continue;
+    ++outcomes;
+    if (record.event == ipc::Event::invite_create) {
+      EXPECT_NE(field(record, FieldKey::process) + field(record, FieldKey::account), "");
+      continue;
+    }
+    EXPECT_NE(field(record, FieldKey::account), "") << ipc::event_name(record.event);
+    EXPECT_NE(field(record, FieldKey::username), "") << ipc::event_name(record.event);
+  }
+  EXPECT_EQ(outcomes, 6U) << "setup, invite.create, account.create, login, logout, account.change";
+  EXPECT_EQ(field(newest(host, ipc::Event::account_create, ipc::Phase::outcome), FieldKey::account), "2");
+}
+
+TEST(Records, AnInvitationIsTheSameNumberFromItsMakingToItsUse) {
+  TestHost host;
+  const ipc::Token admin = host.set_up();
+  const auto made = host.call(AuthEndpoint::create_invite, R"({"role":"user","expires_hours":1})", admin);
+  const std::string id = at(made.body.value, "/invite/id");
+  const std::string body = "{\"invite_code\":" + quoted(at(made.body.value, "/code")) +
+                           R"(,"username":"ann","password":)" + quoted(kPassword) + "}";
+  EXPECT_EQ(host.call(AuthEndpoint::register_user, body).status, 201);
+  const auto other = host.call(AuthEndpoint::create_invite, R"({"role":"user","expires_hours":1})", admin);
+  const std::string other_id = at(other.body.value, "/invite/id");
+  EXPECT_EQ(host.call(AuthEndpoint::revoke_invite, "{\"id\":" + other_id + "}", admin).status, 204);
+  settle(host);
+  std::vector<std::string> numbers;
+  for (const auto& record : host.records()) {
+    if (record.event == ipc::Event::invite_create && record.phase == ipc::Phase::outcome) {
+      EXPECT_EQ(field(record, FieldKey::account), "1") << "who made it";
+      numbers.push_back(field(record, FieldKey::invite));
+    }
+  }
+  EXPECT_EQ(numbers, (std::vector{id, other_id}));
+  for (const auto phase : {ipc::Phase::intent, ipc::Phase::outcome}) {
+    EXPECT_EQ(field(newest(host, ipc::Event::account_create, phase), FieldKey::invite), id);
+    EXPECT_EQ(field(newest(host, ipc::Event::invite_revoke, phase), FieldKey::invite), other_id);
+  }
+}
+
+TEST(Records, WhatAnOperatorAsksForNamesHimAndWhatOthersDoDoesNot) {
+  TestHost host;  // its operator is ann, of uid 1000
+  host.set_up();
+  EXPECT_EQ(host.admin(AdminVerb::create_invite, "{}").ok, 1);
+  EXPECT_EQ(host.admin(AdminVerb::disable, R"({"username":"root","disabled":true})").ok, 1);
+  settle(host);
+  std::size_t named = 0;
+  for (const auto& record : host.records()) {
+    const bool by_operator = field(record, FieldKey::process) == "oqtoctl";
+    EXPECT_EQ(field(record, FieldKey::operator_uid), by_operator ? "1000" : "") << ipc::event_name(record.event);
+    EXPECT_EQ(field(record, FieldKey::operator_name), by_operator ? "ann (claimed)" : "");
+    if (by_operator) ++named;
+  }
+  EXPECT_GE(named, 5U) << "intents and outcomes of both, and the setup links";
+}
+
+}  // namespace
+}  // namespace oqto::accounts
