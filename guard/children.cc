@@ -170,13 +170,11 @@ Status Guard::start_child(Child& child, Spawn wanted) {
   child.started_at_ms = sys::now_ms();
   child.started = sys::monotonic_ms();
   child.restart_at = 0;
+  child.ended_by_us = {};
   TRY(loop_.watch(child.channel.fd(), child));
   TRY(loop_.watch(child.pidfd, child.exit_watch));
   if (has_audit_channel(child.process)) announce_audit_source(child, std::move(audit.first));
-  ipc::AuditAppend started;
-  started.event = ipc::Event::process_start;
-  started.phase = ipc::Phase::event;
-  started.outcome = ipc::Outcome::success;
+  ipc::AuditAppend started = happened(ipc::Event::process_start);
   started.add(ipc::FieldKey::process, ipc::process_name(child.process))
       .add(ipc::FieldKey::pid, std::to_string(child.pid))
       .add(ipc::FieldKey::uid, std::to_string(child.uid));
@@ -220,6 +218,8 @@ void Guard::rewire_audit() {
     (void)child->channel.send(ipc::Wire{ipc::WireRole::audit}, ends->second);
     announce_audit_source(*child, std::move(ends->first));
   }
+  for (Unsettled& kept : backlog_) kept.is_sent = false;  // to the one before, perhaps
+  flush_at_ = 0;
   flush_backlog();
 }
 
@@ -249,10 +249,7 @@ void Guard::child_message(Child& child) {
 void Guard::kill_child(Child& child, std::string_view why) {
   log::error("a process broke the protocol and is killed",
              {{"process", ipc::process_name(child.process)}, {"pid", child.pid}, {"why", why}});
-  ipc::AuditAppend violation;
-  violation.event = ipc::Event::violation;
-  violation.phase = ipc::Phase::event;
-  violation.outcome = ipc::Outcome::failure;
+  ipc::AuditAppend violation = happened(ipc::Event::violation, ipc::Outcome::failure);
   violation.add(ipc::FieldKey::process, ipc::process_name(child.process))
       .add(ipc::FieldKey::pid, std::to_string(child.pid))
       .add(ipc::FieldKey::reason, why);
@@ -286,11 +283,9 @@ void Guard::child_exited(Child& child) {
   }
   child_message(child);  // what it said before it ended
   const bool killed = info.si_code != CLD_EXITED;
-  ipc::AuditAppend stopped;
-  stopped.event = ipc::Event::process_stop;
-  stopped.phase = ipc::Phase::event;
   const bool is_ordinary = !child.ended_by_us.empty() || (!killed && info.si_status == 0);
-  stopped.outcome = is_ordinary ? ipc::Outcome::success : ipc::Outcome::failure;
+  ipc::AuditAppend stopped =
+      happened(ipc::Event::process_stop, is_ordinary ? ipc::Outcome::success : ipc::Outcome::failure);
   stopped.add(ipc::FieldKey::process, ipc::process_name(child.process))
       .add(ipc::FieldKey::pid, std::to_string(child.pid))
       .add(killed ? ipc::FieldKey::signal : ipc::FieldKey::exit_status,

@@ -57,10 +57,7 @@ Status Guard::answer_operator(Operator& peer, const ipc::CtlRequest& request) {
   if (request.verb == ipc::CtlVerb::audit_erase || request.verb == ipc::CtlVerb::audit_prune) {
     return manage_audit(peer, request);
   }
-  ipc::AuditAppend killed;
-  killed.event = ipc::Event::admin;
-  killed.phase = ipc::Phase::event;
-  killed.outcome = ipc::Outcome::success;
+  ipc::AuditAppend killed = happened(ipc::Event::admin);
   killed.add(ipc::FieldKey::operator_uid, std::to_string(peer.uid));
   if (const auto name = request.operator_name.str(); !name.empty()) {
     killed.add(ipc::FieldKey::operator_name, name + " (claimed)");
@@ -81,6 +78,7 @@ Status Guard::answer_operator(Operator& peer, const ipc::CtlRequest& request) {
   record(std::move(killed));
   kill_tenant_sessions(request.account, "killed by the operator");
   for (Child* child : {tenant->second.runner.get(), tenant->second.hstry.get()}) {
+    child->ended_by_us = "killed by an operator";
     if (child->pid >= 0) (void)sys::pidfd_kill(child->pidfd, SIGKILL);  // restarted when it is reaped
   }
   return peer.channel.send(ipc::CtlEnd{1, ""});

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/log.h"
 #include "base/sys.h"
@@ -25,6 +26,15 @@ constexpr std::array kStopOrder{ipc::Process::relay,       ipc::Process::auditor
                                 ipc::Process::gateway,     ipc::Process::accounts,      ipc::Process::auditd,
                                 ipc::Process::audit_signer};
 
+// Which process is behind a start or a stop of all, and who logged in where that comes from.
+ipc::AuditAppend host_record(ipc::Event event, pid_t by, uid_t uid) {
+  ipc::AuditAppend record = happened(event);
+  record.add(ipc::FieldKey::pid, std::to_string(by)).add(ipc::FieldKey::uid, std::to_string(uid));
+  if (const std::string name = sys::process_name(by); !name.empty()) record.add(ipc::FieldKey::command, name);
+  if (const auto login = sys::login_uid(by)) record.add(ipc::FieldKey::operator_uid, std::to_string(*login));
+  return record;
+}
+
 }  // namespace
 
 Guard::Guard(Resources resources, ipc::Loop loop) : own_(std::move(resources)), loop_(std::move(loop)) {}
@@ -35,11 +45,13 @@ Status Guard::start() {
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return fail_errno("prctl(CHILD_SUBREAPER)");
   TRY(loop_.watch(own_.signals, signal_watch_));
   TRY(loop_.watch(own_.operator_socket, operator_watch_));
+  ipc::AuditAppend started = host_record(ipc::Event::host_start, ::getppid(), ::getuid());
+  if (const char* const sudo = std::getenv("SUDO_USER")) {
+    started.add(ipc::FieldKey::operator_name, std::string(sudo) + " (claimed)");
+  }
+  record(std::move(started.add(ipc::FieldKey::boot, sys::boot_id())));
   for (const sandbox::Policy& policy : own_.host_policies) {
-    ipc::AuditAppend loaded;
-    loaded.event = ipc::Event::policy_load;
-    loaded.phase = ipc::Phase::event;
-    loaded.outcome = ipc::Outcome::success;
+    ipc::AuditAppend loaded = happened(ipc::Event::policy_load);
     loaded.add(ipc::FieldKey::profile, sandbox::profile_name(policy.profile))
         .add(ipc::FieldKey::policy, sandbox::canonical_text(policy));
     record(std::move(loaded));
@@ -171,6 +183,9 @@ void Guard::on_signal() {
   if (stopping_) return;
   log::info("stopping: sessions first, the audit log last", {{"signal", info.ssi_signo}});
   stopping_ = true;
+  ipc::AuditAppend stopped = host_record(ipc::Event::host_stop, static_cast<pid_t>(info.ssi_pid), info.ssi_uid);
+  if (info.ssi_pid == 0) stopped.add(ipc::FieldKey::reason, "its terminal, or from outside of its PID namespace");
+  record(std::move(stopped.add(ipc::FieldKey::signal, std::to_string(info.ssi_signo))));
   while (!connections_.empty()) drop(connections_.begin()->first);
 }
 

@@ -33,7 +33,8 @@ constexpr std::size_t kMaxTenants = 512;
 constexpr std::size_t kMaxSessionsPerTenant = 16;
 constexpr std::size_t kMaxWorkspacesPerTenant = 256;
 constexpr std::size_t kMaxOperators = 8;
-constexpr std::size_t kMaxAuditBacklog = 256;
+constexpr std::size_t kMaxAuditBacklog = 1024;
+constexpr std::uint64_t kRecordAgainMs = 500;  // after auditd has refused one
 constexpr std::uint64_t kRecordTimeoutMs = 5000;
 constexpr std::size_t kMaxGateListeners = 512;  // of one session
 
@@ -41,6 +42,8 @@ constexpr std::size_t kMaxGateListeners = 512;  // of one session
 struct Programs {
   Fd relay, accounts, auditd, signer, gateway, runner, hstry, launch, policy, auditor;
 };
+
+ipc::AuditAppend happened(ipc::Event event, ipc::Outcome outcome = ipc::Outcome::success);  // a record of it
 
 // A process that we started.
 struct Child final : ipc::Watcher {
@@ -245,7 +248,8 @@ class Guard {
                                        std::uint64_t index);
   void record_then(ipc::AuditAppend record, const Uuid& session, std::uint64_t connection,
                    Continuation then);
-  void record(ipc::AuditAppend record);  // an event or outcome; kept while auditd is away
+  void record(ipc::AuditAppend record);  // an event or outcome; kept until it is durable
+  void settle_record(std::uint64_t request, bool durable);
   void audit_message();
   void answer_record(std::uint64_t request, bool durable, std::uint64_t index);
   void flush_backlog();
@@ -299,7 +303,13 @@ class Guard {
   std::uint64_t next_record_ = 1;
   std::deque<PendingRecord> pending_;
   std::string stored_blob_;  // while the continuation of its AuditBlob runs
-  std::deque<ipc::AuditAppend> backlog_;
+  struct Unsettled {
+    ipc::AuditAppend record;
+    std::uint64_t at_ms;  // wall clock
+    bool is_sent = false;
+  };
+  std::deque<Unsettled> backlog_;
+  std::uint64_t flush_at_ = 0;  // monotonic; not before it
   std::uint64_t lost_records_ = 0;
 
   AuditWatch audit_watch_{*this};

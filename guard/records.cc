@@ -7,6 +7,14 @@
 
 namespace oqto::guard {
 
+ipc::AuditAppend happened(ipc::Event event, ipc::Outcome outcome) {
+  ipc::AuditAppend record;
+  record.event = event;
+  record.phase = ipc::Phase::event;
+  record.outcome = outcome;
+  return record;
+}
+
 void Guard::record_then(ipc::AuditAppend record, const Uuid& session, std::uint64_t connection,
                         Continuation then) {
   record.request = next_record_++;
@@ -19,26 +27,46 @@ void Guard::record_then(ipc::AuditAppend record, const Uuid& session, std::uint6
 
 void Guard::record(ipc::AuditAppend record) {
   record.request = next_record_++;
-  if (audit_ && backlog_.empty() && audit_.send(record)) return;
   if (backlog_.size() >= kMaxAuditBacklog) {
     ++lost_records_;  // said in the log as soon as it can be written
     return;
   }
-  backlog_.push_back(std::move(record));
+  backlog_.push_back({std::move(record), sys::now_ms()});
+  flush_backlog();
+}
+
+// Refused, as while the signer is away, it is sent again until it stands in the log.
+void Guard::settle_record(std::uint64_t request, bool durable) {
+  const auto found = std::ranges::find(backlog_, request, [](const Unsettled& kept) { return kept.record.request; });
+  if (found == backlog_.end()) return;
+  if (durable) {
+    backlog_.erase(found);
+    return;
+  }
+  found->is_sent = false;
+  flush_at_ = sys::monotonic_ms() + kRecordAgainMs;
 }
 
 void Guard::flush_backlog() {
-  if (lost_records_ > 0) {
-    ipc::AuditAppend gap;
-    gap.event = ipc::Event::violation;
-    gap.phase = ipc::Phase::event;
-    gap.outcome = ipc::Outcome::failure;
+  if (!audit_ || sys::monotonic_ms() < flush_at_) return;
+  if (lost_records_ > 0 && backlog_.size() < kMaxAuditBacklog) {
+    ipc::AuditAppend gap = happened(ipc::Event::violation, ipc::Outcome::failure);
     gap.add(ipc::FieldKey::reason, "records of process starts and stops were lost while auditd was "
                                    "away: " + std::to_string(lost_records_));
     gap.request = next_record_++;
-    if (audit_.send(gap)) lost_records_ = 0;
+    backlog_.push_back({std::move(gap), sys::now_ms()});
+    lost_records_ = 0;
   }
-  while (!backlog_.empty() && audit_ && audit_.send(backlog_.front())) backlog_.pop_front();
+  constexpr std::uint64_t kSoonMs = 100;
+  for (Unsettled& kept : backlog_) {
+    if (kept.is_sent) continue;
+    auto& fields = kept.record.list;
+    if (sys::now_ms() > kept.at_ms + kSoonMs && std::ranges::count(fields, ipc::FieldKey::at, &ipc::AuditField::key) == 0) {
+      kept.record.add(ipc::FieldKey::at, sys::utc_text(kept.at_ms));
+    }
+    if (!audit_.send(kept.record)) return;
+    kept.is_sent = true;
+  }
 }
 
 void Guard::audit_message() {
@@ -68,6 +96,7 @@ void Guard::audit_message() {
 }
 
 void Guard::answer_record(std::uint64_t request, bool durable, std::uint64_t index) {
+  settle_record(request, durable);
   const auto entry = std::ranges::find(pending_, request, &PendingRecord::request);
   if (entry == pending_.end()) return;
   const PendingRecord found = *entry;
