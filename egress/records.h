@@ -25,6 +25,7 @@ class Records {
   virtual void note(ipc::AuditAppend record) = 0;
 };
 
+constexpr auto kLookupFor = std::chrono::seconds(1);  // one attempt asks for a name more than once
 constexpr auto kJoinFor = std::chrono::seconds(60);
 constexpr std::size_t kMaxKinds = 32;  // of refusals told apart within that time
 
@@ -36,7 +37,8 @@ struct Refusal {
   auto operator<=>(const Refusal&) const = default;
 };
 
-// The first of its kind is recorded at once; how often it came again, when the time is over.
+// The first of its kind is recorded with what comes of the same attempt, and when it came again, how often,
+// when the time is over. Each record says how many it stands for, and when the first of them was.
 class Refusals {
  public:
   explicit Refusals(Records& records) : records_(records) {}
@@ -45,14 +47,16 @@ class Refusals {
   void flush(Time now);
 
  private:
-  struct Again {
-    Time until{};
+  struct Joined {
+    Time until{};  // of this record
+    bool is_first = true;
     std::uint64_t count = 0;
+    std::uint64_t at_ms = 0;  // wall clock
   };
-  void record(const Refusal& refusal, std::uint64_t count);
+  void record(const Refusal& refusal, const Joined& joined);
 
   Records& records_;
-  std::map<Refusal, Again> recent_;
+  std::map<Refusal, Joined> recent_;
 };
 
 }  // namespace oqto::egress

@@ -13,7 +13,7 @@ namespace {
 using tcp = asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr auto kSweepEvery = std::chrono::seconds(5);
+constexpr auto kSweepEvery = std::chrono::seconds(1);
 constexpr auto kBreath = std::chrono::milliseconds(100);  // after accept() failed
 constexpr int kBacklog = 64;
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -73,8 +74,11 @@ class Server {
   };
   struct Gap {  // records of one source that were refused since the log last took any
     Actor actor;
-    std::uint64_t count = 0;
+    std::set<std::uint64_t> requests;  // that it sends again has the same number: one record, not two
+    std::uint64_t beyond = 0;          // kMaxDistinct of them
+    [[nodiscard]] std::uint64_t count() const { return requests.size() + beyond; }
   };
+  static constexpr std::size_t kMaxDistinct = 4096;  // of one source; further ones are counted each time
 
   Status start(ipc::Channel signer);
   Status turn();

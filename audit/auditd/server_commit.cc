@@ -124,16 +124,20 @@ void Server::note_refusal(std::span<const Pending> records) {
     if (gaps_.empty()) gap_since_ms_ = pending.time_ms;
     const bool is_named = gaps_.contains(pending.source) || gaps_.size() < kMaxGaps;
     Gap& gap = gaps_[is_named ? pending.source : 0];
-    if (is_named && gap.count == 0) gap.actor = *pending.actor;
-    ++gap.count;
+    if (is_named && gap.count() == 0) gap.actor = *pending.actor;
+    if (is_named && gap.requests.size() < kMaxDistinct) {
+      gap.requests.insert(pending.request);
+    } else if (!gap.requests.contains(pending.request)) {
+      ++gap.beyond;
+    }
   }
 }
 
 void Server::append_gaps(std::vector<Pending>& batch) const {
   for (const auto& [source, gap] : gaps_) {
     ipc::AuditAppend record = own_record(Event::log_gap);
-    record.list = {{FieldKey::count, std::to_string(gap.count)},
-                   {FieldKey::reason, "records were refused: " + gap_reason_},
+    record.list = {{FieldKey::count, std::to_string(gap.count())},
+                   {FieldKey::reason, "records were refused, and stand here only if they were sent again: " + gap_reason_},
                    {FieldKey::duration_ms, std::to_string(sys::now_ms() - std::min(gap_since_ms_, sys::now_ms()))}};
     if (source != 0) {
       record.list.push_back({FieldKey::process, std::string(ipc::process_name(gap.actor.process))});

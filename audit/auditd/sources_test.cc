@@ -127,6 +127,29 @@ TEST(Auditd, WhatACutOffSourceHadStillSentIsCounted) {
   }));
 }
 
+TEST(Auditd, ARecordThatIsRefusedTimeAndAgainIsCountedOnce) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  ASSERT_TRUE(host.client().append(record(Event::login)));
+  host.kill_signer();
+  auto channel = host.source();
+  auto kept = record(Event::exec);
+  for (int i = 0; i < 300; ++i) {
+    kept.request = static_cast<std::uint64_t>(1 + i % 3);
+    ASSERT_TRUE(channel.send(kept));
+    const auto answer = channel.wait(10'000);
+    ASSERT_TRUE(answer);
+    ASSERT_EQ(answer->tag, ipc::Tag::audit_refused);
+  }
+  host.rewire_signer();
+  for (int i = 0; i < 1000 && count_events(entries_of(host), "log.gap") == 0; ++i) ::usleep(10'000);
+  std::string counted;
+  for (const std::string& entry : entries_of(host)) {
+    if (contains(entry, R"("event":"log.gap")")) counted += entry;
+  }
+  EXPECT_TRUE(contains(counted, R"("count":"3")")) << counted;
+}
+
 TEST(Auditd, RecordsRefusedWithoutASignerAreCountedForEachSource) {
   TestHost host;
   ASSERT_TRUE(host.start());

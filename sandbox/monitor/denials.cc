@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/sys.h"
+
 namespace oqto::sandbox {
 
 Denial* Denials::add(Denial denial, std::uint64_t now) {
@@ -25,6 +27,7 @@ Denial* Denials::add(Denial denial, std::uint64_t now) {
   if (joined.count++ != 0) return nullptr;
   joined.first = std::move(denial);
   joined.since = now;
+  joined.at_ms = sys::now_ms();
   return &joined.first;
 }
 
@@ -34,9 +37,9 @@ std::optional<ipc::AuditAppend> Denials::take(std::uint64_t now) {
     refilled_ = now;
   }
   if (ration_ == 0) return std::nullopt;
-  const auto due = std::ranges::find_if(
-      joined_, [now](const auto& entry) { return now >= entry.second.since + kJoinMs; });
-  if (due == joined_.end()) return std::nullopt;
+  const auto due = std::ranges::min_element(
+      joined_, {}, [](const auto& entry) { return entry.second.since; });
+  if (due == joined_.end() || now < due->second.since + kJoinMs) return std::nullopt;
   --ration_;
   const Joined joined = std::move(due->second);
   joined_.erase(due);
@@ -54,6 +57,7 @@ std::optional<ipc::AuditAppend> Denials::take(std::uint64_t now) {
   record.add(FieldKey::reason, joined.first.reason);
   if (!joined.first.arguments.empty()) record.add(FieldKey::args, joined.first.arguments);
   record.add(FieldKey::count, std::to_string(joined.count));
+  record.add(FieldKey::at, sys::utc_text(joined.at_ms));  // of the first
   return record;
 }
 

@@ -43,6 +43,7 @@ class Denials {
   struct Joined {
     Denial first;
     std::uint64_t since = 0;
+    std::uint64_t at_ms = 0;  // wall clock
     std::uint64_t count = 0;
   };
   std::map<std::string, Joined> joined_;

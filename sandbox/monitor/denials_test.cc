@@ -38,10 +38,25 @@ TEST(Denials, AlikeOnesWithinASecondAreOneRecord) {
   EXPECT_EQ(field(*first, ipc::FieldKey::syscall), "unshare");
   EXPECT_EQ(field(*first, ipc::FieldKey::exe), "/usr/bin/x");
   EXPECT_EQ(field(*first, ipc::FieldKey::count), "2");
-  EXPECT_TRUE(denials.take(now + 2 * kJoinMs).has_value());
-  EXPECT_TRUE(denials.take(now + 2 * kJoinMs).has_value());
+  EXPECT_EQ(field(*first, ipc::FieldKey::at).size(), std::string("2026-01-31T12:00:00.123Z").size());
+  for (int i = 0; i < 2; ++i) {
+    const auto other = denials.take(now + 2 * kJoinMs);
+    ASSERT_TRUE(other.has_value());
+    EXPECT_EQ(field(*other, ipc::FieldKey::count), "1") << "a record that could have been joined says how many it is";
+  }
   EXPECT_FALSE(denials.take(now + 2 * kJoinMs).has_value());
   EXPECT_FALSE(denials.waits());
+}
+
+TEST(Denials, AreRecordedInTheOrderInWhichTheyHappened) {
+  Denials denials;
+  const std::uint64_t now = 1'000'000;
+  (void)denials.add(denial("unshare"), now);
+  (void)denials.add(denial("mount"), now + 1);
+  (void)denials.add(denial("bpf"), now + 2);
+  std::string order;
+  while (const auto record = denials.take(now + 2 * kJoinMs)) order += field(*record, ipc::FieldKey::syscall) + " ";
+  EXPECT_EQ(order, "unshare mount bpf ");
 }
 
 TEST(Denials, AttackAFloodMakesFewRecordsAndNoneIsLostFromTheCount) {

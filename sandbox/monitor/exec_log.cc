@@ -13,20 +13,26 @@ bool ExecLog::available() const {
 
 void ExecLog::add(ipc::AuditAppend record) {
   record.request = next_request_++;
-  kept_.push_back({std::move(record), sys::monotonic_ms()});
+  kept_.push_back({std::move(record), sys::monotonic_ms(), sys::now_ms()});
   flush();
 }
 
+bool ExecLog::send(Kept& kept) {
+  constexpr std::uint64_t kSoonMs = 100;
+  const bool is_dated = std::ranges::count(kept.record.list, ipc::FieldKey::at, &ipc::AuditField::key) > 0;
+  if (!is_dated && sys::now_ms() > kept.at_ms + kSoonMs) {
+    kept.record.add(ipc::FieldKey::at, sys::utc_text(kept.at_ms));
+  }
+  const Status sent = channel_.send(kept.record);
+  if (!sent && sent.error().code != Errc::limit) connected_ = false;
+  kept.sent = sent.has_value();
+  return kept.sent;
+}
+
 void ExecLog::flush() {
-  if (!connected_) return;
+  if (!connected_ || refusing_) return;
   for (Kept& kept : kept_) {
-    if (kept.sent) continue;
-    const Status sent = channel_.send(kept.record);
-    if (!sent) {
-      if (sent.error().code != Errc::limit) connected_ = false;
-      return;
-    }
-    kept.sent = true;
+    if (!kept.sent && !send(kept)) return;
   }
 }
 
@@ -42,7 +48,7 @@ void ExecLog::on_ready() {
       break;
     }
   }
-  if (!refusing_) flush();
+  flush();
 }
 
 Status ExecLog::take_answer(const ipc::Received& received) {
@@ -51,7 +57,10 @@ Status ExecLog::take_answer(const ipc::Received& received) {
       settle(request, true);
     });
   } else {
-    settle(TRY(received.as<ipc::AuditRefused>()).request, false);
+    const auto refused = TRY(received.as<ipc::AuditRefused>());
+    again_at_ = sys::monotonic_ms() +
+                (refused.reason == ipc::RefusedFor::budget ? kNextDayMs : kSendAgainMs);
+    settle(refused.request, false);
   }
   return {};
 }
@@ -70,6 +79,9 @@ void ExecLog::settle(std::uint64_t request, bool durable) {
 
 void ExecLog::tick() {
   flush();
+  const bool is_due = connected_ && refusing_ && !kept_.empty() && sys::monotonic_ms() >= again_at_;
+  if (!is_due || !send(kept_.front())) return;
+  again_at_ = sys::monotonic_ms() + kSendAgainMs;  // unless the answer says another time
 }
 
 void ExecLog::replace(ipc::Channel channel) {

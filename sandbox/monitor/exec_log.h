@@ -12,7 +12,8 @@ namespace oqto::sandbox {
 
 constexpr std::size_t kMaxKeptRecords = 64;
 constexpr std::uint64_t kStalledMs = 5000;  // the oldest record has waited this long: unavailable
-constexpr std::uint64_t kSendAgainMs = 500;
+constexpr std::uint64_t kSendAgainMs = 500;      // one record, until auditd takes it
+constexpr std::uint64_t kNextDayMs = 30'000;     // the same, where the account's budget is used up
 
 class ExecLog final : public Recorder {
  public:
@@ -36,10 +37,12 @@ class ExecLog final : public Recorder {
   struct Kept {
     ipc::AuditAppend record;
     std::uint64_t since;  // monotonic
+    std::uint64_t at_ms;  // wall clock
     bool sent = false;
   };
   Status take_answer(const ipc::Received& received);
   void settle(std::uint64_t request, bool durable);
+  bool send(Kept& kept);
   void flush();
 
   ipc::Channel channel_;
@@ -47,6 +50,7 @@ class ExecLog final : public Recorder {
   std::uint64_t next_request_ = 1;
   bool connected_ = true;
   bool refusing_ = false;  // auditd answered a record with a refusal, and has taken none since
+  std::uint64_t again_at_ = 0;  // monotonic: then it is asked again, with the oldest record alone
 };
 
 }  // namespace oqto::sandbox

@@ -1,6 +1,7 @@
 #include "sandbox/monitor/exec_log.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/sys.h"
 
@@ -27,6 +28,67 @@ std::pair<std::uint64_t, std::string> next(ipc::Channel& auditd) {
   if (!received) return {0, ""};
   const auto append = received->as<ipc::AuditAppend>();
   return {append->request, append->list.at(0).value};
+}
+
+// What it sends again, when its time has come.
+std::pair<std::uint64_t, std::string> next_after_ticks(ExecLog& log, ipc::Channel& auditd) {
+  for (int i = 0; i < 10'000; ++i) {
+    log.tick();
+    if (const auto got = next(auditd); got.first != 0) return got;
+    ::usleep(1000);
+  }
+  return {0, ""};
+}
+
+// However long the log is full and however often the loop turns: two records a second, not each again at once.
+TEST(ExecLog, AttackAFullLogIsAskedAgainWithOneRecordAndAfterATime) {
+  Ends pair = ends();
+  ExecLog log(std::move(pair.ours));
+  for (int i = 0; i < 40; ++i) log.add(record(std::to_string(i)));
+  std::uint64_t refused = 0;
+  const auto refuse_all = [&] {
+    for (auto got = next(pair.auditd); got.first != 0; got = next(pair.auditd)) {
+      ++refused;
+      ASSERT_TRUE(pair.auditd.send(ipc::AuditRefused{got.first, "disk full"}).has_value());
+      log.on_ready();
+    }
+  };
+  refuse_all();
+  EXPECT_EQ(refused, 40U);
+  const std::uint64_t since = sys::monotonic_ms();
+  std::uint64_t turns = 0;
+  for (; turns < 100'000 && sys::monotonic_ms() < since + 2 * kSendAgainMs; ++turns) {
+    log.tick();
+    refuse_all();
+  }
+  EXPECT_LE(refused, 40 + 1 + (sys::monotonic_ms() - since) / kSendAgainMs) << turns << " turns";
+  const auto again = next_after_ticks(log, pair.auditd);
+  EXPECT_EQ(again.second, "0") << "the oldest";
+  ASSERT_TRUE(pair.auditd.send(ipc::AuditAppended{again.first, 1}).has_value());
+  log.on_ready();
+  std::size_t rest = 0;
+  while (next(pair.auditd).first != 0) ++rest;
+  EXPECT_EQ(rest, 39U) << "the others follow as soon as one is taken";
+}
+
+TEST(ExecLog, ARecordThatIsSentAgainSaysWhenItWasMade) {
+  Ends pair = ends();
+  ExecLog log(std::move(pair.ours));
+  log.add(record("one"));
+  const auto fields_of_next = [&pair] {
+    const auto received = pair.auditd.receive();
+    return received ? received->as<ipc::AuditAppend>()->list : std::vector<ipc::AuditField>{};
+  };
+  EXPECT_EQ(fields_of_next().size(), 1U) << "in time, it is auditd that says when";
+  ASSERT_TRUE(pair.auditd.send(ipc::AuditRefused{1, "disk full"}).has_value());
+  log.on_ready();
+  std::vector<ipc::AuditField> fields;
+  for (int i = 0; i < 10'000 && fields.empty(); ++i, ::usleep(1000)) {
+    log.tick();
+    fields = fields_of_next();
+  }
+  ASSERT_EQ(fields.size(), 2U);
+  EXPECT_EQ(fields[1].key, ipc::FieldKey::at);
 }
 
 TEST(ExecLog, KeepsWhatIsNotDurableAndSendsItToTheNextAuditd) {
@@ -56,8 +118,7 @@ TEST(ExecLog, IsUnavailableWhileAuditdRefuses) {
   ASSERT_TRUE(pair.auditd.send(ipc::AuditRefused{request, "disk full"}).has_value());
   log.on_ready();
   EXPECT_FALSE(log.available());
-  log.tick();
-  EXPECT_EQ(next(pair.auditd), (std::pair<std::uint64_t, std::string>{request, "one"}));
+  EXPECT_EQ(next_after_ticks(log, pair.auditd), (std::pair<std::uint64_t, std::string>{request, "one"}));
   ASSERT_TRUE(pair.auditd.send(ipc::AuditAppended{request, 7}).has_value());
   log.on_ready();
   EXPECT_TRUE(log.available());

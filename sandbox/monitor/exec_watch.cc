@@ -188,6 +188,7 @@ void ExecWatch::note_refusals() {
   auto record = new_record(ipc::Outcome::failure);
   record.add(FieldKey::reason,
              std::to_string(refused_) + " execs were refused while they could not be recorded");
+  record.add(FieldKey::count, std::to_string(refused_));
   refused_ = 0;
   recorder_.add(std::move(record));
 }
