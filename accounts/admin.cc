@@ -1,4 +1,6 @@
 // Invites, for administrators in the browser and for the operator; and the operator's other verbs.
+#include <algorithm>
+
 #include "accounts/service.h"
 #include "base/encoding.h"
 #include "base/log.h"
@@ -26,7 +28,7 @@ ipc::AdminReply refused(const Error& cause) {
   if (cause.code == Errc::unavailable) {
     return refused("the audit log is not available; nothing was changed");
   }
-  if (cause.code != Errc::limit) log::error("an operator's request failed", cause);
+  if (cause.code != Errc::limit && cause.code != Errc::not_found) log::error("an operator's request failed", cause);
   return refused(cause.what);
 }
 
@@ -50,7 +52,7 @@ Result<Service::MadeInvite> Service::make_invite(const InviteBody& wish, AuditPa
 ipc::AuthReply Service::list_invites(const Call& call) {
   const ReplyOr admin = require_admin(call, Event::admin);
   if (!admin) return admin.error();
-  const auto invites = store_.list_invites();
+  const auto invites = store_.list_invites(sys::now_ms());
   if (!invites) return failure_reply(invites.error());
   return reply_with(200, invites_answer(*invites));
 }
@@ -78,19 +80,25 @@ ipc::AuthReply Service::revoke_invite(const Call& call) {
   if (!admin) return admin.error();
   const auto id = read_id(call.body);
   if (!id) return error_reply(Code::bad_request, id.error());
-  const auto open = store_.is_open_invite(*id);
-  if (!open) return failure_reply(open.error());
-  if (!*open) return error_reply(Code::not_found, "there is no open invitation of that number");
-  const auto intent = recorder_.intent(Event::invite_revoke,
-                                       {{FieldKey::account, std::to_string(admin->account.id)},
-                                        {FieldKey::username, admin->account.username},
-                                        {FieldKey::remote, call.remote},
-                                        {FieldKey::invite, std::to_string(*id)}});
-  if (!intent) return failure_reply(intent.error());
-  const auto revoked = store_.revoke_invite(*id);
-  recorder_.outcome(Event::invite_revoke, *intent, revoked);
+  auto revoked = revoke_invite(*id, {{FieldKey::account, std::to_string(admin->account.id)},
+                                     {FieldKey::username, admin->account.username},
+                                     {FieldKey::remote, call.remote},
+                                     {FieldKey::invite, std::to_string(*id)}});
+  if (!revoked && revoked.error().code == Errc::not_found) {
+    return error_reply(Code::not_found, revoked.error().what);
+  }
   if (!revoked) return failure_reply(revoked.error());
   return reply_with(204);
+}
+
+Status Service::revoke_invite(std::uint64_t id, AuditPairs who) {
+  if (!TRY(store_.is_open_invite(id))) {
+    return fail(Errc::not_found, "there is no open invitation of that number");
+  }
+  const auto intent = TRY(recorder_.intent(Event::invite_revoke, who));
+  const auto revoked = store_.revoke_invite(id);
+  recorder_.outcome(Event::invite_revoke, intent, revoked);
+  return revoked;
 }
 
 // --- the operator --------------------------------------------------------------------------------
@@ -105,9 +113,9 @@ ipc::AdminReply Service::admin(const ipc::AdminCall& call, const Operator& who) 
     case AdminVerb::list_invites: return admin_list_invites(body);
     case AdminVerb::revoke_logins: return admin_revoke_logins(body);
     case AdminVerb::disable: return admin_disable(body);
-    case AdminVerb::revoke_invite:
-    case AdminVerb::reset_password:
-    case AdminVerb::list_logins:
+    case AdminVerb::revoke_invite: return admin_revoke_invite(body);
+    case AdminVerb::reset_password: return admin_reset_password(body);
+    case AdminVerb::list_logins: return admin_list_logins(body);
     case AdminVerb::kEnd: break;  // the codec refuses it
   }
   return refused("there is no such verb");
@@ -139,7 +147,7 @@ ipc::AdminReply Service::admin_list_invites(std::string_view body) {
       Event::admin, Outcome::success,
       {{FieldKey::process, kOperator}, {FieldKey::command, "list_invites"}});
   if (!recorded) return refused(recorded.error());
-  const auto invites = store_.list_invites();
+  const auto invites = store_.list_invites(sys::now_ms());
   if (!invites) return refused(invites.error());
   return accepted(invites_answer(*invites));
 }
@@ -167,6 +175,7 @@ Result<std::size_t> Service::end_logins(const Account& account, std::string_view
     auto transaction = TRY(store_.begin());
     if (disabled >= 0) TRY(store_.set_disabled(account.id, disabled != 0));
     auto ended = TRY(store_.end_logins_of(account.id));
+    if (disabled == 1) TRY(store_.forget_reset(account.id));
     TRY(transaction.commit());
     return ended;
   };
@@ -174,28 +183,100 @@ Result<std::size_t> Service::end_logins(const Account& account, std::string_view
   recorder_.outcome(Event::account_change, intent,
                     ended ? Status() : std::unexpected(ended.error()));
   if (!ended) return std::unexpected(ended.error());
-  for (const std::uint64_t login : *ended) on_revoked_(login);
+  // By account and not by login: of a login that is gone already a connection may still be there.
+  tell_.ended(account.id, disabled == 1);
   return ended->size();
 }
 
+std::expected<Account, ipc::AdminReply> Service::named(std::string_view username) {
+  auto account = store_.find_account(username);
+  if (!account) return std::unexpected(refused(account.error()));
+  if (!*account) return std::unexpected(refused("there is no account of that name: see `oqtoctl accounts`"));
+  return **std::move(account);
+}
+
 ipc::AdminReply Service::admin_revoke_logins(std::string_view body) {
-  const auto username = read_username(body);
-  if (!username) return refused(username.error());
-  const auto account = store_.find_account(*username);
-  if (!account) return refused(account.error());
-  if (!*account) return refused("there is no account of that name: see `oqtoctl accounts`");
-  const auto ended = end_logins(**account, "revoke_logins", -1);
+  const auto wish = read_revoke(body);
+  if (!wish) return refused(wish.error());
+  const auto account = named(wish->username);
+  if (!account) return account.error();
+  if (wish->id != 0) return revoke_one(*account, wish->id);
+  const auto ended = end_logins(*account, "revoke_logins", -1);
   if (!ended) return refused(ended.error());
   return accepted(revoked_answer(*ended));
+}
+
+ipc::AdminReply Service::revoke_one(const Account& account, std::uint64_t login) {
+  const auto logins = store_.list_logins(account.id, sys::now_ms());
+  if (!logins) return refused(logins.error());
+  if (!std::ranges::any_of(*logins, [&](const LoginRow& row) { return row.id == login; })) {
+    return refused("this account has no login of that number: see `oqtoctl accounts logins`");
+  }
+  const auto intent = recorder_.intent(Event::account_change,
+                                       {{FieldKey::process, kOperator},
+                                        {FieldKey::account, std::to_string(account.id)},
+                                        {FieldKey::username, account.username},
+                                        {FieldKey::command, "revoke_login"}});
+  if (!intent) return refused(intent.error());
+  const auto ended = store_.end_login(login);
+  recorder_.outcome(Event::account_change, *intent, ended);
+  if (!ended) return refused(ended.error());
+  tell_.revoked(login);
+  return accepted(revoked_answer(1));
+}
+
+ipc::AdminReply Service::admin_list_logins(std::string_view body) {
+  const auto username = read_username(body);
+  if (!username) return refused(username.error());
+  const auto account = named(*username);
+  if (!account) return account.error();
+  const auto recorded = recorder_.happened(Event::admin, Outcome::success,
+                                           {{FieldKey::process, kOperator},
+                                            {FieldKey::command, "list_logins"},
+                                            {FieldKey::account, std::to_string(account->id)},
+                                            {FieldKey::username, account->username}});
+  if (!recorded) return refused(recorded.error());
+  const auto logins = store_.list_logins(account->id, sys::now_ms());
+  if (!logins) return refused(logins.error());
+  return accepted(logins_answer(*logins, 0));
+}
+
+ipc::AdminReply Service::admin_reset_password(std::string_view body) {
+  const auto wish = read_reset_wish(body);
+  if (!wish) return refused(wish.error());
+  const auto account = named(wish->username);
+  if (!account) return account.error();
+  if (account->disabled) return refused("this account is disabled: `oqtoctl accounts enable` it first");
+  const auto intent = recorder_.intent(Event::account_change,
+                                       {{FieldKey::process, kOperator},
+                                        {FieldKey::account, std::to_string(account->id)},
+                                        {FieldKey::username, account->username},
+                                        {FieldKey::command, "reset_password: a link was made"}});
+  if (!intent) return refused(intent.error());
+  const std::string code = to_base64url(random_token());
+  const std::uint64_t now = sys::now_ms();
+  const std::uint64_t expires_at = now + wish->expires_hours * kHourMs;
+  const auto added = store_.add_reset(account->id, sha256(std::string_view(code)), now, expires_at);
+  recorder_.outcome(Event::account_change, *intent, added);
+  if (!added) return refused(added.error());
+  return accepted(reset_answer(*account, code, expires_at));
+}
+
+ipc::AdminReply Service::admin_revoke_invite(std::string_view body) {
+  const auto id = read_id(body);
+  if (!id) return refused(id.error());
+  const auto revoked = revoke_invite(*id, {{FieldKey::process, kOperator},
+                                           {FieldKey::invite, std::to_string(*id)}});
+  if (!revoked) return refused(revoked.error());
+  return accepted("{}");
 }
 
 ipc::AdminReply Service::admin_disable(std::string_view body) {
   const auto wish = read_disable(body);
   if (!wish) return refused(wish.error());
-  const auto account = store_.find_account(wish->username);
-  if (!account) return refused(account.error());
-  if (!*account) return refused("there is no account of that name: see `oqtoctl accounts`");
-  const auto ended = end_logins(**account, wish->disabled ? "disable" : "enable",
+  const auto account = named(wish->username);
+  if (!account) return account.error();
+  const auto ended = end_logins(*account, wish->disabled ? "disable" : "enable",
                                 wish->disabled ? 1 : 0);
   if (!ended) return refused(ended.error());
   return accepted("{}");

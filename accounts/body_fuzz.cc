@@ -21,7 +21,7 @@ static void expect_clear(const Parsed<T>& parsed) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const std::string_view body(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 9) {
+  switch (data[0] % 14) {
     case 0: expect_clear(read_setup(body)); break;
     case 1: {
       const auto login = read_login(body);
@@ -47,7 +47,22 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 5: expect_clear(read_username(body)); break;
     case 6: expect_clear(read_disable(body)); break;
     case 7: expect_clear(read_list_accounts(body)); break;
-    default: expect_clear(read_empty(body)); break;
+    case 8: expect_clear(read_empty(body)); break;
+    case 9: {
+      const auto change = read_password(body);
+      expect_clear(change);
+      if (change) (void)password_problem(change->new_password, "ann");
+      break;
+    }
+    case 10: expect_clear(read_reset(body)); break;
+    case 11: {
+      const auto wish = read_end_logins(body);
+      expect_clear(wish);
+      if (wish) CHECK((wish->id != 0) != wish->others);
+      break;
+    }
+    case 12: expect_clear(read_reset_wish(body)); break;
+    default: expect_clear(read_revoke(body)); break;
   }
   return 0;
 }

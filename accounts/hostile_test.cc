@@ -22,15 +22,15 @@ TEST(Body, EveryMalformedOneGetsOneClear400) {
       {AuthEndpoint::login, "{"},
       {AuthEndpoint::login, "{} {}"},
       {AuthEndpoint::login, "{}"},
-      {AuthEndpoint::login, R"({"username":"root"})"},
+      {AuthEndpoint::login, R"({"username":"boss"})"},
       {AuthEndpoint::login, R"({"username":7,"password":"x"})"},
-      {AuthEndpoint::login, R"({"username":"root","password":null})"},
-      {AuthEndpoint::login, R"({"username":"root","password":["x"]})"},
+      {AuthEndpoint::login, R"({"username":"boss","password":null})"},
+      {AuthEndpoint::login, R"({"username":"boss","password":["x"]})"},
       {AuthEndpoint::login, R"({"username":{"$ne":""},"password":"x"})"},
-      {AuthEndpoint::login, R"({"username":"root","password":"x","role":"admin"})"},
-      {AuthEndpoint::login, R"({"username":"root","username":"ann","password":"x"})"},
+      {AuthEndpoint::login, R"({"username":"boss","password":"x","role":"admin"})"},
+      {AuthEndpoint::login, R"({"username":"boss","username":"ann","password":"x"})"},
       {AuthEndpoint::login, R"({"username":"","password":"x"})"},
-      {AuthEndpoint::login, R"({"username":"root","password":")" + std::string(257, 'x') + "\"}"},
+      {AuthEndpoint::login, R"({"username":"boss","password":")" + std::string(257, 'x') + "\"}"},
       {AuthEndpoint::login, R"({"username":")" + std::string(9000, 'u') + R"(","password":"x"})"},
       {AuthEndpoint::login, "{\"username\":\"\xff\xfe\",\"password\":\"x\"}"},
       {AuthEndpoint::login, R"({"username":"\ud800","password":"x"})"},
@@ -39,7 +39,7 @@ TEST(Body, EveryMalformedOneGetsOneClear400) {
       {AuthEndpoint::setup, R"({"token":1,"username":"a","password":"b"})"},
       {AuthEndpoint::register_user, R"({"invite_code":true,"username":"a","password":"b"})"},
       {AuthEndpoint::logout, R"({"all":true})"},
-      {AuthEndpoint::create_invite, R"({"role":"root"})"},
+      {AuthEndpoint::create_invite, R"({"role":"boss"})"},
       {AuthEndpoint::create_invite, R"({"role":0})"},
       {AuthEndpoint::create_invite, R"({"expires_hours":0})"},
       {AuthEndpoint::create_invite, R"({"expires_hours":721})"},
@@ -64,22 +64,22 @@ TEST(Body, EveryMalformedOneGetsOneClear400) {
 TEST(Body, SqlInTextIsOnlyText) {
   TestHost host;
   const ipc::Token admin = host.set_up();
-  const std::string attack = "root'; DELETE FROM accounts; --";
+  const std::string attack = "boss'; DELETE FROM accounts; --";
   EXPECT_EQ(host.login(attack, attack).status, 401);
-  EXPECT_EQ(host.login("root' --", "x").status, 401);
-  EXPECT_EQ(host.login("root", "' OR 'a'='a").status, 401);
+  EXPECT_EQ(host.login("boss' --", "x").status, 401);
+  EXPECT_EQ(host.login("boss", "' OR 'a'='a").status, 401);
   EXPECT_TRUE(host.lookup(admin));
   host.stop();
   EXPECT_EQ(host.database_value("SELECT count(*) FROM accounts"), "1");
-  EXPECT_EQ(host.database_value("SELECT count(*) FROM account_throttle WHERE username = "
-                                "'root''; DELETE FROM accounts; --'"), "1");
+  EXPECT_EQ(host.database_value("SELECT count(*) FROM guess_throttle WHERE source = "
+                                "'network 192.0.2.0/24 boss''; DELETE FROM accounts; --'"), "1");
 }
 
 TEST(Connection, SecondCallBeforeTheAnswerEndsOnlyThatConnection) {
   TestHost host;
   const ipc::Token admin = host.set_up();
   ipc::Channel connection = host.connect();
-  const auto call = auth_call(AuthEndpoint::login, R"({"username":"root","password":"wrong one"})");
+  const auto call = auth_call(AuthEndpoint::login, R"({"username":"boss","password":"wrong one"})");
   ASSERT_TRUE(connection.send(call));
   ASSERT_TRUE(connection.send(call));
   const auto received = connection.wait(kAnswerMs);
@@ -114,7 +114,7 @@ TEST(Connection, LeavingWhileThePasswordIsCheckedHarmsNobody) {
     ASSERT_TRUE(connection.send(
         auth_call(AuthEndpoint::login, R"({"username":"ann","password":"wrong password"})")));
   }
-  EXPECT_EQ(host.login("root", kPassword).status, 200);
+  EXPECT_EQ(host.login("boss", kPassword).status, 200);
   EXPECT_TRUE(host.lookup(admin));
 }
 
@@ -144,9 +144,9 @@ TEST(Relay, ThatDiesIsReplaced) {
 TEST(Audit, RecordsIntentBeforeAndOutcomeAfterEachChange) {
   TestHost host;
   const ipc::Token admin = host.set_up();
-  host.login("root", "wrong password");
+  host.login("boss", "wrong password");
   host.login("Who?", "wrong password");
-  EXPECT_EQ(host.login("root", kPassword).status, 200);
+  EXPECT_EQ(host.login("boss", kPassword).status, 200);
   host.call(AuthEndpoint::create_invite, "{}", admin);
   host.call(AuthEndpoint::revoke_invite, R"({"id":1})", admin);
   host.join("ann");
@@ -176,7 +176,7 @@ TEST(Audit, RecordsIntentBeforeAndOutcomeAfterEachChange) {
 void expect_nothing_works(TestHost& host, const ipc::Token& admin, const std::string& code) {
   const std::string sign_up = R"({"invite_code":")" + code + R"(","username":"ann","password":)" +
                               quoted(kPassword) + "}";
-  for (const auto& reply : {host.login("root", kPassword), host.login("root", "wrong password"),
+  for (const auto& reply : {host.login("boss", kPassword), host.login("boss", "wrong password"),
                             host.call(AuthEndpoint::register_user, sign_up),
                             host.call(AuthEndpoint::logout, "{}", admin),
                             host.call(AuthEndpoint::create_invite, "{}", admin),
@@ -188,7 +188,7 @@ void expect_nothing_works(TestHost& host, const ipc::Token& admin, const std::st
               "the audit log is not available; nothing was changed");
   }
   EXPECT_EQ(host.admin(AdminVerb::create_invite).ok, 0);
-  EXPECT_EQ(host.admin(AdminVerb::disable, R"({"username":"root","disabled":true})").ok, 0);
+  EXPECT_EQ(host.admin(AdminVerb::disable, R"({"username":"boss","disabled":true})").ok, 0);
   EXPECT_TRUE(host.lookup(admin)) << "reading still works";
 }
 
@@ -201,7 +201,7 @@ TEST(Audit, WithoutItNothingChangesAndItWorksAgainWhenItIsBack) {
   host.wire_audit(TestAuditd::Mode::refuses);
   expect_nothing_works(host, admin, code);
   host.wire_audit();
-  EXPECT_EQ(host.login("root", kPassword).status, 200);
+  EXPECT_EQ(host.login("boss", kPassword).status, 200);
   host.stop();
   EXPECT_EQ(host.database_value("SELECT count(*) FROM accounts WHERE disabled = 0"), "1");
   EXPECT_EQ(host.database_value("SELECT count(*) FROM logins"), "2");
@@ -213,15 +213,15 @@ TEST(Audit, ThatIsSilentIsNotWaitedForForEver) {
   TestHost host;
   host.set_up();
   host.wire_audit(TestAuditd::Mode::is_silent);
-  EXPECT_EQ(host.login("root", kPassword).status, 503);
+  EXPECT_EQ(host.login("boss", kPassword).status, 503);
   host.wire_audit();
-  EXPECT_EQ(host.login("root", kPassword).status, 200);
+  EXPECT_EQ(host.login("boss", kPassword).status, 200);
 }
 
 TEST(Audit, SetupWithoutItLeavesTheLinkAlive) {
   TestHost host;
   const std::string body = R"({"token":")" + host.setup_token() +
-                           R"(","username":"root","password":)" + quoted(kPassword) + "}";
+                           R"(","username":"boss","password":)" + quoted(kPassword) + "}";
   host.audit_gone();
   EXPECT_EQ(host.call(AuthEndpoint::setup, body).status, 503);
   host.wire_audit();

@@ -97,7 +97,7 @@ TEST(Invites, RefusedRegistrationLeavesTheInvitationOpen) {
   const std::string code = host.invite();
   for (const auto& [username, password, status] :
        std::vector<std::tuple<std::string, std::string, int>>{
-           {"root", kPassword, 409},
+           {"boss", kPassword, 409},
            {"Ann", kPassword, 400},
            {"x'; DROP TABLE accounts; --", kPassword, 400},
            {"ann", "short", 400},
@@ -134,12 +134,104 @@ TEST(Invites, PasswordMayHoldAnyCharacters) {
   EXPECT_EQ(host.login("ann", password.substr(0, 16)).status, 401) << "not cut at the NUL";
 }
 
+TEST(Invites, AttackThoseOfADisabledAdministratorDoNotOpenBeforeTheirMakerIsBack) {
+  TestHost host;
+  const ipc::Token boss = host.set_up();
+  const ipc::Token second = host.join("second", "admin");
+  const std::string code = at(host.call(AuthEndpoint::create_invite, R"({"role":"admin"})", second).body.value, "/code");
+  ASSERT_EQ(host.admin(AdminVerb::disable, R"({"username":"second","disabled":true})").ok, 1);
+  EXPECT_EQ(host.call(AuthEndpoint::register_user, register_body(code, "mallory")).status, 403);
+  const auto list = host.call(AuthEndpoint::list_invites, "", boss).body.value;
+  EXPECT_EQ(at(list, "/invites/0/state"), "suspended");
+  EXPECT_EQ(at(list, "/invites/0/made_by"), "second");
+  ASSERT_EQ(host.admin(AdminVerb::disable, R"({"username":"second","disabled":false})").ok, 1);
+  host.crash();
+  host.edit_database("UPDATE accounts SET role = 'user' WHERE username = 'second'");
+  host.start();
+  EXPECT_EQ(host.call(AuthEndpoint::register_user, register_body(code, "mallory")).status, 403)
+      << "no administrator any more";
+  host.crash();
+  host.edit_database("UPDATE accounts SET role = 'admin' WHERE username = 'second'");
+  host.start();
+  EXPECT_EQ(host.call(AuthEndpoint::register_user, register_body(code, "ann")).status, 201);
+}
+
+TEST(Invites, AttackManyDeadOnesHideNoOpenOneAndTheOperatorRevokesIt) {
+  TestHost host;
+  const ipc::Token boss = host.set_up();
+  const std::string code = at(host.call(AuthEndpoint::create_invite, R"({"role":"admin"})", boss).body.value, "/code");
+  host.crash();
+  host.edit_database("WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n WHERE i < 300) INSERT INTO invites "
+                     "(code_sha256, role, created_at, expires_at) SELECT randomblob(32), 'user', 1, 1 FROM n");
+  host.start();
+  for (const auto& list : {host.call(AuthEndpoint::list_invites, "", boss).body.value,
+                           host.admin(AdminVerb::list_invites).body.value}) {
+    EXPECT_EQ(at(list, "/invites/0/id"), "1");
+    EXPECT_EQ(at(list, "/invites/0/state"), "open");
+    EXPECT_EQ(at(list, "/invites/1/state"), "expired");
+  }
+  EXPECT_EQ(host.admin(AdminVerb::revoke_invite, R"({"id":1})").ok, 1);
+  EXPECT_EQ(host.admin(AdminVerb::revoke_invite, R"({"id":1})").ok, 0);
+  EXPECT_EQ(host.call(AuthEndpoint::register_user, register_body(code, "ann")).status, 403);
+}
+
+TEST(Invites, TheLongestListOfThemFitsIntoAnAnswer) {
+  TestHost host;
+  const ipc::Token boss = host.set_up(std::string(32, 'b'));
+  host.crash();
+  host.edit_database("WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n WHERE i < 300) INSERT INTO invites "
+                     "(id, code_sha256, role, created_at, expires_at, created_by, used_by, used_at) SELECT "
+                     "1000000000 + i, randomblob(32), 'auditor', 1700000000000, 9700000000000, 1, 1, 1 FROM n");
+  host.start();
+  EXPECT_EQ(at(host.call(AuthEndpoint::list_invites, "", boss).body.value, "/invites/199/state"), "used");
+}
+
+TEST(Invites, WhoHasOneLearnsWhatBecameOfItAndWhoGuessesLearnsNothing) {
+  TestHost host;
+  host.set_up();
+  const std::string used = host.invite();
+  ASSERT_EQ(host.call(AuthEndpoint::register_user, register_body(used, "ann")).status, 201);
+  const std::string expired = host.invite();
+  host.crash();
+  host.edit_database("UPDATE invites SET expires_at = 1 WHERE used_by IS NULL");
+  host.start();
+  const auto say = [&](const std::string& code) {
+    return at(host.call(AuthEndpoint::register_user, register_body(code, "bob")).body.value, "/error");
+  };
+  EXPECT_NE(say(used).find("used already"), std::string::npos);
+  EXPECT_NE(say(expired).find("has expired"), std::string::npos);
+  EXPECT_EQ(say(std::string(43, 'A')), "this invitation is not valid: ask for another one");
+}
+
+TEST(Names, AttackLookAlikesAndTheHostsOwnNamesAreRefusedAndOldAccountsStayValid) {
+  TestHost host;
+  host.set_up();
+  (void)host.join("alice");
+  const std::string code = host.invite();
+  for (const auto* name : {"root", "system", "oqto", "oqto-guard", "admin"}) {
+    EXPECT_EQ(host.call(AuthEndpoint::register_user, register_body(code, name), std::nullopt,
+                        std::string("[2001:db8:") + std::to_string(std::string(name).size()) + "::1]:1").status, 409) << name;
+  }
+  for (const auto* name : {"alice.", "alice--", "al..ice"}) {
+    EXPECT_EQ(host.call(AuthEndpoint::register_user, register_body(code, name)).status, 400) << name;
+  }
+  for (const auto* name : {"a.lice", "al-ice", "a_l_i_c_e"}) {
+    EXPECT_EQ(host.call(AuthEndpoint::register_user, register_body(code, name)).status, 409) << name;
+  }
+  host.crash();
+  host.edit_database("UPDATE accounts SET username = 'alice.' WHERE username = 'alice'");
+  host.start();
+  EXPECT_EQ(host.login("alice.", kPassword).status, 200);
+  EXPECT_EQ(host.call(AuthEndpoint::register_user, register_body(code, "alice")).status, 409);
+  EXPECT_EQ(host.call(AuthEndpoint::register_user, register_body(code, "alicia")).status, 201);
+}
+
 TEST(Operator, ListsAccountsAndMakesInvites) {
   TestHost host;
   host.set_up();
   host.join("ann");
   const std::string list = host.admin(AdminVerb::list_accounts).body.value;
-  EXPECT_EQ(at(list, "/accounts/0/username"), "root");
+  EXPECT_EQ(at(list, "/accounts/0/username"), "boss");
   EXPECT_EQ(at(list, "/accounts/1/username"), "ann");
   EXPECT_EQ(at(list, "/accounts/1/disabled"), "false");
   EXPECT_EQ(at(host.admin(AdminVerb::list_accounts, R"({"after":1})").body.value,
@@ -151,10 +243,10 @@ TEST(Operator, DisablesAnAccountAndItsLiveLogins) {
   TestHost host;
   host.set_up();
   const ipc::Token ann = host.join("ann");
-  const auto login = host.lookup(ann)->login;
+  ASSERT_TRUE(host.lookup(ann));
   ASSERT_EQ(host.admin(AdminVerb::disable, R"({"username":"ann","disabled":true})").ok, 1);
   EXPECT_FALSE(host.lookup(ann));
-  EXPECT_EQ(host.revoked(), std::vector<std::uint64_t>{login});
+  EXPECT_EQ(host.ended(), (std::vector<TestHost::Ended>{{2, true}}));
   ASSERT_EQ(host.admin(AdminVerb::disable, R"({"username":"ann","disabled":false})").ok, 1);
   EXPECT_FALSE(host.lookup(ann)) << "the old login stays ended";
   EXPECT_EQ(host.login("ann", kPassword).status, 200);

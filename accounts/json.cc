@@ -185,6 +185,33 @@ Parsed<RegisterBody> read_register(std::string_view body) {
                              .password = in.text("password", kMaxPasswordBytes)});
 }
 
+Parsed<PasswordBody> read_password(std::string_view body) {
+  Body in(body);
+  PasswordBody change{.password = in.text("password", kMaxPasswordBytes),
+                      .new_password = in.text("new_password", kMaxPasswordBytes)};
+  if (in.has("keep_others")) change.keep_others = in.boolean("keep_others");
+  return in.end(std::move(change));
+}
+
+Parsed<ResetBody> read_reset(std::string_view body) {
+  Body in(body);
+  return in.end(ResetBody{.code = in.text("code", kMaxSecretText),
+                          .password = in.text("password", kMaxPasswordBytes)});
+}
+
+Parsed<EndLoginsBody> read_end_logins(std::string_view body) {
+  Body in(body);
+  EndLoginsBody wish;
+  if (in.has("id")) {
+    wish.id = in.number("id", 1, std::numeric_limits<std::int64_t>::max());
+  } else if (!in.boolean("others")) {
+    in.problem("others", " must be true, unless `id` names a login");
+  } else {
+    wish.others = true;
+  }
+  return in.end(wish);
+}
+
 Parsed<InviteBody> read_invite_wish(std::string_view body) {
   Body in(body.empty() ? "{}" : body);
   InviteBody wish{.role = ipc::Role::user, .expires_hours = kDefaultInviteHours};
@@ -205,6 +232,20 @@ Parsed<std::uint64_t> read_id(std::string_view body) {
 Parsed<std::string> read_username(std::string_view body) {
   Body in(body);
   return in.end(in.text("username", kMaxTypedName));
+}
+
+Parsed<RevokeBody> read_revoke(std::string_view body) {
+  Body in(body);
+  RevokeBody wish{.username = in.text("username", kMaxTypedName)};
+  if (in.has("id")) wish.id = in.number("id", 1, std::numeric_limits<std::int64_t>::max());
+  return in.end(std::move(wish));
+}
+
+Parsed<ResetWish> read_reset_wish(std::string_view body) {
+  Body in(body);
+  ResetWish wish{.username = in.text("username", kMaxTypedName), .expires_hours = kDefaultResetHours};
+  if (in.has("expires_hours")) wish.expires_hours = in.number("expires_hours", 1, kMaxResetHours);
+  return in.end(std::move(wish));
 }
 
 Parsed<DisableBody> read_disable(std::string_view body) {
@@ -242,6 +283,8 @@ std::string invites_answer(const std::vector<Invite>& invites) {
                     {"role", role_name(invite.role)},
                     {"created_at", invite.created_at},
                     {"expires_at", invite.expires_at},
+                    {"state", state_name(invite.state)},
+                    {"made_by", invite.made_by.empty() ? Json(nullptr) : Json(invite.made_by)},
                     {"used_by", invite.used_by.empty() ? Json(nullptr) : Json(invite.used_by)}});
   }
   return dump({{"invites", std::move(list)}});
@@ -252,6 +295,26 @@ std::string invite_answer(const Invite& invite, std::string_view code) {
                       {"role", role_name(invite.role)},
                       {"expires_at", invite.expires_at}};
   return dump({{"invite", shown}, {"code", code}});
+}
+
+std::string logins_answer(const std::vector<LoginRow>& logins, std::uint64_t current) {
+  Json list = Json::array();
+  for (const LoginRow& login : logins) {
+    list.push_back({{"id", login.id},
+                    {"created_at", login.created_at},
+                    {"last_seen_at", login.last_seen_at},
+                    {"expires_at", login.expires_at},
+                    {"remote", login.from.remote},
+                    {"agent", login.from.agent},
+                    {"current", login.id == current}});
+  }
+  return dump({{"logins", std::move(list)}});
+}
+
+std::string ended_answer(std::size_t ended) { return dump({{"ended", ended}}); }
+
+std::string reset_answer(const Account& account, std::string_view code, std::uint64_t expires_at) {
+  return dump({{"username", account.username}, {"code", code}, {"expires_at", expires_at}});
 }
 
 std::string error_answer(std::string_view text, std::string_view code,

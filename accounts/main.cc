@@ -85,7 +85,9 @@ Status serve(const Options& options) {
   Server server({.loop = loop, .recorder = recorder, .hasher = *hasher, .guard = std::move(guard),
                  .relay = std::move(relay), .signals = std::move(signals),
                  .max_connections = max_connections});
-  Service service(db, recorder, *hasher, [&server](std::uint64_t login) { server.revoked(login); },
+  Service service(db, recorder, *hasher,
+                  {.revoked = [&](std::uint64_t login) { server.revoked(login); },
+                   .ended = [&](std::uint32_t account, bool disabled) { server.ended(account, disabled); }},
                   options.unavailable);
   TRY(service.start());
 

@@ -83,7 +83,7 @@ TEST(Records, WhatAnOperatorAsksForNamesHimAndWhatOthersDoDoesNot) {
   TestHost host;  // its operator is ann, of uid 1000
   host.set_up();
   EXPECT_EQ(host.admin(AdminVerb::create_invite, "{}").ok, 1);
-  EXPECT_EQ(host.admin(AdminVerb::disable, R"({"username":"root","disabled":true})").ok, 1);
+  EXPECT_EQ(host.admin(AdminVerb::disable, R"({"username":"boss","disabled":true})").ok, 1);
   settle(host);
   std::size_t named = 0;
   for (const auto& record : host.records()) {

@@ -47,6 +47,13 @@ constexpr auto kCommon = std::to_array<std::string_view>(
      "yourpassword",     "zaq12wsxcde3",     "zaq1xsw2cde3",     "zxcvbnm12345",
      "zxcvbnmasdfghjkl", "zxcvbnmasdfghjklqwertyuiop"});
 
+constexpr auto kReserved = std::to_array<std::string_view>(
+    {"root", "system", "oqto", "oqtoctl", "operator", "guard", "relay", "accounts", "auditd", "auditor",
+     "auditsigner", "signer", "gateway", "runner", "hstry", "policy", "launch", "keyholder", "sshproxy",
+     "daemon", "kernel", "nobody", "host", "localhost", "service", "security", "support", "anonymous",
+     "unknown", "everyone", "null", "none"});
+constexpr auto kForAdministrators = std::to_array<std::string_view>({"admin", "administrator"});
+
 std::string lower(std::string_view text) {
   std::string result(text);
   for (char& c : result) {
@@ -67,6 +74,8 @@ bool is_made_of(std::string_view password, std::string_view username) {
                               [](char c) { return c >= '0' && c <= '9'; });
 }
 
+bool is_separator(char c) { return c == '.' || c == '_' || c == '-'; }
+
 bool is_run(std::string_view password) {  // "abcdefghijkl", "987654321098": one step, wrapping
   int ups = 0;
   int downs = 0;
@@ -86,8 +95,30 @@ std::optional<std::string> username_problem(std::string_view username) {
   const bool characters = username.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789._-") ==
                           std::string_view::npos;
   const bool start = !username.empty() && username[0] >= 'a' && username[0] <= 'z';
-  if (length && characters && start) return std::nullopt;
-  return "a user name is 2 to 32 of a-z 0-9 . _ - and starts with a letter";
+  bool separated = false;  // by two in a row, or at the end
+  for (std::size_t i = 0; i < username.size(); ++i) {
+    const bool here = is_separator(username[i]);
+    separated |= here && (i + 1 == username.size() || is_separator(username[i + 1]));
+  }
+  if (length && characters && start && !separated) return std::nullopt;
+  return "a user name is 2 to 32 of a-z 0-9 . _ - : a letter first, and each . _ - between two others";
+}
+
+std::string skeleton_of(std::string_view username) {
+  std::string skeleton;
+  for (const char c : username) {
+    if (!is_separator(c)) skeleton += c == '0' ? 'o' : c == '1' ? 'l' : c;
+  }
+  return skeleton;
+}
+
+bool is_reserved(std::string_view username, bool administrator) {
+  std::string skeleton = skeleton_of(username);
+  if (skeleton.starts_with("oqto")) return true;  // "oqto-guard", "oqto2"
+  const auto has = [&](const auto& names) {
+    return std::find(names.begin(), names.end(), skeleton) != names.end();
+  };
+  return has(kReserved) || (!administrator && has(kForAdministrators));
 }
 
 std::optional<std::string> password_problem(std::string_view password, std::string_view username) {

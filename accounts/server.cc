@@ -83,6 +83,7 @@ Status Server::from_guard(ipc::Received& message) {
   switch (message.tag) {
     case Tag::wire: return wire(message);
     case Tag::admin_peer: return add_operator(message);
+    case Tag::check_logins: return check_logins(TRY(message.as<ipc::CheckLogins>()));
     case Tag::lookup_token: return lookup(TRY(message.as<ipc::LookupToken>()));
     default: return fail(Errc::bad_message, "the guard sent a message that accounts does not take");
   }
@@ -123,7 +124,24 @@ Status Server::lookup(const ipc::LookupToken& ask) {
   return {};
 }
 
+template <class T>
+static std::vector<T> numbers(std::string_view bytes) {
+  std::vector<T> list(bytes.size() / sizeof(T));
+  for (std::size_t i = 0; i < list.size() * sizeof(T); ++i) {
+    list[i / sizeof(T)] |= static_cast<T>(static_cast<unsigned char>(bytes[i])) << 8 * (i % sizeof(T));
+  }
+  return list;
+}
+
+// What this process's predecessor may have left unsaid. If it cannot be told, nothing is served either.
+Status Server::check_logins(const ipc::CheckLogins& ask) {
+  return service_->check(numbers<std::uint64_t>(ask.logins.value), numbers<std::uint32_t>(ask.accounts.value));
+}
+
 void Server::revoked(std::uint64_t login) { to_guard(ipc::LoginRevoked{.login = login}); }
+void Server::ended(std::uint32_t account, bool disabled) {
+  to_guard(ipc::AccountEnded{.account = account, .disabled = disabled ? std::uint8_t{1} : std::uint8_t{0}});
+}
 
 void Server::to_guard(ToGuard message) {
   if (guard_queue_.size() >= kMaxQueuedToGuard) {
@@ -221,13 +239,15 @@ Status Server::from_peer(std::uint64_t number, Peer& peer, ipc::Received& messag
     return peer.channel.send(service_->admin(TRY(message.as<ipc::AdminCall>()), *peer.operated_by));
   }
   auto ask = TRY(message.as<ipc::AuthCall>());
-  if (peer.busy || ask.has_token > 1) {
+  if (peer.busy || ask.has_token > 1 || ask.has_device > 1) {
     return fail(Errc::bad_message, "a second call before the answer, or a bad flag");
   }
   peer.busy = true;
-  Call call{.remote = peer.remote, .endpoint = ask.endpoint, .token = std::nullopt,
-            .body = std::move(ask.body.value)};
+  Call call{.remote = peer.remote, .endpoint = ask.endpoint, .token = std::nullopt, .device = std::nullopt,
+            .agent = ask.agent.str(), .body = std::move(ask.body.value)};
+  std::erase_if(call.agent, [](char c) { return c < ' ' || c > '~'; });
   if (ask.has_token == 1) call.token = sha256(ask.token);
+  if (ask.has_device == 1) call.device = ask.device;
   service_->handle(std::move(call),
                    [this, number](const ipc::AuthReply& reply) { answer(number, reply); });
   return {};

@@ -21,7 +21,7 @@ namespace oqto::accounts {
 constexpr std::size_t kMaxConnections = 4096;  // lower if the process may not open so many files
 constexpr std::size_t kSpareDescriptors = 64;
 constexpr std::size_t kMaxOperators = 8;
-constexpr std::size_t kMaxQueuedToGuard = 4096;
+constexpr std::size_t kMaxQueuedToGuard = 8192;  // more than one CheckLogins can ask for
 constexpr std::uint64_t kSweepEveryMs = 60 * 1000;
 
 struct ServerParts {
@@ -39,11 +39,13 @@ class Server {
   explicit Server(ServerParts parts);
   ~Server();
 
-  void revoked(std::uint64_t login);  // tells the guard
+  // What the guard is told.
+  void revoked(std::uint64_t login);
+  void ended(std::uint32_t account, bool disabled);
   Status run(Service& service);       // until the guard goes away or a signal says stop
 
  private:
-  using ToGuard = std::variant<ipc::Ready, ipc::TokenOwner, ipc::TokenUnknown, ipc::LoginRevoked>;
+  using ToGuard = std::variant<ipc::Ready, ipc::TokenOwner, ipc::TokenUnknown, ipc::LoginRevoked, ipc::AccountEnded>;
 
   class OnReady final : public ipc::Watcher {
    public:
@@ -68,6 +70,7 @@ class Server {
   Status wire(ipc::Received& message);
   Status add_operator(ipc::Received& message);
   Status lookup(const ipc::LookupToken& ask);
+  Status check_logins(const ipc::CheckLogins& ask);
   void to_guard(ToGuard message);
   void flush_to_guard();
   void on_relay();

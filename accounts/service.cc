@@ -70,10 +70,10 @@ void Service::handle(Call call, const Respond& respond) {
     case AuthEndpoint::create_invite: return respond(create_invite(call));
     case AuthEndpoint::revoke_invite: return respond(revoke_invite(call));
     case AuthEndpoint::health:  // no route leads to it yet
-    case AuthEndpoint::change_password:
-    case AuthEndpoint::reset_password:
-    case AuthEndpoint::list_logins:
-    case AuthEndpoint::end_logins:
+    case AuthEndpoint::change_password: return change_password(std::move(call), respond);
+    case AuthEndpoint::reset_password: return reset_password(std::move(call), respond);
+    case AuthEndpoint::list_logins: return respond(list_logins(call));
+    case AuthEndpoint::end_logins: return respond(end_logins(call));
     case AuthEndpoint::kEnd: break;  // the codec refuses it
   }
   respond(error_reply(Code::not_found, "there is no such endpoint"));
@@ -83,13 +83,25 @@ Result<std::optional<Login>> Service::find_login(const ipc::Token& token) {
   return store_.find_login(sha256(token), sys::now_ms());
 }
 
+Status Service::check(std::span<const std::uint64_t> logins, std::span<const std::uint32_t> accounts) {
+  const std::uint64_t now = sys::now_ms();
+  for (const std::uint64_t login : logins) {
+    if (!TRY(store_.login_stands(login, now))) tell_.revoked(login);
+  }
+  for (const std::uint32_t id : accounts) {
+    const auto account = TRY(store_.find_account(id));
+    if (!account || account->disabled) tell_.ended(id, true);
+  }
+  return {};
+}
+
 ipc::AuthReply Service::state(const Call& call) {
   const auto has_accounts = store_.has_accounts();
   if (!has_accounts) return failure_reply(has_accounts.error());
   std::optional<Login> login;
   auto cookie = CookieAction::keep;
   if (call.token) {
-    const auto found = store_.find_login(*call.token, sys::now_ms());
+    const auto found = store_.find_login(*call.token, sys::now_ms(), call.remote);
     if (!found) return failure_reply(found.error());
     login = *found;
     if (!login) cookie = CookieAction::clear;
@@ -105,7 +117,7 @@ ipc::AuthReply Service::me(const Call& call) {
 
 Service::ReplyOr Service::require_login(const Call& call) {
   if (call.token) {
-    const auto found = store_.find_login(*call.token, sys::now_ms());
+    const auto found = store_.find_login(*call.token, sys::now_ms(), call.remote);
     if (!found) return std::unexpected(failure_reply(found.error()));
     if (*found) return **found;
   }
@@ -145,13 +157,16 @@ ipc::AuthReply Service::logout(const Call& call) {
   const auto ended = store_.end_login((*login)->id);
   recorder_.outcome(Event::logout, *intent, ended);
   if (!ended) return failure_reply(ended.error());
-  on_revoked_((*login)->id);
+  tell_.revoked((*login)->id);
   return done;
 }
 
 void Service::sweep() {
   const std::uint64_t now = sys::now_ms();
   if (const auto swept = throttle_.sweep(now); !swept) {
+    log::error("the sweep failed", swept.error());
+  }
+  if (const auto swept = store_.forget_old_devices(now); !swept) {
     log::error("the sweep failed", swept.error());
   }
   const auto expired = store_.expired_logins(now, kSweepBatch);
@@ -167,7 +182,7 @@ void Service::sweep() {
     if (const auto ended = store_.end_login(login.id); !ended) {
       return log::error("an expired login could not be removed", ended.error());
     }
-    on_revoked_(login.id);
+    tell_.revoked(login.id);
   }
 }
 

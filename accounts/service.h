@@ -3,6 +3,7 @@
 #pragma once
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,18 +32,23 @@ struct Call {
   std::string remote;  // address:port
   ipc::AuthEndpoint endpoint{};
   std::optional<Digest> token;  // of the cookie, if there was one
+  std::optional<ipc::Token> device;  // the device cookie, if there was one
+  std::string agent;  // what the browser calls itself; printable
   std::string body;
 };
 using Respond = std::function<void(ipc::AuthReply)>;  // called exactly once, perhaps later
-using OnRevoked = std::function<void(std::uint64_t login)>;
+struct TellGuard {
+  std::function<void(std::uint64_t login)> revoked;
+  std::function<void(std::uint32_t account, bool disabled)> ended;
+};
 
 class Service {
  public:
   // `unavailable`: "PROFILE: why", for each that this host cannot enforce.
-  Service(Database& db, Recorder& recorder, Hasher& hasher, OnRevoked on_revoked,
+  Service(Database& db, Recorder& recorder, Hasher& hasher, TellGuard tell,
           std::vector<std::string> unavailable = {})
       : store_(db), throttle_(db), recorder_(recorder), hasher_(hasher),
-        on_revoked_(std::move(on_revoked)), unavailable_(std::move(unavailable)) {}
+        tell_(std::move(tell)), unavailable_(std::move(unavailable)) {}
 
   // Makes the setup token if there is no account yet.
   Status start();
@@ -50,6 +56,8 @@ class Service {
   void handle(Call call, const Respond& respond);
   ipc::AdminReply admin(const ipc::AdminCall& call, const Operator& who);
   Result<std::optional<Login>> find_login(const ipc::Token& token);
+  // Tells the guard which of these do not stand any more.
+  Status check(std::span<const std::uint64_t> logins, std::span<const std::uint32_t> accounts);
   void sweep();  // from time to time: ends what has expired
 
  private:
@@ -58,24 +66,39 @@ class Service {
 
   // sign_in.cc
   struct NewAccount;
+  struct Tokens { ipc::Token login{}, device{}; };
+  static Reply signed_in(std::uint16_t status, const Account& account, const Tokens& tokens);
   void setup(Call call, const Respond& respond);
   void login(Call call, const Respond& respond);
   void register_user(Call call, const Respond& respond);
-  std::optional<Reply> refuse_early(const Call& call, const Attempt& attempt);
+  std::optional<Reply> refuse_early(const Call& call, const Attempt& attempt, const HashSource& source);
+  Reply not_hashed(const Attempt& attempt, const HashDone& done);
   void make_account(NewAccount wish, const Respond& respond);
   Reply finish_account(const NewAccount& wish, const std::string& hash);
   std::optional<Reply> still_allowed(const NewAccount& wish, std::uint64_t now,
                                      std::optional<Invite>& invite);
-  Reply finish_login(const Call& call, const Attempt& attempt,
-                     const std::optional<Account>& account, const HashDone& done);
+  Reply finish_login(const Call& call, const Attempt& attempt, const std::optional<Account>& account,
+                     const std::string& against, const HashDone& done);
   Result<StartedLogin> begin_login(const Account& account, const Call& call, const Attempt& attempt,
-                                   const std::string& new_hash, const ipc::Token& token);
+                                   const std::string& new_hash, const Tokens& tokens);
+  Result<Tokens> new_tokens(const Call& call);
+  Result<StartedLogin> start_login(const Account& account, const Call& call, const Tokens& tokens,
+                                   std::uint64_t now);  // in the caller's transaction
   Result<std::pair<Account, StartedLogin>> create_account(const NewAccount& wish,
                                                           const std::string& hash,
                                                           const std::optional<Invite>& invite,
-                                                          const ipc::Token& token,
+                                                          const Tokens& tokens,
                                                           std::uint64_t now);
   bool is_setup_token(std::string_view text) const;
+
+  // password.cc
+  void change_password(Call call, const Respond& respond);
+  void reset_password(Call call, const Respond& respond);
+  Reply finish_change(const Call& call, const Attempt& attempt, bool keep_others,
+                      const std::string& against, const HashDone& done);
+  Reply finish_reset(const Call& call, const Digest& code, const std::string& hash);
+  Reply list_logins(const Call& call);
+  Reply end_logins(const Call& call);
 
   // service.cc
   Reply state(const Call& call);
@@ -88,12 +111,18 @@ class Service {
   Reply list_invites(const Call& call);
   Reply create_invite(const Call& call);
   Reply revoke_invite(const Call& call);
+  Status revoke_invite(std::uint64_t id, AuditPairs who);  // Errc::not_found: none is open
   ipc::AdminReply admin_setup_link();
   ipc::AdminReply admin_list_accounts(std::string_view body);
   ipc::AdminReply admin_create_invite(std::string_view body);
   ipc::AdminReply admin_list_invites(std::string_view body);
   ipc::AdminReply admin_revoke_logins(std::string_view body);
   ipc::AdminReply admin_disable(std::string_view body);
+  ipc::AdminReply admin_revoke_invite(std::string_view body);
+  ipc::AdminReply admin_reset_password(std::string_view body);
+  ipc::AdminReply admin_list_logins(std::string_view body);
+  std::expected<Account, ipc::AdminReply> named(std::string_view username);  // or why not
+  ipc::AdminReply revoke_one(const Account& account, std::uint64_t login);
   Result<std::size_t> end_logins(const Account& account, std::string_view why, int disabled);
   struct MadeInvite { Invite invite; std::string code; };
   Result<MadeInvite> make_invite(const InviteBody& wish, AuditPairs who, std::uint32_t created_by);
@@ -102,7 +131,7 @@ class Service {
   Throttle throttle_;
   Recorder& recorder_;
   Hasher& hasher_;
-  OnRevoked on_revoked_;
+  TellGuard tell_;
   std::vector<std::string> unavailable_;
   std::optional<std::string> setup_token_;  // in memory only, dead with the first account
 };

@@ -1,5 +1,6 @@
-// Setup, login and registration: the endpoints that hash a password, and so answer later. Whatever
-// was checked before the hashing is checked again after it.
+// Setup, login and registration: endpoints that hash a password, and so answer later. Whatever was
+// checked before the hashing is checked again after it. Who shows a setup link, an invitation or a known
+// device does not wait for strangers.
 #include "accounts/rules.h"
 #include "accounts/service.h"
 #include "base/encoding.h"
@@ -20,17 +21,45 @@ constexpr std::string_view kWrongPassword = "the user name or the password is wr
 constexpr std::string_view kDeadSetupLink =
     "this setup link is not valid: get the current one with `oqtoctl setup-link`";
 constexpr std::string_view kAlreadySetUp = "this host is set up already: sign in instead";
-constexpr std::string_view kDeadInvite =
-    "this invitation is not valid: it was used, revoked, or has expired";
-constexpr std::string_view kTaken = "this user name is taken: choose another one";
+constexpr std::string_view kTaken = "this user name is taken, or too much like one that is: choose another one";
+constexpr std::string_view kReserved = "this user name is reserved for the host: choose another one";
 
-ipc::AuthReply signed_in(std::uint16_t status, const Account& account, const ipc::Token& token) {
-  auto reply = reply_with(status, user_answer(account), CookieAction::set);
-  reply.token = token;
-  return reply;
+// Nobody guesses a code: whoever has it may know what became of it.
+std::string_view why_dead(const std::optional<Invite>& invite) {
+  const auto state = invite ? invite->state : InviteState::revoked;
+  if (state == InviteState::used) return "this invitation was used already: sign in, or ask for another one";
+  if (state == InviteState::expired) return "this invitation has expired: ask for another one";
+  return "this invitation is not valid: ask for another one";
+}
+
+Attempt stranger(const std::string& remote) {
+  return {.remote = remote_prefix(remote), .network = remote_network(remote), .username = {}, .known = false,
+          .device = 0, .trusted = false};
 }
 
 }  // namespace
+
+ipc::AuthReply Service::signed_in(std::uint16_t status, const Account& account, const Tokens& tokens) {
+  auto reply = reply_with(status, user_answer(account), CookieAction::set);
+  reply.token = tokens.login;
+  reply.device_cookie = CookieAction::set;  // again, so that it lasts
+  reply.device = tokens.device;
+  return reply;
+}
+
+// A device keeps the token that we gave it; what we did not give out is no device.
+Result<Service::Tokens> Service::new_tokens(const Call& call) {
+  Tokens tokens{.login = random_token(), .device = random_token()};
+  if (call.device && TRY(store_.is_device(sha256(*call.device)))) tokens.device = *call.device;
+  return tokens;
+}
+
+Result<StartedLogin> Service::start_login(const Account& account, const Call& call, const Tokens& tokens,
+                                          std::uint64_t now) {
+  TRY(store_.remember_device(account.id, sha256(tokens.device), now));
+  return store_.start_login(account.id, sha256(tokens.login), call.token,
+                            {.remote = call.remote, .agent = call.agent}, now);
+}
 
 // One of the two ways to a new account.
 struct Service::NewAccount {
@@ -47,8 +76,9 @@ bool Service::is_setup_token(std::string_view text) const {
 }
 
 // Overload and throttling, before any expensive work.
-std::optional<ipc::AuthReply> Service::refuse_early(const Call& call, const Attempt& attempt) {
-  if (hasher_.full()) {
+std::optional<ipc::AuthReply> Service::refuse_early(const Call& call, const Attempt& attempt,
+                                                    const HashSource& source) {
+  if (!hasher_.has_room(source)) {
     return error_reply(Code::service_unavailable, "too many people sign in right now: try again",
                        kBusyRetryS);
   }
@@ -67,11 +97,18 @@ std::optional<ipc::AuthReply> Service::refuse_early(const Call& call, const Atte
                      admission->retry_after_s);
 }
 
+// The answer when nothing was hashed; the attempt does not count.
+ipc::AuthReply Service::not_hashed(const Attempt& attempt, const HashDone& done) {
+  if (const auto undone = throttle_.not_tried(attempt); !undone) return failure_reply(undone.error());
+  return error_reply(Code::service_unavailable, done.gave_way ? "too many people sign in right now: try again"
+                                                              : "memory is short: try again", kBusyRetryS);
+}
+
 void Service::setup(Call call, const Respond& respond) {
   auto body = read_setup(call.body);
   wipe(call.body);
   if (!body) return respond(error_reply(Code::bad_request, body.error()));
-  Attempt attempt{.remote = remote_prefix(call.remote), .username = {}, .known = false};
+  Attempt attempt = stranger(call.remote);
   make_account(NewAccount{.call = std::move(call), .attempt = std::move(attempt),
                           .username = std::move(body->username),
                           .password = std::move(body->password),
@@ -83,7 +120,7 @@ void Service::register_user(Call call, const Respond& respond) {
   auto body = read_register(call.body);
   wipe(call.body);
   if (!body) return respond(error_reply(Code::bad_request, body.error()));
-  Attempt attempt{.remote = remote_prefix(call.remote), .username = {}, .known = false};
+  Attempt attempt = stranger(call.remote);
   make_account(NewAccount{.call = std::move(call), .attempt = std::move(attempt),
                           .username = std::move(body->username),
                           .password = std::move(body->password), .setup_token = {},
@@ -100,34 +137,37 @@ std::optional<ipc::AuthReply> Service::still_allowed(const NewAccount& wish, std
     if (*has_accounts) return error_reply(Code::conflict, kAlreadySetUp);
     if (!is_setup_token(*wish.setup_token)) return error_reply(Code::forbidden, kDeadSetupLink);
   } else {
-    auto found = store_.find_open_invite(sha256(std::string_view(*wish.invite_code)), now);
+    auto found = store_.find_invite(sha256(std::string_view(*wish.invite_code)), now);
     if (!found) return failure_reply(found.error());
-    if (!*found) return error_reply(Code::forbidden, kDeadInvite);
+    if (!*found || (*found)->state != InviteState::open) return error_reply(Code::forbidden, why_dead(*found));
     invite = std::move(*found);
   }
   if (const auto problem = username_problem(wish.username)) {
     return error_reply(Code::bad_request, *problem);
   }
-  const auto taken = store_.find_account(wish.username);
+  if (is_reserved(wish.username, !invite || invite->role == ipc::Role::admin)) {
+    return error_reply(Code::conflict, kReserved);
+  }
+  const auto taken = store_.has_alike(skeleton_of(wish.username));
   if (!taken) return failure_reply(taken.error());
   if (*taken) return error_reply(Code::conflict, kTaken);
   return std::nullopt;
 }
 
 void Service::make_account(NewAccount wish, const Respond& respond) {
-  if (auto refused = refuse_early(wish.call, wish.attempt)) return respond(std::move(*refused));
   std::optional<Invite> invite;
-  if (auto no = still_allowed(wish, sys::now_ms(), invite)) return respond(std::move(*no));
+  auto refused = still_allowed(wish, sys::now_ms(), invite);
+  const HashSource source{.trusted = true, .name = invite ? "invite " + std::to_string(invite->id) : "setup"};
+  wish.attempt.trusted = !refused;  // else counted by its address, as a stranger
+  if (auto early = refuse_early(wish.call, wish.attempt, source)) return respond(std::move(*early));
+  if (refused) return respond(std::move(*refused));
   if (const auto problem = password_problem(wish.password, wish.username)) {
     wipe(wish.password);
     return respond(error_reply(Code::bad_request, *problem));
   }
-  HashJob job{.password = std::move(wish.password), .against = {}};
+  HashJob job{.source = source, .password = std::move(wish.password), .against = {}, .next = {}};
   hasher_.submit(std::move(job), [this, wish = std::move(wish), respond](const HashDone& done) {
-    if (!done.ok) {
-      return respond(error_reply(Code::service_unavailable, "memory is short: try again"));
-    }
-    respond(finish_account(wish, done.new_hash));
+    respond(done.ok ? finish_account(wish, done.new_hash) : not_hashed(wish.attempt, done));
   });
 }
 
@@ -135,6 +175,8 @@ ipc::AuthReply Service::finish_account(const NewAccount& wish, const std::string
   const std::uint64_t now = sys::now_ms();
   std::optional<Invite> invite;
   if (auto no = still_allowed(wish, now, invite)) return std::move(*no);
+  const auto tokens = new_tokens(wish.call);
+  if (!tokens) return failure_reply(tokens.error());
   const Event event = invite ? Event::account_create : Event::setup;
   const auto intent = recorder_.intent(
       event, {{FieldKey::username, wish.username},
@@ -143,8 +185,7 @@ ipc::AuthReply Service::finish_account(const NewAccount& wish, const std::string
               {FieldKey::invite, invite ? std::to_string(invite->id) : ""}});
   if (!intent) return failure_reply(intent.error());
 
-  const ipc::Token token = random_token();
-  const auto created = create_account(wish, hash, invite, token, now);
+  const auto created = create_account(wish, hash, invite, *tokens, now);
   recorder_.outcome(event, *intent, created ? Status() : std::unexpected(created.error()),
                     {{FieldKey::account, created ? std::to_string(created->first.id) : ""}});
   if (!created && created.error().code == Errc::limit) {
@@ -152,18 +193,18 @@ ipc::AuthReply Service::finish_account(const NewAccount& wish, const std::string
   }
   if (!created) return failure_reply(created.error());
   setup_token_.reset();
-  for (const std::uint64_t ended : created->second.ended) on_revoked_(ended);
-  return signed_in(201, created->first, token);
+  for (const std::uint64_t ended : created->second.ended) tell_.revoked(ended);
+  return signed_in(201, created->first, *tokens);
 }
 
 Result<std::pair<Account, StartedLogin>> Service::create_account(
     const NewAccount& wish, const std::string& hash, const std::optional<Invite>& invite,
-    const ipc::Token& token, std::uint64_t now) {
+    const Tokens& tokens, std::uint64_t now) {
   auto transaction = TRY(store_.begin());
   const auto role = invite ? invite->role : ipc::Role::admin;
   auto account = TRY(store_.add_account(wish.username, hash, role, now));
   if (invite) TRY(store_.use_invite(invite->id, account.id, now));
-  auto started = TRY(store_.start_login(account.id, sha256(token), wish.call.token, now));
+  auto started = TRY(start_login(account, wish.call, tokens, now));
   TRY(throttle_.succeeded(wish.attempt));
   TRY(transaction.commit());
   return std::pair{std::move(account), std::move(started)};
@@ -175,27 +216,43 @@ void Service::login(Call call, const Respond& respond) {
   if (!body) return respond(error_reply(Code::bad_request, body.error()));
   auto account = store_.find_account(body->username);
   if (!account) return respond(failure_reply(account.error()));
-  Attempt attempt{.remote = remote_prefix(call.remote), .username = std::move(body->username),
-                  .known = account->has_value()};
-  if (auto refused = refuse_early(call, attempt)) return respond(std::move(*refused));
+  Attempt attempt = stranger(call.remote);
+  attempt.username = std::move(body->username);
+  attempt.known = account->has_value();
+  HashSource source{.trusted = false, .name = attempt.network};
+  if (*account && call.device) {
+    const auto device = store_.find_device((*account)->id, sha256(*call.device));
+    if (!device) return respond(failure_reply(device.error()));
+    attempt.device = *device;
+    if (*device != 0) source = {.trusted = true, .name = "account " + std::to_string((*account)->id)};
+  }
+  if (auto refused = refuse_early(call, attempt, source)) return respond(std::move(*refused));
 
-  HashJob job{.password = std::move(body->password), .against = kDummyHash};
+  HashJob job{.source = std::move(source), .password = std::move(body->password), .against = kDummyHash,
+              .next = {}};
   if (*account) {
     auto hash = store_.password_hash((*account)->id);
     if (!hash) return respond(failure_reply(hash.error()));
     job.against = std::move(*hash);
   }
-  hasher_.submit(std::move(job), [this, call = std::move(call), attempt = std::move(attempt),
+  const std::string against = job.against;
+  hasher_.submit(std::move(job), [this, call = std::move(call), attempt = std::move(attempt), against,
                                   account = std::move(*account), respond](const HashDone& done) {
-    respond(finish_login(call, attempt, account, done));
+    respond(done.gave_way ? not_hashed(attempt, done) : finish_login(call, attempt, account, against, done));
   });
 }
 
 ipc::AuthReply Service::finish_login(const Call& call, const Attempt& attempt,
-                                     const std::optional<Account>& account, const HashDone& done) {
-  // Read again: it may have been disabled while its password was checked.
+                                     const std::optional<Account>& account, const std::string& against,
+                                     const HashDone& done) {
+  // Read again: it may have been disabled, or got another password, while this one was checked.
   const auto current = store_.find_account(*attempt.username);
   if (!current) return failure_reply(current.error());
+  if (account && done.ok) {
+    const auto hash = store_.password_hash(account->id);
+    if (!hash) return failure_reply(hash.error());
+    if (*hash != against) return not_hashed(attempt, HashDone{.ok = false, .gave_way = true, .new_hash = {}});
+  }
   const bool right = account && done.ok && *current && !(*current)->disabled;
   const std::string id = account ? std::to_string(account->id) : "";
   if (!right) {
@@ -212,24 +269,25 @@ ipc::AuthReply Service::finish_login(const Call& call, const Attempt& attempt,
     if (!recorded) return failure_reply(recorded.error());
     return error_reply(Code::unauthorized, kWrongPassword);
   }
+  const auto tokens = new_tokens(call);
+  if (!tokens) return failure_reply(tokens.error());
   const auto intent = recorder_.intent(Event::login, {{FieldKey::account, id},
                                                       {FieldKey::username, account->username},
                                                       {FieldKey::remote, call.remote}});
   if (!intent) return failure_reply(intent.error());
-  const ipc::Token token = random_token();
-  const auto started = begin_login(*account, call, attempt, done.new_hash, token);
+  const auto started = begin_login(*account, call, attempt, done.new_hash, *tokens);
   recorder_.outcome(Event::login, *intent, started ? Status() : std::unexpected(started.error()));
   if (!started) return failure_reply(started.error());
-  for (const std::uint64_t ended : started->ended) on_revoked_(ended);
-  return signed_in(200, **current, token);
+  for (const std::uint64_t ended : started->ended) tell_.revoked(ended);
+  return signed_in(200, **current, *tokens);
 }
 
 Result<StartedLogin> Service::begin_login(const Account& account, const Call& call,
                                           const Attempt& attempt, const std::string& new_hash,
-                                          const ipc::Token& token) {
+                                          const Tokens& tokens) {
   auto transaction = TRY(store_.begin());
   if (!new_hash.empty()) TRY(store_.set_password_hash(account.id, new_hash));
-  auto started = TRY(store_.start_login(account.id, sha256(token), call.token, sys::now_ms()));
+  auto started = TRY(start_login(account, call, tokens, sys::now_ms()));
   TRY(throttle_.succeeded(attempt));
   TRY(transaction.commit());
   return started;

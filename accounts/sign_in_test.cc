@@ -27,10 +27,10 @@ TEST(Setup, LinkMakesTheFirstAdministratorOnceAndIsDeadThen) {
   EXPECT_EQ(host.call(AuthEndpoint::state).body.value, R"({"profiles":[{"available":true,"name":"minimal"},{"available":true,"name":"development"},)"
             R"({"available":true,"name":"strict"}],"setup_required":true,"user":null})");
 
-  const auto made = host.call(AuthEndpoint::setup, setup_body(token, "root"));
+  const auto made = host.call(AuthEndpoint::setup, setup_body(token, "boss"));
   EXPECT_EQ(made.status, 201);
   EXPECT_EQ(made.cookie, CookieAction::set);
-  EXPECT_EQ(made.body.value, R"({"user":{"id":1,"role":"admin","username":"root"}})");
+  EXPECT_EQ(made.body.value, R"({"user":{"id":1,"role":"admin","username":"boss"}})");
 
   const auto replay = host.call(AuthEndpoint::setup, setup_body(token, "mallory"));
   EXPECT_EQ(replay.status, 409);
@@ -38,7 +38,7 @@ TEST(Setup, LinkMakesTheFirstAdministratorOnceAndIsDeadThen) {
   EXPECT_EQ(at(replay.body.value, "/code"), "CONFLICT");
   EXPECT_EQ(host.admin(AdminVerb::setup_link).body.value, R"({"setup_required":false})");
   const auto state = host.call(AuthEndpoint::state, "", made.token);
-  EXPECT_EQ(at(state.body.value, "/user/username"), "root");
+  EXPECT_EQ(at(state.body.value, "/user/username"), "boss");
 }
 
 TEST(State, SaysWhichProfilesThisHostCannotEnforceAndWhy) {
@@ -57,7 +57,7 @@ TEST(Setup, WrongTokenIsRefusedAndChangesNothing) {
   TestHost host;
   std::string token = host.setup_token();
   token[0] = token[0] == 'A' ? 'B' : 'A';
-  EXPECT_EQ(host.call(AuthEndpoint::setup, setup_body(token, "root")).status, 403);
+  EXPECT_EQ(host.call(AuthEndpoint::setup, setup_body(token, "boss")).status, 403);
   EXPECT_EQ(at(host.call(AuthEndpoint::state).body.value, "/setup_required"), "true");
 }
 
@@ -80,21 +80,21 @@ TEST(Setup, LinkOfAnEarlierStartIsDead) {
   const std::string old = host.setup_token();
   host.restart();
   EXPECT_NE(host.setup_token(), old);
-  EXPECT_EQ(host.call(AuthEndpoint::setup, setup_body(old, "root")).status, 403);
+  EXPECT_EQ(host.call(AuthEndpoint::setup, setup_body(old, "boss")).status, 403);
 }
 
 TEST(Login, RightPasswordGivesALoginThatTheGuardCanLookUp) {
   TestHost host;
   host.set_up();
-  const auto reply = host.login("root", kPassword);
+  const auto reply = host.login("boss", kPassword);
   ASSERT_EQ(reply.status, 200) << reply.body.value;
   const auto owner = host.lookup(reply.token);
   ASSERT_TRUE(owner);
   EXPECT_EQ(owner->account, 1U);
   EXPECT_EQ(owner->role, ipc::Role::admin);
-  EXPECT_EQ(owner->username.view(), "root");
+  EXPECT_EQ(owner->username.view(), "boss");
   EXPECT_EQ(host.call(AuthEndpoint::me, "", reply.token).body.value,
-            R"({"id":1,"role":"admin","username":"root"})");
+            R"({"id":1,"role":"admin","username":"boss"})");
 }
 
 TEST(Login, WrongPasswordUnknownNameAndDisabledAccountGetTheSameAnswer) {
@@ -102,7 +102,7 @@ TEST(Login, WrongPasswordUnknownNameAndDisabledAccountGetTheSameAnswer) {
   host.set_up();
   host.join("frozen");
   ASSERT_EQ(host.admin(AdminVerb::disable, R"({"username":"frozen","disabled":true})").ok, 1);
-  const auto wrong = host.login("root", "not the password");
+  const auto wrong = host.login("boss", "not the password");
   EXPECT_EQ(wrong.status, 401);
   EXPECT_EQ(wrong.cookie, CookieAction::keep);
   for (const auto& other : {host.login("nobody", "not the password"),
@@ -117,7 +117,7 @@ TEST(Login, TokenIsNewEachTimeAndReplacesTheOneThatTheBrowserHeld) {
   TestHost host;
   const ipc::Token first = host.set_up();
   const auto login = host.lookup(first)->login;
-  const std::string body = "{\"username\":\"root\",\"password\":" + quoted(kPassword) + "}";
+  const std::string body = "{\"username\":\"boss\",\"password\":" + quoted(kPassword) + "}";
   const auto reply = host.call(AuthEndpoint::login, body, first);
   ASSERT_EQ(reply.status, 200);
   EXPECT_NE(reply.token, first);
@@ -129,8 +129,8 @@ TEST(Login, TokenIsNewEachTimeAndReplacesTheOneThatTheBrowserHeld) {
 TEST(Login, FailuresSlowDownGuessingAlsoForTheRightPasswordAndAcrossACrash) {
   TestHost host;
   host.set_up();
-  for (int i = 0; i < 5; ++i) EXPECT_EQ(host.login("root", "wrong password").status, 401);
-  const auto refused = host.login("root", kPassword);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(host.login("boss", "wrong password").status, 401);
+  const auto refused = host.login("boss", kPassword);
   EXPECT_EQ(refused.status, 429);
   EXPECT_EQ(at(refused.body.value, "/code"), "THROTTLED");
   EXPECT_GE(refused.retry_after_s, 1U);
@@ -138,22 +138,22 @@ TEST(Login, FailuresSlowDownGuessingAlsoForTheRightPasswordAndAcrossACrash) {
 
   // The waiting time is stored: make it long, so that the restart cannot outlast it.
   host.crash();
-  host.edit_database("UPDATE account_throttle SET blocked_until = blocked_until + 600000");
+  host.edit_database("UPDATE guess_throttle SET blocked_until = blocked_until + 600000");
   host.start();
-  EXPECT_EQ(host.login("root", kPassword).status, 429);
+  EXPECT_EQ(host.login("boss", kPassword).status, 429);
   host.crash();
-  host.edit_database("UPDATE account_throttle SET blocked_until = 0");
+  host.edit_database("UPDATE guess_throttle SET blocked_until = 0");
   host.start();
-  EXPECT_EQ(host.login("root", kPassword).status, 200);
+  EXPECT_EQ(host.login("boss", kPassword).status, 200);
   host.stop();
-  EXPECT_EQ(host.database_value("SELECT count(*) FROM account_throttle"), "0");
+  EXPECT_EQ(host.database_value("SELECT count(*) FROM guess_throttle"), "0");
 }
 
 TEST(Login, AttackGuessingOnFillsTheLogNoFurther) {
   TestHost host;
   host.set_up();
-  for (int i = 0; i < 5; ++i) EXPECT_EQ(host.login("root", "wrong password").status, 401);
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(host.login("root", "wrong password").status, 429);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(host.login("boss", "wrong password").status, 401);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(host.login("boss", "wrong password").status, 429);
   const auto records = host.records();
   const auto throttled = std::ranges::count(records, ipc::Event::login_throttled, &ipc::AuditAppend::event);
   EXPECT_EQ(throttled, 2) << "one for the account, one for the address";
@@ -164,7 +164,7 @@ TEST(Login, UnknownNamesAreThrottledLikeKnownOnes) {
   host.set_up();
   for (int i = 0; i < 5; ++i) EXPECT_EQ(host.login("nobody", "wrong password").status, 401);
   EXPECT_EQ(host.login("nobody", "wrong password").status, 429);
-  EXPECT_EQ(host.login("root", kPassword).status, 200) << "other accounts are not affected";
+  EXPECT_EQ(host.login("boss", kPassword).status, 200) << "other accounts are not affected";
 }
 
 TEST(Login, OneNetworkAddressMayNotTryManyNames) {
@@ -210,7 +210,7 @@ TEST(Login, TheOldestEndWhenOneAccountHasTooMany) {
       "1, randomblob(32), created_at, last_seen_at + i, expires_at FROM n, logins WHERE id = 1");
   host.start();
   EXPECT_TRUE(host.lookup(oldest));
-  EXPECT_EQ(host.login("root", kPassword).status, 200);
+  EXPECT_EQ(host.login("boss", kPassword).status, 200);
   EXPECT_FALSE(host.lookup(oldest));
   EXPECT_EQ(host.revoked(), std::vector<std::uint64_t>{1});
   host.stop();
@@ -276,7 +276,7 @@ TEST(Secrets, AreNeitherInTheDatabaseNorInTheAuditLogNorOnStderr) {
   const std::string setup_token = host.setup_token();
   const ipc::Token token = host.set_up();
   const std::string code = host.invite();
-  host.login("root", "a wrong password that leaks not");
+  host.login("boss", "a wrong password that leaks not");
   std::string haystack = host.all_bytes();
   for (const auto& record : host.records()) {
     for (const auto& field : record.list) haystack += field.value;
@@ -297,7 +297,7 @@ TEST(Restart, KeepsAccountsLoginsAndInvites) {
   const std::string code = host.invite("auditor");
   host.restart();
   EXPECT_TRUE(host.lookup(token));
-  EXPECT_EQ(host.login("root", kPassword).status, 200);
+  EXPECT_EQ(host.login("boss", kPassword).status, 200);
   const auto joined = host.call(AuthEndpoint::register_user,
                                 R"({"invite_code":")" + code + R"(","username":"ann","password":)" +
                                     quoted(kPassword) + "}");

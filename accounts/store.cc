@@ -9,7 +9,7 @@
 namespace oqto::accounts {
 namespace {
 
-constexpr std::uint64_t kSchemaVersion = 1;
+constexpr std::uint64_t kSchemaVersion = 2;
 
 constexpr char kSchema[] = R"(
 BEGIN IMMEDIATE;
@@ -53,31 +53,42 @@ CREATE TABLE remote_throttle (
 PRAGMA user_version = 1;
 COMMIT;)";
 
+// Throttles begin anew; everything else stays.
+constexpr char kVersion2[] = R"(
+BEGIN IMMEDIATE;
+ALTER TABLE logins ADD COLUMN remote TEXT NOT NULL DEFAULT '';
+ALTER TABLE logins ADD COLUMN agent TEXT NOT NULL DEFAULT '';
+CREATE TABLE devices (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  token_sha256 BLOB NOT NULL CHECK (length(token_sha256) = 32),
+  account INTEGER NOT NULL REFERENCES accounts (id),
+  created_at INTEGER NOT NULL,
+  last_used_at INTEGER NOT NULL,
+  UNIQUE (token_sha256, account)) STRICT;
+CREATE INDEX devices_of_account ON devices (account);
+CREATE TABLE resets (
+  account INTEGER PRIMARY KEY REFERENCES accounts (id),
+  code_sha256 BLOB NOT NULL UNIQUE CHECK (length(code_sha256) = 32),
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL) STRICT;
+DROP TABLE account_throttle;
+DROP TABLE remote_throttle;
+CREATE TABLE guess_throttle (
+  source TEXT PRIMARY KEY,
+  known INTEGER NOT NULL,
+  failures INTEGER NOT NULL,
+  blocked_until INTEGER NOT NULL,
+  noted_until INTEGER NOT NULL DEFAULT 0,
+  updated_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE rate_throttle (
+  source TEXT PRIMARY KEY,
+  arrival INTEGER NOT NULL,
+  noted_until INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 2;
+COMMIT;)";
+
 constexpr std::string_view kRoles[] = {"admin", "user", "auditor"};
 static_assert(std::size(kRoles) == static_cast<std::size_t>(ipc::Role::kEnd));
-
-// The columns, in order: id, username, role, disabled, created_at, last_login_at.
-Account read_account(const Query& row, int first = 0) {
-  Account account;
-  account.id = static_cast<std::uint32_t>(row.number(first));
-  account.username = row.text(first + 1);
-  account.role = parse_role(row.text(first + 2)).value_or(ipc::Role::user);
-  account.disabled = row.number(first + 3) != 0;
-  account.created_at = row.number(first + 4);
-  account.last_login_at = row.number(first + 5);
-  return account;
-}
-
-// The columns, in order: id, role, created_at, expires_at, user name of used_by.
-Invite read_invite(const Query& row) {
-  Invite invite;
-  invite.id = row.number(0);
-  invite.role = parse_role(row.text(1)).value_or(ipc::Role::user);
-  invite.created_at = row.number(2);
-  invite.expires_at = row.number(3);
-  invite.used_by = row.text(4);
-  return invite;
-}
 
 // The path of the checked directory without links, which SQLite refuses anywhere in a path.
 Result<std::string> check_state_dir(const std::string& path) {
@@ -95,6 +106,17 @@ Result<std::string> check_state_dir(const std::string& path) {
 }
 
 }  // namespace
+
+Account read_account(const Query& row, int first) {
+  Account account;
+  account.id = static_cast<std::uint32_t>(row.number(first));
+  account.username = row.text(first + 1);
+  account.role = parse_role(row.text(first + 2)).value_or(ipc::Role::user);
+  account.disabled = row.number(first + 3) != 0;
+  account.created_at = row.number(first + 4);
+  account.last_login_at = row.number(first + 5);
+  return account;
+}
 
 std::string_view role_name(ipc::Role role) { return kRoles[static_cast<std::size_t>(role)]; }
 
@@ -115,6 +137,7 @@ Result<Database> Store::open(const std::string& state_dir) {
     if (TRY(row.next())) version = row.number(0);
   }
   if (version == 0) TRY(db.script(kSchema));
+  if (version <= 1) TRY(db.script(kVersion2));
   if (version > kSchemaVersion) {
     return fail(Errc::invalid, "accounts.db was written by a newer version of Oqto");
   }
@@ -130,7 +153,21 @@ Result<std::optional<Account>> Store::find_account(std::string_view username) {
   auto row = TRY(db_.query("SELECT id, username, role, disabled, created_at, last_login_at "
                            "FROM accounts WHERE username = ?", username));
   if (!TRY(row.next())) return std::nullopt;
-  return read_account(row);
+  return read_account(row, 0);
+}
+
+Result<std::optional<Account>> Store::find_account(std::uint32_t id) {
+  auto row = TRY(db_.query("SELECT id, username, role, disabled, created_at, last_login_at "
+                           "FROM accounts WHERE id = ?", id));
+  if (!TRY(row.next())) return std::nullopt;
+  return read_account(row, 0);
+}
+
+Result<bool> Store::has_alike(std::string_view skeleton) {
+  // skeleton_of() of rules.h, in SQL.
+  auto row = TRY(db_.query("SELECT 1 FROM accounts WHERE replace(replace(replace(replace(replace("
+                           "username, '.', ''), '_', ''), '-', ''), '0', 'o'), '1', 'l') = ? LIMIT 1", skeleton));
+  return row.next();
 }
 
 Result<std::string> Store::password_hash(std::uint32_t account) {
@@ -165,117 +202,8 @@ Result<std::vector<Account>> Store::list_accounts(std::uint32_t after, std::size
   auto row = TRY(db_.query("SELECT id, username, role, disabled, created_at, last_login_at "
                            "FROM accounts WHERE id > ? ORDER BY id LIMIT ?", after, limit));
   std::vector<Account> accounts;
-  while (TRY(row.next())) accounts.push_back(read_account(row));
+  while (TRY(row.next())) accounts.push_back(read_account(row, 0));
   return accounts;
-}
-
-Result<StartedLogin> Store::start_login(std::uint32_t account, const Digest& token,
-                                        const std::optional<Digest>& replaces, std::uint64_t now) {
-  StartedLogin started;
-  {
-    // The one that this browser had, and the oldest ones beyond the bound.
-    auto row = TRY(db_.query(
-        "SELECT id FROM logins WHERE token_sha256 = ?1 UNION SELECT id FROM (SELECT id FROM logins "
-        "WHERE account = ?2 ORDER BY last_seen_at DESC, id DESC LIMIT -1 OFFSET ?3)",
-        replaces.value_or(Digest{}), account, kMaxLoginsPerAccount - 1));
-    while (TRY(row.next())) started.ended.push_back(row.number(0));
-  }
-  for (const std::uint64_t login : started.ended) TRY(end_login(login));
-  TRY(db_.run("INSERT INTO logins (account, token_sha256, created_at, last_seen_at, expires_at) "
-              "VALUES (?, ?, ?, ?, ?)", account, token, now, now, now + kLoginAbsoluteMs));
-  started.id = db_.last_id();
-  TRY(db_.run("UPDATE accounts SET last_login_at = ? WHERE id = ?", now, account));
-  return started;
-}
-
-Result<std::optional<Login>> Store::find_login(const Digest& token, std::uint64_t now) {
-  auto row = TRY(db_.query(
-      "SELECT l.id, l.last_seen_at, a.id, a.username, a.role, a.disabled, a.created_at, "
-      "a.last_login_at FROM logins l JOIN accounts a ON a.id = l.account "
-      "WHERE l.token_sha256 = ?1 AND l.expires_at > ?2 AND l.last_seen_at + ?3 > ?2 "
-      "AND a.disabled = 0", token, now, kLoginIdleMs));
-  if (!TRY(row.next())) return std::nullopt;
-  Login login{.id = row.number(0), .account = read_account(row, 2)};
-  if (row.number(1) + kLastSeenStepMs <= now) {
-    TRY(db_.run("UPDATE logins SET last_seen_at = ? WHERE id = ?", now, login.id));
-  }
-  return login;
-}
-
-Status Store::end_login(std::uint64_t login) {
-  TRY(db_.run("DELETE FROM logins WHERE id = ?", login));
-  return {};
-}
-
-Result<std::vector<std::uint64_t>> Store::end_logins_of(std::uint32_t account) {
-  std::vector<std::uint64_t> ended;
-  {
-    auto row = TRY(db_.query("SELECT id FROM logins WHERE account = ?", account));
-    while (TRY(row.next())) ended.push_back(row.number(0));
-  }
-  TRY(db_.run("DELETE FROM logins WHERE account = ?", account));
-  return ended;
-}
-
-Result<std::vector<Login>> Store::expired_logins(std::uint64_t now, std::size_t limit) {
-  auto row = TRY(db_.query(
-      "SELECT l.id, a.id, a.username, a.role, a.disabled, a.created_at, a.last_login_at "
-      "FROM logins l JOIN accounts a ON a.id = l.account "
-      "WHERE l.expires_at <= ?1 OR l.last_seen_at + ?2 <= ?1 LIMIT ?3", now, kLoginIdleMs, limit));
-  std::vector<Login> logins;
-  while (TRY(row.next())) {
-    logins.push_back(Login{.id = row.number(0), .account = read_account(row, 1)});
-  }
-  return logins;
-}
-
-Result<Invite> Store::add_invite(const Digest& code, ipc::Role role, std::uint32_t created_by,
-                                 std::uint64_t now, std::uint64_t expires_at) {
-  auto open = TRY(db_.query("SELECT count(*) FROM invites WHERE used_by IS NULL AND revoked = 0 "
-                            "AND expires_at > ?", now));
-  if (TRY(open.next()) && open.number(0) >= kMaxOpenInvites) {
-    return fail(Errc::limit, "too many invitations are open: revoke some of them first");
-  }
-  TRY(db_.run("INSERT INTO invites (code_sha256, role, created_at, expires_at, created_by) "
-              "VALUES (?, ?, ?, ?, nullif(?, 0))", code, role_name(role), now, expires_at,
-              created_by));
-  return Invite{.id = db_.last_id(), .role = role, .created_at = now, .expires_at = expires_at,
-                .used_by = {}};
-}
-
-Result<std::optional<Invite>> Store::find_open_invite(const Digest& code, std::uint64_t now) {
-  auto row = TRY(db_.query("SELECT id, role, created_at, expires_at, NULL FROM invites WHERE "
-                           "code_sha256 = ? AND used_by IS NULL AND revoked = 0 AND expires_at > ?",
-                           code, now));
-  if (!TRY(row.next())) return std::nullopt;
-  return read_invite(row);
-}
-
-Status Store::use_invite(std::uint64_t invite, std::uint32_t account, std::uint64_t now) {
-  TRY(db_.run("UPDATE invites SET used_by = ?, used_at = ? "
-              "WHERE id = ? AND used_by IS NULL AND revoked = 0", account, now, invite));
-  if (db_.changes() != 1) return fail(Errc::not_found, "the invitation is no longer open");
-  return {};
-}
-
-Result<bool> Store::is_open_invite(std::uint64_t invite) {
-  auto row = TRY(db_.query("SELECT 1 FROM invites WHERE id = ? AND used_by IS NULL AND revoked = 0",
-                           invite));
-  return row.next();
-}
-
-Status Store::revoke_invite(std::uint64_t invite) {
-  TRY(db_.run("UPDATE invites SET revoked = 1 WHERE id = ? AND used_by IS NULL", invite));
-  return {};
-}
-
-Result<std::vector<Invite>> Store::list_invites() {
-  auto row = TRY(db_.query("SELECT i.id, i.role, i.created_at, i.expires_at, a.username "
-                           "FROM invites i LEFT JOIN accounts a ON a.id = i.used_by "
-                           "WHERE i.revoked = 0 ORDER BY i.id DESC LIMIT ?", kMaxListedInvites));
-  std::vector<Invite> invites;
-  while (TRY(row.next())) invites.push_back(read_invite(row));
-  return invites;
 }
 
 }  // namespace oqto::accounts

@@ -22,6 +22,8 @@ constexpr std::uint64_t kLoginIdleMs = 12ULL * 3600 * 1000;
 constexpr std::uint64_t kLoginAbsoluteMs = 7ULL * 24 * 3600 * 1000;
 constexpr std::uint64_t kLastSeenStepMs = 60 * 1000;  // how often last_seen_at is written at most
 constexpr std::size_t kMaxLoginsPerAccount = 32;       // the oldest ends when one more begins
+constexpr std::size_t kMaxDevicesPerAccount = 32;      // the one that was used longest ago is forgotten
+constexpr std::uint64_t kDeviceLifeMs = 180ULL * 24 * 3600 * 1000;
 constexpr std::size_t kMaxOpenInvites = 150;
 constexpr std::size_t kMaxListedInvites = 200;
 constexpr std::uint32_t kMaxAccountId = 65535;  // the tenants' uids derive from it
@@ -43,10 +45,26 @@ struct Login {
   Account account;
 };
 
+struct LoginFrom {
+  std::string remote;  // address:port
+  std::string agent;   // what the browser called itself
+};
+
+struct LoginRow {  // for the list
+  std::uint64_t id = 0;
+  std::uint64_t created_at = 0;
+  std::uint64_t last_seen_at = 0;
+  std::uint64_t expires_at = 0;  // if it is not used before
+  LoginFrom from;
+};
+
 struct StartedLogin {
   std::uint64_t id = 0;
   std::vector<std::uint64_t> ended;  // logins that this one replaces
 };
+
+enum class InviteState : std::uint8_t { open, suspended, expired, used, revoked };
+std::string_view state_name(InviteState state);
 
 struct Invite {
   std::uint64_t id = 0;
@@ -54,7 +72,12 @@ struct Invite {
   std::uint64_t created_at = 0;
   std::uint64_t expires_at = 0;
   std::string used_by;  // user name; empty: nobody yet
+  std::string made_by;  // user name; empty: the operator
+  InviteState state = InviteState::open;
 };
+
+// The columns, in order: id, username, role, disabled, created_at, last_login_at.
+Account read_account(const Query& row, int first);
 
 class Store {
  public:
@@ -67,6 +90,8 @@ class Store {
   // --- accounts ---
   Result<bool> has_accounts();
   Result<std::optional<Account>> find_account(std::string_view username);
+  Result<std::optional<Account>> find_account(std::uint32_t id);
+  Result<bool> has_alike(std::string_view skeleton);  // a name with this skeleton_of()
   Result<std::string> password_hash(std::uint32_t account);
   // Errc::denied: the name is taken. Errc::limit: all numbers were given out.
   Result<Account> add_account(std::string_view username, std::string_view password_hash,
@@ -78,24 +103,42 @@ class Store {
   // --- logins ---
   // `replaces`: the token that the browser held until now. The caller holds the transaction.
   Result<StartedLogin> start_login(std::uint32_t account, const Digest& token,
-                                   const std::optional<Digest>& replaces, std::uint64_t now);
-  // Nothing if unknown, ended, idle for too long, expired, or of a disabled account.
-  Result<std::optional<Login>> find_login(const Digest& token, std::uint64_t now);
+                                   const std::optional<Digest>& replaces, const LoginFrom& from,
+                                   std::uint64_t now);
+  // Nothing if unknown, ended, idle for too long, expired, or of a disabled account. `remote`: from where
+  // it is used, if that is known.
+  Result<std::optional<Login>> find_login(const Digest& token, std::uint64_t now,
+                                          std::string_view remote = {});
+  Result<bool> login_stands(std::uint64_t login, std::uint64_t now);  // find_login() would find it
   Status end_login(std::uint64_t login);
-  Result<std::vector<std::uint64_t>> end_logins_of(std::uint32_t account);
+  Result<std::vector<std::uint64_t>> end_logins_of(std::uint32_t account, std::uint64_t but = 0);
+  Result<std::vector<LoginRow>> list_logins(std::uint32_t account, std::uint64_t now);
   Result<std::vector<Login>> expired_logins(std::uint64_t now, std::size_t limit);
+
+  // --- devices: browsers that have signed in to an account ---
+  Result<std::uint64_t> find_device(std::uint32_t account, const Digest& token);  // its number, or 0
+  Result<bool> is_device(const Digest& token);  // of any account
+  Status remember_device(std::uint32_t account, const Digest& token, std::uint64_t now);
+  Status forget_devices(std::uint32_t account, const std::optional<Digest>& but);
+  Status forget_old_devices(std::uint64_t now);
+
+  // --- links that set a new password, at most one for an account ---
+  Status add_reset(std::uint32_t account, const Digest& code, std::uint64_t now, std::uint64_t expires_at);
+  // Whose it is, while it can be used.
+  Result<std::optional<Account>> find_reset(const Digest& code, std::uint64_t now);
+  Status forget_reset(std::uint32_t account);
 
   // --- invites ---
   // Errc::limit: too many are open.
   Result<Invite> add_invite(const Digest& code, ipc::Role role, std::uint32_t created_by,
                             std::uint64_t now, std::uint64_t expires_at);
-  // Only one that can still be used.
-  Result<std::optional<Invite>> find_open_invite(const Digest& code, std::uint64_t now);
+  Result<std::optional<Invite>> find_invite(const Digest& code, std::uint64_t now);
   Status use_invite(std::uint64_t invite, std::uint32_t account, std::uint64_t now);
   // False: there is no open invite of that number.
   Result<bool> is_open_invite(std::uint64_t invite);
   Status revoke_invite(std::uint64_t invite);
-  Result<std::vector<Invite>> list_invites();  // not the revoked ones; newest first
+  // Not the revoked ones. First all that are not used and not expired, then the others; newest first.
+  Result<std::vector<Invite>> list_invites(std::uint64_t now);
 
  private:
   Database& db_;

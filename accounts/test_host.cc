@@ -182,7 +182,11 @@ Channel TestHost::connect(const std::string& remote) {
 ipc::AuthReply TestHost::call(AuthEndpoint endpoint, const std::string& body,
                               const std::optional<ipc::Token>& token, const std::string& remote) {
   Channel connection = connect(remote);
-  EXPECT_TRUE(connection.send(auth_call(endpoint, body, token)));
+  ipc::AuthCall asked = auth_call(endpoint, body, token);
+  asked.has_device = device ? 1 : 0;
+  asked.device = device.value_or(ipc::Token{});
+  asked.agent = std::string_view(agent);
+  EXPECT_TRUE(connection.send(asked));
   return next_reply(connection);
 }
 
@@ -195,6 +199,9 @@ std::optional<ipc::TokenOwner> TestHost::lookup(const ipc::Token& token) {
     if (!received) return std::nullopt;
     if (received->tag == ipc::Tag::login_revoked) {
       revoked_.push_back(received->as<ipc::LoginRevoked>()->login);
+    } else if (received->tag == ipc::Tag::account_ended) {
+      const auto ended = received->as<ipc::AccountEnded>();
+      accounts_ended_.push_back({ended->account, ended->disabled == 1});
     } else if (received->tag == ipc::Tag::token_unknown) {
       EXPECT_EQ(received->as<ipc::TokenUnknown>()->request, request);
       return std::nullopt;
@@ -210,6 +217,21 @@ std::optional<ipc::TokenOwner> TestHost::lookup(const ipc::Token& token) {
 std::vector<std::uint64_t> TestHost::revoked() {
   (void)lookup({});
   return std::exchange(revoked_, {});
+}
+
+std::vector<TestHost::Ended> TestHost::ended() {
+  (void)lookup({});
+  return std::exchange(accounts_ended_, {});
+}
+
+void TestHost::check(const std::vector<std::uint64_t>& logins, const std::vector<std::uint32_t>& accounts) {
+  ipc::CheckLogins ask;
+  const auto put = [](std::string& list, std::uint64_t value, std::size_t bytes) {
+    for (std::size_t i = 0; i < bytes; ++i) list.push_back(static_cast<char>(value >> 8 * i));
+  };
+  for (const std::uint64_t login : logins) put(ask.logins.value, login, ask.kLoginBytes);
+  for (const std::uint32_t account : accounts) put(ask.accounts.value, account, ask.kAccountBytes);
+  EXPECT_TRUE(guard_.send(ask));
 }
 
 ipc::AdminReply TestHost::admin(ipc::AdminVerb verb, const std::string& body) {

@@ -68,6 +68,8 @@ class TestHost {
   void wire_relay();
   void break_relay() { relay_ = ipc::Channel(); }
   ipc::Channel& relay() { return relay_; }
+  std::optional<ipc::Token> device;  // the cookie of the browser that the calls below come from
+  std::string agent = "test/1.0";
   ipc::AuthReply call(ipc::AuthEndpoint endpoint, const std::string& body = "{}",
                       const std::optional<ipc::Token>& token = std::nullopt,
                       const std::string& remote = "192.0.2.1:4711");
@@ -76,11 +78,18 @@ class TestHost {
   ipc::Channel& guard() { return guard_; }
   std::optional<ipc::TokenOwner> lookup(const ipc::Token& token);
   std::vector<std::uint64_t> revoked();  // since the last call; after a round trip
+  struct Ended {
+    std::uint32_t account;
+    bool disabled;
+    bool operator==(const Ended&) const = default;
+  };
+  std::vector<Ended> ended();  // accounts, likewise
+  void check(const std::vector<std::uint64_t>& logins, const std::vector<std::uint32_t>& accounts);
   ipc::AdminReply admin(ipc::AdminVerb verb, const std::string& body = "{}");
 
   // --- short cuts; they fail the test if the answer is not a success ---
   std::string setup_token();
-  ipc::Token set_up(const std::string& username = "root");
+  ipc::Token set_up(const std::string& username = "boss");
   std::string invite(const std::string& role = "user");
   ipc::Token join(const std::string& username, const std::string& role = "user");
   ipc::AuthReply login(const std::string& username, const std::string& password,
@@ -94,6 +103,7 @@ class TestHost {
   ipc::Channel relay_;
   std::unique_ptr<TestAuditd> auditd_;
   std::vector<std::uint64_t> revoked_;
+  std::vector<Ended> accounts_ended_;
   std::uint64_t next_request_ = 1;
 };
 

@@ -42,11 +42,30 @@ TEST(Throttle, DelaysDoubleAfterTheFreeFailuresUpToTheBound) {
   EXPECT_EQ(delay_after_s(1'000'000), 900U);
 }
 
+TEST(Rules, NamesThatLookLikeTheHostsOwnOrLikeAnothersAreRefused) {
+  for (const auto* bad : {"alice.", "alice--", "al..ice", "a-", "a.-b", "x__y"}) {
+    EXPECT_TRUE(username_problem(bad)) << bad;
+  }
+  for (const auto* bad : {"root", "r.o.o.t", "ro0t", "system", "sys-tem", "oqto", "oqt0", "oqto-guard", "audit-d"}) {
+    EXPECT_TRUE(is_reserved(bad, true)) << bad;
+  }
+  EXPECT_TRUE(is_reserved("admin", false));
+  EXPECT_FALSE(is_reserved("admin", true));
+  EXPECT_FALSE(is_reserved("rooter", false));
+  EXPECT_EQ(skeleton_of("a-l.i_ce"), "alice");
+  EXPECT_EQ(skeleton_of("b0b-1"), "bobl");
+}
+
 TEST(Throttle, CountsIpv4ByAddressAndIpv6ByNetwork) {
   EXPECT_EQ(remote_prefix("192.0.2.7:4711"), "192.0.2.7");
   EXPECT_EQ(remote_prefix("[::ffff:192.0.2.7]:4711"), "192.0.2.7");
   EXPECT_EQ(remote_prefix("[2001:db8::1]:1"), remote_prefix("[2001:db8::ffff:2]:2"));
   EXPECT_NE(remote_prefix("[2001:db8::1]:1"), remote_prefix("[2001:db8:0:1::1]:1"));
+  EXPECT_EQ(remote_network("192.0.2.7:4711"), "192.0.2.0/24");
+  EXPECT_EQ(remote_network("[::ffff:192.0.2.7]:4711"), "192.0.2.0/24");
+  EXPECT_EQ(remote_network("[2001:db8:1:1::1]:1"), remote_network("[2001:db8:1:ffff::1]:1"));
+  EXPECT_NE(remote_network("[2001:db8:1::1]:1"), remote_network("[2001:db8:2::1]:1"));
+  EXPECT_EQ(remote_network("odd"), "odd");
   EXPECT_EQ(remote_prefix("odd"), "odd");
   EXPECT_EQ(remote_prefix(""), "");
 }
@@ -57,7 +76,7 @@ TEST(Secrets, TheDummyCostsWhatARealHashCosts) {
   EXPECT_FALSE(verify_password("", kDummyHash));
 }
 
-TEST(Hasher, BoundsWhatWaitsAndMakesANewHashForAnOutdatedOne) {
+TEST(Hasher, MakesANewHashForAnOutdatedOne) {
   ASSERT_TRUE(init_secrets());
   const auto hasher = Hasher::start();
   ASSERT_TRUE(hasher);
@@ -67,9 +86,11 @@ TEST(Hasher, BoundsWhatWaitsAndMakesANewHashForAnOutdatedOne) {
       "byHC5d2ANBAOdBCugdKTcVsmVpPry0fwdxKanFztYvk";
   std::size_t verified = 0;
   std::size_t submitted = 0;
-  for (; !(*hasher)->full(); ++submitted) {
-    (*hasher)->submit({.password = submitted % 2 == 0 ? "a blue horse" : "a green horse",
-                       .against = outdated},
+  for (; submitted < kMaxQueuedHashes; ++submitted) {
+    const HashSource source{.trusted = submitted % 2 == 0, .name = std::to_string(submitted)};
+    ASSERT_TRUE((*hasher)->has_room(source));
+    (*hasher)->submit({.source = source, .password = submitted % 2 == 0 ? "a blue horse" : "a green horse",
+                       .against = outdated, .next = {}},
                       [&](const HashDone& done) {
                         if (done.ok) {
                           ++verified;
@@ -79,12 +100,46 @@ TEST(Hasher, BoundsWhatWaitsAndMakesANewHashForAnOutdatedOne) {
                         }
                       });
   }
-  EXPECT_EQ(submitted, kHashWorkers + kMaxQueuedHashes);
   while (verified < (submitted + 1) / 2) {
     pollfd entry{(*hasher)->fd().get(), POLLIN, 0};
     ASSERT_EQ(::poll(&entry, 1, 30'000), 1);
     (*hasher)->deliver();
   }
+}
+
+TEST(Hasher, AttackASourceThatFillsTheLineGivesWayToOthersAndOneOfItsOwnIsNotHeldUp) {
+  ASSERT_TRUE(init_secrets());
+  const auto hasher = Hasher::start();
+  ASSERT_TRUE(hasher);
+  int answered = 0;
+  int gave_way = 0;
+  int newcomers = 0;
+  const auto submit = [&](const HashSource& source, int& good) {
+    if (!(*hasher)->has_room(source)) return false;
+    (*hasher)->submit({.source = source, .password = "a blue horse", .against = {}, .next = {}},
+                      [&](const HashDone& done) {
+                        ++answered;
+                        if (done.gave_way) ++gave_way;
+                        if (done.ok) ++good;
+                      });
+    return true;
+  };
+  int good = 0;
+  int submitted = 0;
+  for (int source = 0; source < 100; ++source) {  // as many as there is room for, of ever new sources
+    for (int i = 0; i < 9; ++i) submitted += submit({.trusted = false, .name = std::to_string(source)}, good) ? 1 : 0;
+  }
+  for (const bool trusted : {false, true}) {
+    if (submit({.trusted = trusted, .name = "newcomer"}, newcomers)) ++submitted;
+  }
+  while (answered < submitted) {
+    pollfd entry{(*hasher)->fd().get(), POLLIN, 0};
+    ASSERT_EQ(::poll(&entry, 1, 30'000), 1);
+    (*hasher)->deliver();
+  }
+  EXPECT_GE(newcomers, 1) << "the trusted line is its own";
+  EXPECT_GT(gave_way, 0);
+  EXPECT_EQ(good + newcomers + gave_way, answered);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 // From a browser's connection to its tenant's runner. The relay presents a token; accounts says whose
 // it is; the record is made; then both get one end of a stream pair. The relay names nobody.
+#include <signal.h>
+
 #include "base/log.h"
 #include "base/sys.h"
 #include "guard/guard.h"
@@ -44,7 +46,7 @@ void Guard::connection_message(Connection& connection) {
   Child* const accounts = core(ipc::Process::accounts);
   connection.state = Connection::State::looking_up;
   ipc::LookupToken lookup{connection.id, wanted->token};
-  if (accounts->pid < 0 || !accounts->channel.send(lookup)) {
+  if (accounts->health != ipc::Health::ready || !accounts->channel.send(lookup)) {
     refuse(connection, ipc::Refusal::unavailable);
   }
 }
@@ -94,6 +96,9 @@ Status Guard::on_token_owner(Child&, ipc::Received& received) {
   connection.login = owner.login;
   connection.role = owner.role;
   connection.username = owner.username.view();
+  if (const auto tenant = tenants_.find(owner.account); tenant != tenants_.end()) {
+    tenant->second.disabled = false;  // accounts names nobody who is
+  }
   connection.state = Connection::State::recording;
   ipc::AuditAppend opening;
   opening.event = ipc::Event::connection;
@@ -164,12 +169,40 @@ void Guard::hand_over(Connection& connection) {
 
 Status Guard::on_login_revoked(Child&, ipc::Received& received) {
   const auto revoked = TRY(received.as<ipc::LoginRevoked>());
+  drop_if([&](const Connection& connection) { return connection.login == revoked.login; });
+  return {};
+}
+
+Status Guard::on_account_ended(Child&, ipc::Received& received) {
+  const auto ended = TRY(received.as<ipc::AccountEnded>());
+  drop_if([&](const Connection& connection) { return connection.account == ended.account; });
+  const auto tenant = tenants_.find(ended.account);
+  if (ended.disabled == 0 || tenant == tenants_.end()) return {};
+  tenant->second.disabled = true;  // its runner goes on, and starts nothing
+  kill_tenant_sessions(ended.account, "the account was disabled");
+  return {};
+}
+
+void Guard::drop_if(const std::function<bool(const Connection&)>& ends) {
   std::vector<std::uint64_t> ended;
   for (const auto& [id, connection] : connections_) {
-    if (connection->login == revoked.login) ended.push_back(id);  // open, or about to be
+    if (connection->login != 0 && ends(*connection)) ended.push_back(id);  // open, or about to be
   }
   for (const std::uint64_t id : ended) drop(id);
-  return {};
+}
+
+// The accounts before this one may have ended a login, and then died before it said so.
+void Guard::check_logins(Child& accounts) {
+  ipc::CheckLogins check;
+  const auto put = [](std::string& list, std::uint64_t value, std::size_t bytes) {
+    for (std::size_t i = 0; i < bytes; ++i) list.push_back(static_cast<char>(value >> 8 * i));
+  };
+  for (const auto& [id, connection] : connections_) {
+    if (connection->login != 0) put(check.logins.value, connection->login, check.kLoginBytes);
+  }
+  for (const auto& [account, tenant] : tenants_) put(check.accounts.value, account, check.kAccountBytes);
+  if (check.logins.value.empty() && check.accounts.value.empty()) return;
+  if (!accounts.channel.send(check)) (void)sys::pidfd_kill(accounts.pidfd, SIGKILL);  // the next one is asked
 }
 
 }  // namespace oqto::guard

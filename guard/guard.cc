@@ -76,6 +76,7 @@ Status Guard::dispatch(Child& child, ipc::Received& received) {
       Rule{accounts, ipc::Tag::token_owner, Health::ready, &Guard::on_token_owner},
       Rule{accounts, ipc::Tag::token_unknown, Health::ready, &Guard::on_token_unknown},
       Rule{accounts, ipc::Tag::login_revoked, Health::ready, &Guard::on_login_revoked},
+      Rule{accounts, ipc::Tag::account_ended, Health::ready, &Guard::on_account_ended},
       Rule{runner, ipc::Tag::create_workspace, Health::ready, &Guard::on_create_workspace},
       Rule{runner, ipc::Tag::start_session, Health::ready, &Guard::on_start_session},
       Rule{runner, ipc::Tag::stop_session, Health::ready, &Guard::on_stop_session},
@@ -107,6 +108,7 @@ Status Guard::on_ready(Child& child, ipc::Received& received) {
   if (child.health != ipc::Health::starting) return fail(Errc::bad_message, "ready twice");
   child.health = ipc::Health::ready;
   if (child.process == ipc::Process::runner) send_host_facts(child);
+  if (child.process == ipc::Process::accounts) check_logins(child);
   if (child.process != ipc::Process::session) return {};
   Session* const session = find_session(child.session);
   if (session != nullptr && session->launcher.get() == &child) session_ready(*session);

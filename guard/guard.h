@@ -4,6 +4,7 @@
 #pragma once
 #include <array>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -99,6 +100,7 @@ struct Tenant {
   Fd dir;
   std::unique_ptr<Child> runner;
   std::unique_ptr<Child> hstry;
+  bool disabled = false;  // no session begins
 };
 
 struct Session {
@@ -191,6 +193,9 @@ class Guard {
   Status on_token_owner(Child& child, ipc::Received& received);
   Status on_token_unknown(Child& child, ipc::Received& received);
   Status on_login_revoked(Child& child, ipc::Received& received);
+  Status on_account_ended(Child& child, ipc::Received& received);
+  void check_logins(Child& accounts);
+  void drop_if(const std::function<bool(const Connection&)>& ends);
   void connection_message(Connection& connection);
   void hand_over(Connection& connection);
   void refuse(Connection& connection, ipc::Refusal refusal);

@@ -79,6 +79,10 @@ Status Guard::on_start_session(Child& child, ipc::Received& received) {
                    "this session is running or still ending; try again in a moment");
     return {};
   }
+  if (tenants_.at(child.account).disabled) {
+    refuse_request(child, wanted.request, ipc::Refusal::forbidden, "this account is disabled");
+    return {};
+  }
   const auto count = std::count_if(sessions_.begin(), sessions_.end(), [&](const auto& entry) {
     return entry.second->account == child.account;
   });

@@ -1,0 +1,201 @@
+// Passwords that change, and the logins of an account, for whoever is signed in to it. A new password ends
+// what the old one opened: the other logins, their connections, the browsers that counted as known, and a
+// link for a reset.
+#include <algorithm>
+
+#include "accounts/rules.h"
+#include "accounts/service.h"
+#include "base/log.h"
+#include "base/sys.h"
+
+namespace oqto::accounts {
+
+using ipc::CookieAction;
+using ipc::Event;
+using ipc::FieldKey;
+using ipc::Outcome;
+
+namespace {
+
+constexpr std::string_view kDeadReset =
+    "this link is not valid: it was used, replaced, or has expired; ask the operator for another one";
+constexpr std::string_view kWrongOld = "the current password is wrong";
+
+HashSource source_of(const Account& account) {
+  return {.trusted = true, .name = "account " + std::to_string(account.id)};
+}
+
+std::optional<Digest> device_of(const Call& call) {
+  return call.device ? std::optional(sha256(*call.device)) : std::nullopt;
+}
+
+}  // namespace
+
+// --- the own password ----------------------------------------------------------------------------
+
+void Service::change_password(Call call, const Respond& respond) {
+  auto body = read_password(call.body);
+  wipe(call.body);
+  const ReplyOr login = require_login(call);
+  if (!login) return respond(login.error());
+  if (!body) return respond(error_reply(Code::bad_request, body.error()));
+  const Account& account = login->account;
+  auto problem = password_problem(body->new_password, account.username);
+  if (!problem && body->new_password == body->password) problem = "the new password is the old one";
+  if (problem) return respond(error_reply(Code::bad_request, *problem));
+  Attempt attempt{.remote = {}, .network = {}, .username = account.username, .known = true, .device = 0,
+                  .trusted = true};
+  if (auto refused = refuse_early(call, attempt, source_of(account))) return respond(std::move(*refused));
+  auto against = store_.password_hash(account.id);
+  if (!against) return respond(failure_reply(against.error()));
+  HashJob job{.source = source_of(account), .password = std::move(body->password), .against = *against,
+              .next = std::move(body->new_password)};
+  hasher_.submit(std::move(job), [this, call = std::move(call), attempt = std::move(attempt),
+                                  keep = body->keep_others, against = std::move(*against),
+                                  respond](const HashDone& done) {
+    if (done.gave_way || (done.ok && done.new_hash.empty())) return respond(not_hashed(attempt, done));
+    respond(finish_change(call, attempt, keep, against, done));
+  });
+}
+
+ipc::AuthReply Service::finish_change(const Call& call, const Attempt& attempt, bool keep_others,
+                                      const std::string& against, const HashDone& done) {
+  const ReplyOr login = require_login(call);  // again: it may have been ended meanwhile
+  if (!login) return login.error();
+  const Account& account = login->account;
+  const std::string id = std::to_string(account.id);
+  const auto current = store_.password_hash(account.id);
+  if (!current) return failure_reply(current.error());
+  if (!done.ok || *current != against) {
+    const auto recorded = recorder_.happened(
+        Event::password_change, Outcome::failure,
+        {{FieldKey::account, id}, {FieldKey::username, account.username}, {FieldKey::remote, call.remote},
+         {FieldKey::reason, "wrong password"}});
+    if (const auto counted = throttle_.failed(attempt, sys::now_ms()); !counted) {
+      return failure_reply(counted.error());
+    }
+    if (!recorded) return failure_reply(recorded.error());
+    return error_reply(Code::forbidden, kWrongOld);
+  }
+  const auto intent = recorder_.intent(
+      Event::password_change,
+      {{FieldKey::account, id}, {FieldKey::username, account.username}, {FieldKey::remote, call.remote},
+       {FieldKey::command, keep_others ? "change, other logins stay" : "change"}});
+  if (!intent) return failure_reply(intent.error());
+  const auto change = [&]() -> Result<std::vector<std::uint64_t>> {
+    auto transaction = TRY(store_.begin());
+    TRY(store_.set_password_hash(account.id, done.new_hash));
+    TRY(store_.forget_reset(account.id));
+    std::vector<std::uint64_t> ended;
+    if (!keep_others) {
+      ended = TRY(store_.end_logins_of(account.id, login->id));
+      TRY(store_.forget_devices(account.id, device_of(call)));
+    }
+    TRY(throttle_.succeeded(attempt));
+    TRY(transaction.commit());
+    return ended;
+  };
+  const auto ended = change();
+  recorder_.outcome(Event::password_change, *intent, ended ? Status() : std::unexpected(ended.error()));
+  if (!ended) return failure_reply(ended.error());
+  for (const std::uint64_t other : *ended) tell_.revoked(other);
+  return reply_with(200, ended_answer(ended->size()));
+}
+
+// --- a forgotten one: with a link from `oqtoctl accounts reset-password` ---------------------------
+
+void Service::reset_password(Call call, const Respond& respond) {
+  auto body = read_reset(call.body);
+  wipe(call.body);
+  if (!body) return respond(error_reply(Code::bad_request, body.error()));
+  const Digest code = sha256(std::string_view(body->code));
+  const auto account = store_.find_reset(code, sys::now_ms());
+  if (!account) return respond(failure_reply(account.error()));
+  const bool valid = account->has_value();
+  Attempt attempt{.remote = remote_prefix(call.remote), .network = {}, .username = {}, .known = false,
+                  .device = 0, .trusted = valid};
+  const HashSource source = valid ? source_of(**account) : HashSource{};
+  if (auto refused = refuse_early(call, attempt, source)) return respond(std::move(*refused));
+  if (!valid) return respond(error_reply(Code::forbidden, kDeadReset));
+  if (const auto problem = password_problem(body->password, (*account)->username)) {
+    return respond(error_reply(Code::bad_request, *problem));
+  }
+  HashJob job{.source = source, .password = std::move(body->password), .against = {}, .next = {}};
+  hasher_.submit(std::move(job), [this, call = std::move(call), attempt = std::move(attempt), code,
+                                  respond](const HashDone& done) {
+    respond(done.ok ? finish_reset(call, code, done.new_hash) : not_hashed(attempt, done));
+  });
+}
+
+ipc::AuthReply Service::finish_reset(const Call& call, const Digest& code, const std::string& hash) {
+  const std::uint64_t now = sys::now_ms();
+  const auto found = store_.find_reset(code, now);
+  if (!found) return failure_reply(found.error());
+  if (!*found) return error_reply(Code::forbidden, kDeadReset);
+  const Account& account = **found;
+  const auto tokens = new_tokens(call);
+  if (!tokens) return failure_reply(tokens.error());
+  const auto intent = recorder_.intent(Event::password_change,
+                                       {{FieldKey::account, std::to_string(account.id)},
+                                        {FieldKey::username, account.username},
+                                        {FieldKey::remote, call.remote},
+                                        {FieldKey::command, "reset with a link"}});
+  if (!intent) return failure_reply(intent.error());
+  const auto change = [&]() -> Status {
+    auto transaction = TRY(store_.begin());
+    TRY(store_.set_password_hash(account.id, hash));
+    TRY(store_.forget_reset(account.id));
+    (void)TRY(store_.end_logins_of(account.id));
+    TRY(store_.forget_devices(account.id, std::nullopt));
+    (void)TRY(start_login(account, call, *tokens, now));
+    return transaction.commit();
+  };
+  const Status changed = change();
+  recorder_.outcome(Event::password_change, *intent, changed);
+  if (!changed) return failure_reply(changed.error());
+  tell_.ended(account.id, false);  // all its connections: none is of the login that begins here
+  return signed_in(200, account, *tokens);
+}
+
+// --- the list of logins --------------------------------------------------------------------------
+
+ipc::AuthReply Service::list_logins(const Call& call) {
+  const ReplyOr login = require_login(call);
+  if (!login) return login.error();
+  const auto logins = store_.list_logins(login->account.id, sys::now_ms());
+  if (!logins) return failure_reply(logins.error());
+  return reply_with(200, logins_answer(*logins, login->id));
+}
+
+ipc::AuthReply Service::end_logins(const Call& call) {
+  const ReplyOr login = require_login(call);
+  if (!login) return login.error();
+  const auto wish = read_end_logins(call.body);
+  if (!wish) return error_reply(Code::bad_request, wish.error());
+  const Account& account = login->account;
+  const auto logins = store_.list_logins(account.id, sys::now_ms());
+  if (!logins) return failure_reply(logins.error());
+  const bool own = wish->others || std::ranges::any_of(*logins, [&](const LoginRow& row) { return row.id == wish->id; });
+  if (!own) return error_reply(Code::not_found, "you have no login of that number");
+  const auto intent = recorder_.intent(
+      Event::logout, {{FieldKey::account, std::to_string(account.id)}, {FieldKey::username, account.username},
+                      {FieldKey::remote, call.remote},
+                      {FieldKey::command, wish->others ? "end all other logins" : "end one login"}});
+  if (!intent) return failure_reply(intent.error());
+  std::vector<std::uint64_t> ended{wish->id};
+  Status done;
+  if (wish->others) {
+    auto others = store_.end_logins_of(account.id, login->id);
+    done = others ? Status() : std::unexpected(others.error());
+    ended = std::move(others).value_or(std::vector<std::uint64_t>{});
+  } else {
+    done = store_.end_login(wish->id);
+  }
+  recorder_.outcome(Event::logout, *intent, done);
+  if (!done) return failure_reply(done.error());
+  for (const std::uint64_t other : ended) tell_.revoked(other);
+  const bool itself = wish->id == login->id;
+  return reply_with(200, ended_answer(ended.size()), itself ? CookieAction::clear : CookieAction::keep);
+}
+
+}  // namespace oqto::accounts
