@@ -11,6 +11,7 @@
 #include "cli/audit.h"
 #include "cli/host.h"
 #include "cli/json.h"
+#include "cli/people.h"
 #include "cli/table.h"
 
 namespace oqto::cli {
@@ -179,7 +180,8 @@ Outcome<> invite(const Options& options) {
                            : options.role == ipc::Role::auditor ? "auditor"
                                                                 : "user";
   const auto made = TRY(read_invite(TRY(ask_accounts(options, ipc::AdminVerb::create_invite,
-                                                     invite_body(role, options.expires_hours)))));
+                                                     invite_body(role, options.expires_hours == 0 ? kDefaultInviteHours
+                                                                                          : options.expires_hours)))));
   const std::string full = url + "/#invite=" + made.code;
   print(options.json ? invite_json(made, full)
                      : full + "\nFor one new account (" + made.role + "), until " +
@@ -209,16 +211,17 @@ Outcome<> accounts(const Options& options) {
   if (options.words.size() < 2) return list_accounts(options);
   const std::string& verb = options.words[0];
   const std::string& name = options.words[1];
-  if (verb == "revoke") {
-    const auto ended = TRY(read_revoked(TRY(
-        ask_accounts(options, ipc::AdminVerb::revoke_logins, username_body(name)))));
-    print(options.json ? revoked_json(ended)
-                       : std::to_string(ended) + " logins of " + name + " were ended.");
+  if (verb == "reset-password") {
+    print(TRY(reset_password(options, TRY(base_url(options)))));
+    return {};
+  }
+  if (verb == "logins" || verb == "revoke") {
+    print(TRY(verb == "logins" ? list_logins(options) : revoke_logins(options)));
     return {};
   }
   const bool disable = verb == "disable";
   TRY(ask_accounts(options, ipc::AdminVerb::disable, disable_body(name, disable)));
-  print(options.json ? "{}" : name + (disable ? " is disabled; its logins were ended."
+  print(options.json ? "{}" : name + (disable ? " is disabled; its logins, connections and sessions were ended."
                                               : " is enabled."));
   return {};
 }
@@ -267,6 +270,11 @@ int run(const Options& options) {
   if (options.command == "tenants") done = kill_tenant(options);
   if (options.command == "audit") {
     const auto said = audit(options);
+    if (said) print(*said);
+    if (!said) done = std::unexpected(said.error());
+  }
+  if (options.command == "invites") {
+    const auto said = invites(options);
     if (said) print(*said);
     if (!said) done = std::unexpected(said.error());
   }

@@ -73,6 +73,41 @@ Outcome<std::uint64_t> read_revoked(const std::string& json) {
   });
 }
 
+Outcome<std::vector<InviteRow>> read_invites(const std::string& json) {
+  return parse<std::vector<InviteRow>>(json, [](const Json& in) {
+    const auto text = [](const Json& value) { return value.is_null() ? std::string() : value.get<std::string>(); };
+    std::vector<InviteRow> rows;
+    for (const Json& row : in.at("invites")) {
+      rows.push_back({.id = row.at("id").get<std::uint64_t>(), .role = text(row.at("role")),
+                      .state = text(row.at("state")), .made_by = text(row.at("made_by")),
+                      .used_by = text(row.at("used_by")), .created_at = row.at("created_at").get<std::uint64_t>(),
+                      .expires_at = row.at("expires_at").get<std::uint64_t>()});
+    }
+    return rows;
+  });
+}
+
+Outcome<std::vector<LoginRow>> read_logins(const std::string& json) {
+  return parse<std::vector<LoginRow>>(json, [](const Json& in) {
+    std::vector<LoginRow> rows;
+    for (const Json& row : in.at("logins")) {
+      rows.push_back({.id = row.at("id").get<std::uint64_t>(),
+                      .created_at = row.at("created_at").get<std::uint64_t>(),
+                      .last_seen_at = row.at("last_seen_at").get<std::uint64_t>(),
+                      .expires_at = row.at("expires_at").get<std::uint64_t>(),
+                      .remote = row.at("remote").get<std::string>(), .agent = row.at("agent").get<std::string>()});
+    }
+    return rows;
+  });
+}
+
+Outcome<MadeReset> read_reset(const std::string& json) {
+  return parse<MadeReset>(json, [](const Json& in) {
+    return MadeReset{.username = in.at("username").get<std::string>(), .code = in.at("code").get<std::string>(),
+                     .expires_at = in.at("expires_at").get<std::uint64_t>()};
+  });
+}
+
 std::string read_error(const std::string& json) {
   const auto text = parse<std::string>(json, [](const Json& in) {
     return in.at("error").get<std::string>();
@@ -95,6 +130,18 @@ std::string disable_body(const std::string& username, bool disabled) {
 }
 
 std::string page_body(std::uint32_t after) { return Json({{"after", after}}).dump(); }
+
+std::string id_body(const std::string& number) { return "{\"id\":" + number + "}"; }
+
+std::string login_body(const std::string& username, const std::string& number) {
+  const std::string body = username_body(username);
+  return body.substr(0, body.size() - 1) + ",\"id\":" + number + "}";
+}
+
+std::string reset_body(const std::string& username, std::uint64_t expires_hours) {
+  return Json({{"username", username}, {"expires_hours", expires_hours}})
+      .dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 std::string status_json(const HostStatus& status) {
   Json processes = Json::array();
@@ -174,6 +221,37 @@ std::string accounts_json(const std::vector<AccountRow>& accounts) {
                     {"disabled", row.disabled}});
   }
   return dump({{"accounts", std::move(list)}});
+}
+
+std::string invites_json(const std::vector<InviteRow>& invites) {
+  Json list = Json::array();
+  for (const InviteRow& row : invites) {
+    list.push_back({{"id", row.id},
+                    {"state", row.state},
+                    {"role", row.role},
+                    {"made_by", row.made_by.empty() ? Json(nullptr) : Json(row.made_by)},
+                    {"created_at", row.created_at},
+                    {"expires_at", row.expires_at},
+                    {"used_by", row.used_by.empty() ? Json(nullptr) : Json(row.used_by)}});
+  }
+  return dump({{"invites", std::move(list)}});
+}
+
+std::string logins_json(const std::vector<LoginRow>& logins) {
+  Json list = Json::array();
+  for (const LoginRow& row : logins) {
+    list.push_back({{"id", row.id},
+                    {"created_at", row.created_at},
+                    {"last_seen_at", row.last_seen_at},
+                    {"expires_at", row.expires_at},
+                    {"remote", row.remote},
+                    {"agent", row.agent}});
+  }
+  return dump({{"logins", std::move(list)}});
+}
+
+std::string reset_json(const MadeReset& reset, const std::string& url) {
+  return dump({{"url", url}, {"code", reset.code}, {"username", reset.username}, {"expires_at", reset.expires_at}});
 }
 
 std::string revoked_json(std::uint64_t revoked) { return dump({{"revoked", revoked}}); }

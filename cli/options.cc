@@ -16,10 +16,15 @@ constexpr auto kCommands = std::to_array<Command>({
      "--json --url", ""},
     {"invite", "", "make a one-time invitation for a new account",
      "Anybody who has the link can use it, once.", "--json --url --role --expires", ""},
-    {"accounts", "[list | disable NAME | enable NAME | revoke NAME]",
-     "list accounts, disable or enable one, or end all its logins",
-     "Disabling ends the account's logins too. Its data stays.", "--json",
-     "list disable enable revoke"},
+    {"invites", "[list | revoke ID]", "list invitations, or revoke one that is open",
+     "Open ones come first, all of them. One whose maker is disabled, or no administrator any more, is\n"
+     "suspended: it opens again with its maker.", "--json", "list revoke"},
+    {"accounts", "[list | disable NAME | enable NAME | logins NAME | revoke NAME [LOGIN] | reset-password NAME]",
+     "list accounts, disable or enable one, its logins, a link for a new password",
+     "disable ends everything of the account: logins, connections, sessions, questions. Its data stays, its\n"
+     "invitations are suspended. revoke ends one login, or all. reset-password prints a link that works once;\n"
+     "whoever has it sets a new password, which ends every login. An earlier link is dead then.",
+     "--json --url --expires", "list disable enable logins revoke reset-password"},
     {"sessions", "kill ID", "end one session with everything that runs in it",
      "ID as in `oqtoctl status`: oqto-<uuid>.", "--json", "kill"},
     {"tenants", "kill ACCOUNT", "end all processes of one tenant",
@@ -44,7 +49,7 @@ constexpr auto kOptions = std::to_array<OptionHelp>({
     {"--wait", "SECONDS", "wait until every core process is ready, at most so long"},
     {"--url", "URL", "the host's address, as browsers see it (default: what DIR/url says)"},
     {"--role", "ROLE", "user, admin or auditor (default: user)"},
-    {"--expires", "TIME", "1h to 30d (default: 72h)"},
+    {"--expires", "TIME", "1h to 30d (default: 72h); of a reset link 1h to 7d (default: 24h)"},
     {"--help", "", "this text"},
 });
 
@@ -115,8 +120,19 @@ std::string check_words(const Options& options) {
   const std::string see = "; see `oqtoctl " + options.command + " --help`";
   if (options.command == "accounts") {
     const bool list = count == 0 || (count == 1 && verb == "list");
-    const bool one = count == 2 && (verb == "disable" || verb == "enable" || verb == "revoke");
-    return list || one ? "" : "accounts takes: list, disable NAME, enable NAME, revoke NAME" + see;
+    const bool one = count == 2 && (verb == "disable" || verb == "enable" || verb == "revoke" ||
+                                    verb == "logins" || verb == "reset-password");
+    const bool login = count == 3 && verb == "revoke" && number(options.words[2]).value_or(0) != 0;
+    if (list || one || login) return options.expires_hours <= kMaxResetHours || verb != "reset-password"
+                                         ? ""
+                                         : "a reset link lasts 1h to 7d";
+    return "accounts takes: list, disable NAME, enable NAME, logins NAME, revoke NAME [LOGIN], reset-password NAME" +
+           see;
+  }
+  if (options.command == "invites") {
+    const bool list = count == 0 || (count == 1 && verb == "list");
+    const bool revoke = count == 2 && verb == "revoke" && number(options.words[1]).value_or(0) != 0;
+    return list || revoke ? "" : "invites takes: list, revoke ID" + see;
   }
   if (options.command == "sessions" || options.command == "tenants") {
     return count == 2 && verb == "kill" ? "" : options.command + " takes: kill and what" + see;

@@ -15,6 +15,8 @@ namespace oqto::cli {
 constexpr std::string_view kDefaultState = "/var/lib/oqto";
 constexpr std::uint64_t kDefaultInviteHours = 72;
 constexpr std::uint64_t kMaxInviteHours = 720;
+constexpr std::uint64_t kDefaultResetHours = 24;
+constexpr std::uint64_t kMaxResetHours = 168;
 constexpr std::uint64_t kMaxWaitSeconds = 3600;
 
 struct Options {
@@ -26,7 +28,7 @@ struct Options {
   bool help = false;
   std::uint64_t wait_s = 0;
   ipc::Role role = ipc::Role::user;
-  std::uint64_t expires_hours = kDefaultInviteHours;
+  std::uint64_t expires_hours = 0;  // 0: the command's default
 };
 
 struct Command {
