@@ -4,7 +4,7 @@ import { auditorFailure, auditorPage } from "./state/auditor";
 import { screen } from "./state/store";
 import "./state/theme";
 import { Skeleton } from "./ui/basics";
-import { Login, Register, Setup, Unreachable } from "./views/auth";
+import { Login, Register, Reset, Setup, Unreachable } from "./views/auth";
 import { listenForKeys } from "./views/keyboard";
 import { Shell, Toasts } from "./views/shell";
 import "./styles/tokens.css";
@@ -28,6 +28,8 @@ function Screen() {
       return <Login />;
     case "register":
       return <Register />;
+    case "reset":
+      return <Reset />;
     case "auditor": {
       const Page = auditorPage.value?.AuditScreen;
       if (Page) return <Page />;

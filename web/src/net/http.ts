@@ -1,4 +1,4 @@
-import type { Invite, OfferedProfile, Role, User } from "../protocol/types";
+import type { Invite, LoginEntry, OfferedProfile, Role, User } from "../protocol/types";
 
 export class HttpError extends Error {
   readonly status: number;
@@ -56,6 +56,11 @@ export const http = {
   register: (invite_code: string, username: string, password: string) =>
     call<{ user: User }>("POST", "/api/auth/register", { invite_code, username, password }),
   logout: () => call<null>("POST", "/api/auth/logout", {}),
+  reset: (code: string, password: string) => call<{ user: User }>("POST", "/api/auth/reset", { code, password }),
+  changePassword: (password: string, new_password: string, keep_others: boolean) =>
+    call<{ ended: number }>("POST", "/api/auth/password", { password, new_password, keep_others }),
+  logins: () => call<{ logins: LoginEntry[] }>("GET", "/api/auth/logins"),
+  endLogins: (which: { id: number } | { others: true }) => call<{ ended: number }>("POST", "/api/auth/logins/end", which),
   invites: () => call<{ invites: Invite[] }>("GET", "/api/auth/invites"),
   createInvite: (role: Role, expires_hours: number) =>
     call<{ invite: Invite; code: string }>("POST", "/api/auth/invites", { role, expires_hours }),

@@ -225,6 +225,18 @@ export interface Invite {
   created_at: number;
   expires_at: number;
   used_by: string | null;
+  made_by?: string | null;
+  state?: "open" | "suspended" | "expired" | "used";
+}
+
+export interface LoginEntry {
+  id: number;
+  created_at: number;
+  last_seen_at: number;
+  expires_at: number;
+  remote: string;
+  agent: string;
+  current: boolean;
 }
 
 interface Head {

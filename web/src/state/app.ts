@@ -33,12 +33,12 @@ export async function boot(): Promise<void> {
   watchFollowing();
   watchAttention();
   addEventListener("hashchange", () => {
-    if (/^#(setup|invite)=/.test(location.hash)) void arrive();
+    if (/^#(setup|invite|reset)=/.test(location.hash)) void arrive();
   });
   await arrive();
 }
 
-function takeToken(kind: "setup" | "invite"): string {
+function takeToken(kind: "setup" | "invite" | "reset"): string {
   const found = new RegExp(`^#${kind}=(.{1,256})$`).exec(location.hash);
   if (!found) return "";
   history.replaceState(null, "", location.pathname);
@@ -57,11 +57,14 @@ export async function arrive(): Promise<void> {
   }
   const setup = takeToken("setup");
   const invite = takeToken("invite");
+  const reset = takeToken("reset");
   batch(() => {
     offered.value = state.profiles ?? [];
-    linkToken.value = setup || invite;
+    linkToken.value = setup || invite || reset;
     if (state.setup_required) {
       screen.value = "setup";
+    } else if (reset) {
+      screen.value = "reset";  // whoever is signed in here: the link says whose it is
     } else if (invite && !state.user) {
       screen.value = "register";
     } else if (state.user) {
@@ -147,7 +150,7 @@ async function stillSignedIn(): Promise<boolean> {
   }
 }
 
-function leave(hint: string): void {
+export function leave(hint: string): void {
   mux.stop();
   batch(() => {
     forgetAll();

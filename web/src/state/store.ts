@@ -5,7 +5,7 @@ import type { Link } from "../net/mux";
 import type { Limits, Model, OfferedProfile, Session, SessionState, User, Workspace } from "../protocol/types";
 import type { Conversation } from "./conversation";
 
-export type Screen = "loading" | "unreachable" | "setup" | "login" | "register" | "auditor" | "shell";
+export type Screen = "loading" | "unreachable" | "setup" | "login" | "register" | "reset" | "auditor" | "shell";
 
 export const screen = signal<Screen>("loading");
 // Token of the setup or invite link; taken out of the address bar as soon as it is read.
@@ -77,6 +77,6 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-export type Overlay = "palette" | "invites" | "workspace" | "rename" | "delete" | "shortcuts" | null;
+export type Overlay = "palette" | "invites" | "account" | "workspace" | "rename" | "delete" | "shortcuts" | null;
 export const overlay = signal<Overlay>(null);
 export const drawerOpen = signal(false);

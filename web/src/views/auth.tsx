@@ -8,7 +8,7 @@ import { Field, FormError } from "../ui/basics";
 import { Icon, Mark } from "../ui/icon";
 import { ProfileChoice } from "./profile_choice";
 
-const USERNAME = "[a-z][a-z0-9._\\-]{1,31}";
+const USERNAME = "[a-z](?:[._\\-]?[a-z0-9]){1,31}";
 const PASSWORD_MIN = 12;
 
 function Page({ title, lead, children, wide }: { title: string; lead?: string; children: ComponentChildren; wide?: boolean }) {
@@ -30,8 +30,16 @@ function Page({ title, lead, children, wide }: { title: string; lead?: string; c
   );
 }
 
+interface PasswordProps {
+  value: string;
+  set: (v: string) => void;
+  fresh?: boolean;
+  name?: string;
+  label?: string;
+}
+
 // Runs one submission at a time and keeps its failure beside the form.
-function useSubmit(action: () => Promise<void>) {
+export function useSubmit(action: () => Promise<void>) {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState("");
   const submit = async (event: Event) => {
@@ -54,11 +62,11 @@ function useSubmit(action: () => Promise<void>) {
 
 function UserName({ value, set, hint }: { value: string; set: (v: string) => void; hint?: boolean }) {
   return (
-    <Field name="username" label="User name" hint={hint && "2 to 32 of a–z, 0–9, dot, dash and underscore; a letter first."}>
+    <Field name="username" label="User name" hint={hint && "2 to 32 of a–z, 0–9; dot, dash and underscore between them; a letter first."}>
       {(id, hintId) => (
         <input
           id={id} name="username" data-testid="username" autocomplete="username" autocapitalize="none" spellcheck={false}
-          required pattern={hint ? USERNAME : undefined} aria-describedby={hint ? hintId : undefined} autofocus
+          required maxLength={hint ? 32 : undefined} pattern={hint ? USERNAME : undefined} aria-describedby={hint ? hintId : undefined} autofocus
           value={value} onInput={(e) => set(e.currentTarget.value)}
         />
       )}
@@ -66,7 +74,7 @@ function UserName({ value, set, hint }: { value: string; set: (v: string) => voi
   );
 }
 
-function PasswordField({ value, set, fresh }: { value: string; set: (v: string) => void; fresh?: boolean }) {
+export function PasswordField({ value, set, fresh, name = "password", label = "Password" }: PasswordProps) {
   const [shown, setShown] = useState(false);
   const missing = PASSWORD_MIN - [...value].length;
   const hint = !fresh
@@ -77,11 +85,11 @@ function PasswordField({ value, set, fresh }: { value: string; set: (v: string) 
         ? "Long enough."
         : "At least 12 characters. A few unrelated words are easiest to remember.";
   return (
-    <Field name="password" label="Password" hint={hint}>
+    <Field name={name} label={label} hint={hint}>
       {(id, hintId) => (
         <span class="with-button">
           <input
-            id={id} name="password" data-testid="password" type={(shown ? "text" : "password") as "password"} required
+            id={id} name={name} data-testid={name} type={(shown ? "text" : "password") as "password"} required
             minLength={fresh ? PASSWORD_MIN : undefined} maxLength={256} aria-describedby={fresh ? hintId : undefined}
             autocomplete={fresh ? "new-password" : "current-password"} value={value} onInput={(e) => set(e.currentTarget.value)}
           />
@@ -124,6 +132,28 @@ export function Login() {
           {busy ? "Signing in…" : "Sign in"}
         </button>
       </form>
+    </Page>
+  );
+}
+
+export function Reset() {
+  const [password, setPassword] = useState("");
+  const { busy, error, submit } = useSubmit(async () => {
+    await http.reset(linkToken.value, password);
+    location.reload();  // nothing stays of whoever was signed in here before
+  });
+  return (
+    <Page title="Choose a new password" lead="This link works once. It signs you out everywhere else.">
+      <form onSubmit={submit} data-testid="reset-form">
+        <PasswordField value={password} set={setPassword} fresh label="New password" />
+        <FormError text={error} />
+        <button class="primary wide-button" data-testid="reset-submit" disabled={busy}>
+          {busy ? "Setting it…" : "Set the password and sign in"}
+        </button>
+      </form>
+      <p class="auth-alt">
+        You know the old one? <button class="link-button" onClick={() => (screen.value = "login")}>Sign in</button>
+      </p>
     </Page>
   );
 }

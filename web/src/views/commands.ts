@@ -95,6 +95,7 @@ export function actions(): Command[] {
   if (user.value?.role === "admin") {
     list.push({ group: "People", name: "Invite people", run: () => (overlay.value = "invites") });
   }
+  list.push({ group: "Account", name: "Password and sign-ins", run: () => (overlay.value = "account") });
   list.push({ group: "Account", name: "Sign out", run: () => attempt(signOut()) });
   return list;
 }

@@ -1,6 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { http } from "../net/http";
 import type { Invite, Role } from "../protocol/types";
+import { accountFailure, accountPage, loadAccount } from "../state/account";
 import { createWorkspace, deleteSession, renameSession } from "../state/sessions";
 import { messageOf, overlay, session, titleOf } from "../state/store";
 import { copyText, Dialog, Field, FormError, Skeleton } from "../ui/basics";
@@ -14,6 +15,8 @@ export function Overlays() {
       return <Palette close={close} />;
     case "invites":
       return <Invites />;
+    case "account":
+      return <Account />;
     case "workspace":
       return <OneLine key="workspace" title="New workspace" label="Name" action="Create workspace" start="" testid="workspace" run={createWorkspace} />;
     case "rename": {
@@ -29,6 +32,17 @@ export function Overlays() {
     default:
       return null;
   }
+}
+
+function Account() {
+  useEffect(() => void loadAccount(), []);
+  const page = accountPage.value;
+  if (page) return <page.AccountDialog close={close} />;
+  return (
+    <Dialog title="Your account" close={close} class="wide">
+      {accountFailure.value ? <FormError text={accountFailure.value} /> : <Skeleton />}
+    </Dialog>
+  );
 }
 
 interface OneLineProps {
@@ -173,7 +187,7 @@ function InviteList({ invites, revoke }: { invites: Invite[] | null; revoke: (id
           <span>
             <strong>{ROLES.find(([r]) => r === invite.role)?.[1] ?? invite.role}</strong>
             <small>
-              created {new Date(invite.created_at).toLocaleDateString()} · {inviteState(invite)}
+              created {new Date(invite.created_at).toLocaleDateString()}{invite.made_by && ` by ${invite.made_by}`} · {inviteState(invite)}
             </small>
           </span>
           {!invite.used_by && invite.expires_at > Date.now() && (
@@ -196,6 +210,7 @@ function within(ms: number): string {
 function inviteState(invite: Invite): string {
   if (invite.used_by) return `used by ${invite.used_by}`;
   if (invite.expires_at <= Date.now()) return "expired";
+  if (invite.state === "suspended") return `suspended: ${invite.made_by ?? "its maker"} may not invite now`;
   return `expires in ${within(invite.expires_at - Date.now())}`;
 }
 

@@ -214,6 +214,15 @@ function Account() {
             >
               Keyboard shortcuts
             </MenuItem>
+            <MenuItem
+              testid="open-account"
+              onClick={() => {
+                close();
+                overlay.value = "account";
+              }}
+            >
+              Password and sign-ins
+            </MenuItem>
             <MenuItem testid="sign-out" onClick={() => attempt(signOut())}>
               Sign out
             </MenuItem>

@@ -4,10 +4,11 @@ import { signOut } from "../../state/app";
 import { filtersOpen, newer, openIndex, refresh } from "../../state/audit";
 import { finding, trouble } from "../../state/audit_trust";
 import { useLayer } from "../../state/layers";
-import { link, user } from "../../state/store";
+import { link, overlay, user } from "../../state/store";
 import { theme, THEMES } from "../../state/theme";
 import { IconButton, MenuItem, Popover } from "../../ui/basics";
 import { Icon, Mark } from "../../ui/icon";
+import { Overlays } from "../dialogs";
 import { Detail } from "./detail";
 import { Filters, FilterSummary } from "./filters";
 import { Timeline } from "./timeline";
@@ -39,6 +40,7 @@ export function AuditScreen() {
       </main>
       <Detail />
       <TrustDialog />
+      <Overlays />
     </div>
   );
 }
@@ -62,6 +64,7 @@ function Top() {
             </div>
             <hr />
             <p class="menu-note">What you read here is itself recorded.</p>
+            <MenuItem testid="open-account" onClick={() => { close(); overlay.value = "account"; }}>Password and sign-ins</MenuItem>
             <MenuItem testid="sign-out" onClick={() => { close(); void signOut(); }}>Sign out</MenuItem>
           </>
         )}
