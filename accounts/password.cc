@@ -54,7 +54,11 @@ void Service::change_password(Call call, const Respond& respond) {
                                   keep = body->keep_others, against = std::move(*against),
                                   respond](const HashDone& done) {
     if (done.gave_way || (done.ok && done.new_hash.empty())) return respond(not_hashed(attempt, done));
-    respond(finish_change(call, attempt, keep, against, done));
+    const ReplyOr before = require_login(call);
+    const auto reply = finish_change(call, attempt, keep, against, done);
+    respond(reply);
+    // After the answer, which has the new cookie: this browser comes back with it.
+    if (reply.status == 200 && before) tell_.revoked(before->id);
   });
 }
 
@@ -77,6 +81,8 @@ ipc::AuthReply Service::finish_change(const Call& call, const Attempt& attempt, 
     if (!recorded) return failure_reply(recorded.error());
     return error_reply(Code::forbidden, kWrongOld);
   }
+  const auto tokens = new_tokens(call);
+  if (!tokens) return failure_reply(tokens.error());
   const auto intent = recorder_.intent(
       Event::password_change,
       {{FieldKey::account, id}, {FieldKey::username, account.username}, {FieldKey::remote, call.remote},
@@ -91,6 +97,8 @@ ipc::AuthReply Service::finish_change(const Call& call, const Attempt& attempt, 
       ended = TRY(store_.end_logins_of(account.id, login->id));
       TRY(store_.forget_devices(account.id, device_of(call)));
     }
+    // This browser's login begins anew too: whoever has a copy of its cookie is out.
+    (void)TRY(start_login(account, call, *tokens, sys::now_ms()));
     TRY(throttle_.succeeded(attempt));
     TRY(transaction.commit());
     return ended;
@@ -99,7 +107,9 @@ ipc::AuthReply Service::finish_change(const Call& call, const Attempt& attempt, 
   recorder_.outcome(Event::password_change, *intent, ended ? Status() : std::unexpected(ended.error()));
   if (!ended) return failure_reply(ended.error());
   for (const std::uint64_t other : *ended) tell_.revoked(other);
-  return reply_with(200, ended_answer(ended->size()));
+  auto reply = signed_in(200, account, *tokens);
+  reply.body.value = ended_answer(ended->size());
+  return reply;
 }
 
 // --- a forgotten one: with a link from `oqtoctl accounts reset-password` ---------------------------

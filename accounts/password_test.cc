@@ -31,14 +31,17 @@ TEST(Password, ChangingItAsksTheOldOneAndEndsTheOtherLogins) {
   const ipc::Token here = host.join("ann");
   const auto elsewhere = host.login("ann", kPassword);
   const auto login = host.lookup(elsewhere.token)->login;
+  const auto own = host.lookup(here)->login;
   EXPECT_EQ(host.call(AuthEndpoint::change_password, change("not the password", kNew), here).status, 403);
   EXPECT_EQ(host.call(AuthEndpoint::change_password, change(kPassword, kNew)).status, 401);
   const auto done = host.call(AuthEndpoint::change_password, change(kPassword, kNew), here);
   ASSERT_EQ(done.status, 200) << done.body.value;
   EXPECT_EQ(done.body.value, R"({"ended":1})");
-  EXPECT_TRUE(host.lookup(here));
+  EXPECT_EQ(done.cookie, CookieAction::set);
+  EXPECT_FALSE(host.lookup(here)) << "a copy of this browser's cookie is worth nothing";
+  EXPECT_TRUE(host.lookup(done.token));
   EXPECT_FALSE(host.lookup(elsewhere.token));
-  EXPECT_EQ(host.revoked(), std::vector<std::uint64_t>{login});
+  EXPECT_EQ(host.revoked(), (std::vector<std::uint64_t>{login, own}));
   EXPECT_EQ(host.login("ann", kPassword).status, 401);
   EXPECT_EQ(host.login("ann", kNew).status, 200);
 }
