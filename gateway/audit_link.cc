@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "base/log.h"
+#include "ipc/audit_refusal.h"
 
 namespace oqto::gateway {
 
@@ -66,7 +67,7 @@ void AuditLink::handle(const ipc::Received& received) {
   if (outcomes_.contains(refused->request)) {
     log::error("auditd refused an outcome", {{"why", refused->why.view()}});
   }
-  answer(refused->request, fail(Errc::unavailable, "the audit log refused the record"));
+  answer(refused->request, std::unexpected(ipc::refusal_error(*refused)));
 }
 
 void AuditLink::answer(std::uint64_t request, Result<std::uint64_t> with) {

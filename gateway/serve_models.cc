@@ -16,6 +16,7 @@
 #include "gateway/retry_after.h"
 #include "gateway/route.h"
 #include "gateway/session.h"
+#include "ipc/audit_refusal.h"
 
 namespace oqto::gateway {
 namespace {
@@ -186,7 +187,9 @@ class Connection final : public Sink, public std::enable_shared_from_this<Connec
     bool whole = false;
     if (!index) {
       whole = co_await refuse(http::status::service_unavailable, call.provider.kind,
-                              "overloaded_error", kNoAudit);
+                              "overloaded_error", ipc::is_over_budget(index.error())
+                                                      ? std::string_view(index.error().what)
+                                                      : kNoAudit);
     } else {
       whole = co_await answer(call, *abort, *index, began);
     }

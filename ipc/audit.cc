@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/sys.h"
+#include "ipc/audit_refusal.h"
 
 namespace oqto::ipc {
 
@@ -85,7 +86,7 @@ bool AuditAppend::list_fields(Reader& io) {
   return true;
 }
 
-static constexpr Error kNoAudit{Errc::unavailable, "the audit log does not accept records now", 0};
+static constexpr Error kNoAudit = kLogRefuses;
 
 Result<std::uint64_t> AuditClient::append(AuditAppend record, int timeout_ms) {
   if (!channel_) return std::unexpected(kNoAudit);
@@ -110,7 +111,7 @@ Result<std::uint64_t> AuditClient::append(AuditAppend record, int timeout_ms) {
       continue;
     }
     const auto no = TRY(received->as<AuditRefused>());
-    if (no.request == request) return std::unexpected(kNoAudit);
+    if (no.request == request) return std::unexpected(refusal_error(no));
     if (unacknowledged_ > 0) --unacknowledged_;
   }
 }
@@ -131,7 +132,8 @@ Result<std::string> AuditClient::store(std::string_view content, std::uint32_t a
       const auto stored = TRY(received->as<AuditBlobStored>());
       if (stored.request == request) return to_hex(stored.sha256);
     } else if (received->tag == Tag::audit_refused) {
-      if (TRY(received->as<AuditRefused>()).request == request) return std::unexpected(kNoAudit);
+      const auto no = TRY(received->as<AuditRefused>());
+      if (no.request == request) return std::unexpected(refusal_error(no));
     }
     count_answer(*received);
   }
@@ -147,6 +149,7 @@ Status AuditClient::collect(int timeout_ms) {
   const auto received = channel_.wait(timeout_ms);
   if (!received) return std::unexpected(received.error());
   count_answer(*received);
+  if (const auto no = received->as<AuditRefused>()) return std::unexpected(refusal_error(*no));
   if (received->tag != Tag::audit_appended) return std::unexpected(kNoAudit);
   return {};
 }
@@ -158,7 +161,7 @@ Status AuditClient::post(AuditAppend record, int timeout_ms) {
     const auto status = collect(unacknowledged_ >= kMaxUnacknowledged ? timeout_ms : 0);
     if (status) continue;
     if (status.error().code == Errc::limit && unacknowledged_ < kMaxUnacknowledged) break;
-    return std::unexpected(kNoAudit);
+    return std::unexpected(is_over_budget(status.error()) ? kBudgetUsedUp : kNoAudit);
   }
   record.request = next_request_++;
   for (;;) {

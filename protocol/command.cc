@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <vector>
 
 #include "base/encoding.h"
 #include "protocol/command_args.h"
@@ -77,7 +79,78 @@ bool fits(Session kind, std::string_view id) {
   return false;
 }
 
-Frame decode_command(const Json& json, CommandHead head) {
+constexpr std::array<std::string_view, 4> kEnvelope = {"id", "channel", "cmd", "session_id"};
+// Of the objects inside of fields: `config` of session.create, and images.
+constexpr std::array<std::string_view, 8> kNested = {"harness",  "workspace_id", "cwd",  "provider",
+                                                     "model",    "profile",      "data", "media_type"};
+constexpr std::size_t kPlainFrame = 1024;  // more than the fields of a command without a text can need
+
+bool is_nested(std::string_view key) { return std::find(kNested.begin(), kNested.end(), key) != kNested.end(); }
+
+// The members of an object that are known, of equal ones the last, as find() takes it.
+template <class IsKnown>
+std::vector<const JsonMember*> known_members(const Json::Object& object, IsKnown is_known) {
+  std::map<std::string_view, const JsonMember*> last;
+  for (const JsonMember& member : object) {
+    if (is_known(member)) last[member.key] = &member;
+  }
+  std::vector<const JsonMember*> kept;
+  for (const JsonMember& member : object) {
+    const auto found = last.find(member.key);
+    if (found != last.end() && found->second == &member) kept.push_back(&member);
+  }
+  return kept;
+}
+
+bool is_known_inside(const JsonMember& member) {
+  return is_nested(member.key) && member.value.array() == nullptr && member.value.object() == nullptr;
+}
+
+// Without what no command has; `others` counts that.
+Json known_value(const Json& value, std::size_t& others) {
+  if (const auto* array = value.array()) {
+    Json::Array kept;
+    for (const Json& item : *array) kept.push_back(known_value(item, others));
+    return Json(std::move(kept));
+  }
+  const auto* object = value.object();
+  if (object == nullptr) return value;
+  Json::Object kept;
+  for (const JsonMember* member : known_members(*object, is_known_inside)) kept.push_back(*member);
+  others += object->size() - kept.size();
+  return Json(std::move(kept));
+}
+
+bool has_others(const Json& value) {
+  if (const auto* array = value.array()) return std::any_of(array->begin(), array->end(), has_others);
+  const auto* object = value.object();
+  return object != nullptr && known_members(*object, is_known_inside).size() != object->size();
+}
+
+// Somebody who pads his commands does not fill the log with it.
+std::string recorded_text(const Json& json, const Fields& fields, std::size_t frame_bytes, bool has_text) {
+  const Json::Object& members = *json.object();
+  const auto known = known_members(members, [&](const JsonMember& member) {
+    return fields.asked_for(member.key) ||
+           std::find(kEnvelope.begin(), kEnvelope.end(), member.key) != kEnvelope.end();
+  });
+  const bool is_plain = known.size() == members.size() &&
+                        std::none_of(known.begin(), known.end(), [](const auto* member) { return has_others(member->value); });
+  if (is_plain && (has_text || frame_bytes <= kPlainFrame)) return {};
+  Json::Object kept;
+  std::size_t others = members.size() - known.size();
+  for (const JsonMember* member : known) kept.push_back({member->key, known_value(member->value, others)});
+  if (others > 0) kept.push_back({"unknown_fields", Json(static_cast<std::int64_t>(others))});
+  return Json(std::move(kept)).dump();
+}
+
+bool has_text(Cmd cmd) {
+  using enum Cmd;
+  return cmd == Cmd::prompt || cmd == steer || cmd == follow_up || cmd == Cmd::queue_edit || cmd == Cmd::compact ||
+         cmd == Cmd::input_response;
+}
+
+Frame decode_command(const Json& json, CommandHead head, std::size_t frame_bytes) {
   const auto bad = [&](Code code, std::string error) -> Frame {
     return BadCommand{head, Failure{code, std::move(error)}};
   };
@@ -88,7 +161,7 @@ Frame decode_command(const Json& json, CommandHead head) {
     if (std::find(kNotBuilt.begin(), kNotBuilt.end(), head.name) == kNotBuilt.end()) {
       return bad(Code::bad_request, "unknown command " + named);
     }
-    return Command{std::move(head), Cmd::not_built, {}};
+    return Command{std::move(head), Cmd::not_built, {}, recorded_text(json, Fields(json), frame_bytes, false)};
   }
   if (!fits(known->session, head.session_id)) {
     return bad(Code::bad_request, known->session == Session::system
@@ -98,6 +171,7 @@ Frame decode_command(const Json& json, CommandHead head) {
   Fields fields(json);
   Command command{head, known->cmd, known->args(fields)};
   if (fields.failure) return BadCommand{std::move(head), std::move(*fields.failure)};
+  command.recorded = recorded_text(json, fields, frame_bytes, has_text(known->cmd));
   return command;
 }
 
@@ -160,7 +234,7 @@ Frame decode_frame(std::string_view text) {
   if (auto* reserved = std::get_if<ReservedChannel>(&opened)) return std::move(*reserved);
   if (auto* bad = std::get_if<BadCommand>(&opened)) return std::move(*bad);
   auto& envelope = std::get<Envelope>(opened);
-  return decode_command(envelope.json, std::move(envelope.head));
+  return decode_command(envelope.json, std::move(envelope.head), text.size());
 }
 
 }  // namespace oqto::protocol

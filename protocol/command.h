@@ -143,6 +143,9 @@ struct Command {
                InputResponse, GetMessages, GetPart, QueueEdit, QueueRemove, Fork, Compact, SetModel,
                SetThinkingLevel>
       args;
+  // What is recorded of it in place of its frame: the fields that it has, where the frame has others as
+  // well, or is longer than they explain. Empty: the frame.
+  std::string recorded{};
   // A read changes nothing, so its record need not be durable before it is answered.
   [[nodiscard]] bool is_read() const;
 };

@@ -1,10 +1,12 @@
 // Decoding one object of a browser strictly, and the envelope that every command comes in.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "protocol/command.h"
 #include "protocol/json.h"
@@ -44,6 +46,7 @@ class Fields {
     return static_cast<std::uint64_t>(*value);
   }
   const Json* present(std::string_view key, bool required) {
+    asked_.push_back(key);
     const Json* field = object_.find(key);
     if (field != nullptr && field->is_null()) field = nullptr;
     if (field == nullptr && required) wrong(key, "is missing");
@@ -58,10 +61,15 @@ class Fields {
                                        std::to_string(max) + " bytes"};
   }
 
+  [[nodiscard]] bool asked_for(std::string_view key) const {
+    return std::find(asked_.begin(), asked_.end(), key) != asked_.end();
+  }
+
   std::optional<Failure> failure;
 
  private:
   const Json& object_;
+  std::vector<std::string_view> asked_;  // literals
 };
 
 struct Envelope {

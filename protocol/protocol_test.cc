@@ -239,6 +239,46 @@ TEST(Command, APromptOfWhatNobodySeesIsBlank) {
   EXPECT_TRUE(std::holds_alternative<Command>(decode_frame(framed(R"("cmd":"prompt","message":"\u3000a")"))));
 }
 
+std::string recorded_of(const std::string& text) {
+  const Frame frame = decode_frame(text);
+  const auto* command = std::get_if<Command>(&frame);
+  EXPECT_NE(command, nullptr) << text.substr(0, 200);
+  return command == nullptr ? "" : command->recorded;
+}
+
+TEST(Command, IsRecordedAsItCameUnlessItHoldsMoreThanItsFields) {
+  EXPECT_EQ(recorded_of(R"({"channel":"agent","id":"1","cmd":"list_sessions","session_id":"_system"})"), "");
+  EXPECT_EQ(recorded_of(framed(R"("cmd":"prompt","message":"hi","client_id":"c","images":[])")), "");
+  EXPECT_EQ(recorded_of(framed(R"("cmd":"prompt","message":")" + std::string(9000, 'x') + "\"")), "");
+}
+
+TEST(Command, AttackPaddingIsNotRecorded) {
+  const std::string pad(12'000, 'x');
+  const std::string system = R"({"channel":"agent","id":"1","cmd":"list_sessions","session_id":"_system")";
+  const std::string counted = system + R"(,"unknown_fields":2})";
+  EXPECT_EQ(recorded_of(system + R"(,"pad":")" + pad + R"(","more":{"a":[1,2]}})"), counted);
+  EXPECT_EQ(recorded_of(system + std::string(12'000, ' ') + "}"), system + "}") << "blanks";
+  std::string many = system;
+  for (int i = 0; i < 500; ++i) many += R"(,"cmd":"list_sessions")";
+  EXPECT_EQ(recorded_of(many + "}").find("list_sessions"), recorded_of(many + "}").rfind("list_sessions")) << "the same field again and again";
+  EXPECT_LT(recorded_of(R"({"channel":"agent","cmd":"get_commands","session_id":"_system","pad":")" + pad + "\"}").size(), 200U)
+      << "a command that is not built";
+  const std::string created = recorded_of(
+      R"({"channel":"agent","cmd":"session.create","session_id":"","config":{"harness":"pi","workspace_id":"w","pad":")" + pad +
+      R"(","profile":"minimal"}})");
+  EXPECT_LT(created.size(), 300U);
+  EXPECT_NE(created.find(R"("workspace_id":"w")"), std::string::npos) << created;
+  const std::string prompted = recorded_of(framed(R"("cmd":"prompt","message":"rm -rf","pad":")" + pad + "\""));
+  EXPECT_NE(prompted.find(R"("message":"rm -rf")"), std::string::npos) << "what is acted on is recorded in full";
+  EXPECT_LT(prompted.size(), 300U);
+}
+
+TEST(Command, AttackNobodyForgesTheCountOfWhatWasLeftOut) {
+  const std::string text = recorded_of(
+      R"({"channel":"agent","cmd":"list_sessions","session_id":"_system","unknown_fields":0,"a":1})");
+  EXPECT_EQ(text, R"({"channel":"agent","cmd":"list_sessions","session_id":"_system","unknown_fields":2})");
+}
+
 TEST(Command, ANumberAsIdComesBackAsANumber) {
   const Frame frame = decode_frame(R"({"channel":"agent","id":7,"cmd":"nope","session_id":"_system"})");
   const auto& bad = std::get<BadCommand>(frame);

@@ -3,10 +3,11 @@
 #include "base/encoding.h"
 #include "base/log.h"
 #include "base/sys.h"
+#include "ipc/audit_refusal.h"
 
 namespace oqto::runner {
 
-static constexpr Error kNoAudit{Errc::unavailable, "the audit log does not accept records now", 0};
+static constexpr Error kNoAudit = ipc::kLogRefuses;
 
 AuditLog::AuditLog(Reactor& reactor)
     : reactor_(reactor),
@@ -63,6 +64,8 @@ void AuditLog::end_store(std::uint64_t request, Result<std::string> name) {
 
 Status AuditLog::post(ipc::AuditAppend record) {
   record.request = next_request_++;
+  // What nobody waits for is not even tried: it would be done without its record.
+  if (sys::monotonic_ms() < used_up_until_) return std::unexpected(ipc::kBudgetUsedUp);
   if (waiting_.size() >= kMaxWaiting) return std::unexpected(kNoAudit);
   if (!peer_.send(record)) return std::unexpected(kNoAudit);
   waiting_[record.request] = {};
@@ -106,9 +109,11 @@ void AuditLog::on_message(ipc::Received& received) {
     const auto appended = received.as<ipc::AuditAppended>();
     if (appended) appended->each([this](std::uint64_t request, std::uint64_t index) { settle(request, index); });
   } else if (const auto refused = received.as<ipc::AuditRefused>()) {
-    if (!storing_.contains(refused->request)) return settle(refused->request, std::unexpected(kNoAudit));
+    const Error& why = ipc::refusal_error(*refused);
+    if (refused->reason == ipc::RefusedFor::budget) used_up_until_ = sys::monotonic_ms() + kUsedUpMs;
+    if (!storing_.contains(refused->request)) return settle(refused->request, std::unexpected(why));
     log::warn("auditd does not store a long command", {{"why", refused->why.view()}});
-    end_store(refused->request, std::unexpected(kNoAudit));
+    end_store(refused->request, std::unexpected(why));
   }
 }
 

@@ -35,6 +35,7 @@ class AuditLog {
   static constexpr std::uint64_t kStoreTimeoutMs = 20'000;
   static constexpr std::size_t kMaxWaiting = 256;
   static constexpr std::size_t kMaxOwed = 1024;  // records kept while auditd is away
+  static constexpr std::uint64_t kUsedUpMs = 2000;  // after a refusal for the account's budget
 
  private:
   struct Waiting {
@@ -58,6 +59,7 @@ class AuditLog {
   Peer peer_;
   std::map<std::uint64_t, Waiting> waiting_;
   std::map<std::uint64_t, Storing> storing_;
+  std::uint64_t used_up_until_ = 0;  // monotonic
   std::deque<ipc::AuditAppend> owed_;
   std::uint64_t next_request_ = 1;
   Timer retry_;

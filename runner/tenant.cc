@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/sys.h"
+#include "ipc/audit_refusal.h"
 #include "protocol/json_writer.h"
 
 namespace oqto::runner {
@@ -16,6 +17,9 @@ using protocol::JsonObject;
 
 static constexpr const char* kNoAudit =
     "the audit log does not accept records now; nothing was done. Try again in a moment.";
+static const char* why_refused(const Error& error) {
+  return ipc::is_over_budget(error) ? ipc::kBudgetUsedUp.what : kNoAudit;
+}
 static constexpr const char* kTooManyConnections =
     "64 connections of this account are open already: close a tab or another client, then try again";
 
@@ -250,9 +254,10 @@ void Tenant::release(const std::string& key) {
   });
 }
 
-// `blob`: the frame, stored because it is too long for a record; else empty.
+// `blob`: that text, stored because it is too long for a record; else empty.
 static ipc::AuditAppend record_of(const protocol::Command& command, std::uint64_t connection,
                                   std::string_view frame, std::string_view blob) {
+  const std::string_view text = command.recorded.empty() ? frame : std::string_view(command.recorded);
   ipc::AuditAppend record;
   record.event = ipc::Event::command;
   record.phase = command.is_read() ? ipc::Phase::event : ipc::Phase::intent;
@@ -263,19 +268,21 @@ static ipc::AuditAppend record_of(const protocol::Command& command, std::uint64_
   record.add(ipc::FieldKey::connection, std::to_string(connection));
   record.add(ipc::FieldKey::request_id, command.head.id);
   if (blob.empty()) {
-    record.add(ipc::FieldKey::args, frame);
+    record.add(ipc::FieldKey::args, text);
   } else {
     record.add(ipc::FieldKey::args_blob, blob);
   }
+  if (!command.recorded.empty()) record.add(ipc::FieldKey::args_bytes, std::to_string(frame.size()));
   return record;
 }
 
 void Tenant::begin(const std::string& key, Job job) {
   const auto shared = std::make_shared<const Job>(std::move(job));
-  if (shared->frame.size() <= ipc::kMaxFieldBytes) return record_and_do(key, shared, "");
-  audit_.store(shared->frame, [this, key, shared](const Result<std::string>& blob) {
+  const std::string& text = shared->command.recorded.empty() ? shared->frame : shared->command.recorded;
+  if (text.size() <= ipc::kMaxFieldBytes) return record_and_do(key, shared, "");
+  audit_.store(text, [this, key, shared](const Result<std::string>& blob) {
     if (blob) return record_and_do(key, shared, *blob);
-    finish(*shared, no(Code::unavailable, kNoAudit));
+    finish(*shared, no(Code::unavailable, why_refused(blob.error())));
     release(key);
   });
 }
@@ -285,16 +292,16 @@ void Tenant::record_and_do(const std::string& key, const std::shared_ptr<const J
   ipc::AuditAppend record =
       record_of(shared->command, shared->connection_number, shared->frame, blob);
   if (shared->command.is_read()) {
-    if (audit_.post(std::move(record))) {
+    if (const Status posted = audit_.post(std::move(record))) {
       execute(*shared, [this, shared](const Answer& answer) { finish(*shared, answer); });
     } else {
-      finish(*shared, no(Code::unavailable, kNoAudit));
+      finish(*shared, no(Code::unavailable, why_refused(posted.error())));
     }
     return release(key);
   }
   audit_.append(std::move(record), [this, key, shared](Result<std::uint64_t> index) {
     if (!index) {
-      finish(*shared, no(Code::unavailable, kNoAudit));
+      finish(*shared, no(Code::unavailable, why_refused(index.error())));
       return release(key);
     }
     // These are answered when the agent is done: what comes after them, an abort too, must not wait for that.

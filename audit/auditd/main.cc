@@ -17,18 +17,23 @@ namespace oqto::audit {
 namespace {
 
 constexpr const char* kUsage =
-    "usage: oqto-auditd --log-dir PATH [--segment-bytes N]\n"
+    "usage: oqto-auditd --log-dir PATH [--segment-bytes N] [--blob-bytes N]\n"
+    "                   [--tenant-bytes N] [--tenant-records N]\n"
     "Keeps the audit log in PATH. Started by oqto-guard: descriptor 3 is its channel to the "
     "guard,\n"
     "descriptor 5 the channel to oqto-audit-signer.\n"
     "  --log-dir PATH      an existing directory that belongs to this process's user\n"
     "  --segment-bytes N   begin a new segment file after N bytes (default 67108864)\n"
-    "  --blob-bytes N      what one tenant may store in blobs in one day (default 1073741824)\n";
+    "  --blob-bytes N      what one tenant may store in blobs in one day (default 1073741824)\n"
+    "  --tenant-bytes N    what one tenant may put into the log in one day (UTC; default 268435456):\n"
+    "                      from the half of it on its records are taken slowly, beyond it refused\n"
+    "  --tenant-records N  the same, in records (default 500000)\n";
 
 struct Arguments {
   std::string log_dir;
   Log::Options options;
   BlobStore::Options blobs;
+  Budget::Limits budget;
 };
 
 [[noreturn]] void usage(std::FILE* out, int status) {
@@ -56,6 +61,10 @@ Arguments read_arguments(int argc, char** argv) {
       const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(),
                                                 arguments.blobs.bytes_per_tenant_and_day);
       if (error != std::errc{} || end != value.data() + value.size()) usage(stderr, 2);
+    } else if (flag == "--tenant-bytes" || flag == "--tenant-records") {
+      auto& limit = flag == "--tenant-bytes" ? arguments.budget.bytes : arguments.budget.records;
+      const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), limit);
+      if (error != std::errc{} || end != value.data() + value.size() || limit == 0) usage(stderr, 2);
     } else {
       usage(stderr, 2);
     }
@@ -108,7 +117,7 @@ Status run(int argc, char** argv) {
                          .write_beneath = {arguments.log_dir}}));
   Log log = TRY(Log::open(arguments.log_dir, arguments.options));
   Server server(sealed, std::move(loop), std::move(guard), std::move(signals), std::move(log),
-                boot_id, arguments.blobs);
+                boot_id, arguments.blobs, arguments.budget);
   return server.serve(std::move(signer));
 }
 

@@ -3,6 +3,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "base/sys.h"
 
@@ -35,7 +37,7 @@ class Server::CommitPort : public ipc::Watcher {
 };
 
 Server::Server(const sandbox::Sealed&, ipc::Loop loop, ipc::Channel guard, Fd signals, Log log,
-               std::string boot_id, BlobStore::Options blobs)
+               std::string boot_id, BlobStore::Options blobs, Budget::Limits budget)
     : loop_(std::move(loop)),
       guard_(std::move(guard)),
       signals_(std::move(signals)),
@@ -44,6 +46,7 @@ Server::Server(const sandbox::Sealed&, ipc::Loop loop, ipc::Channel guard, Fd si
       guard_port_(std::make_unique<GuardPort>(*this)),
       signal_port_(std::make_unique<SignalPort>(*this)),
       commit_port_(std::make_unique<CommitPort>()),
+      budget_(budget),
       boot_id_(std::move(boot_id)) {
   Actor self;
   self.process = ipc::Process::auditd;
@@ -76,6 +79,7 @@ Status Server::start(ipc::Channel signer) {
 
 Status Server::turn() {
   TRY(loop_.run_once(timeout_ms()));
+  take_paused();
   TRY(failure_);
   // What comes while a batch is being written is the next one, until somebody has had his share of it.
   const bool is_under_way = is_committing_ && !committer_->is_done();
@@ -93,6 +97,7 @@ Status Server::finish() {
   // What the others sent before they knew that this is the end; bounded, because they may go on.
   constexpr int kLastTurns = 32;
   stopping_ = false;
+  end_pacing();
   TRY(await_commit());
   for (int i = 0; i < kLastTurns; ++i) {
     TRY(loop_.run_once(0));
@@ -192,23 +197,28 @@ void Server::add_source(const ipc::AuditSource& facts, Fd fd) {
 
 void Server::drain(Source& source) {
   while (has_share(source)) {
-    auto message = source.channel.receive();
-    if (!message && message.error().code == Errc::limit) return;
-    if (!message && message.error().code == Errc::unavailable) return drop(source, "");
-    if (!message) return drop(source, message.error().what);
-    const std::size_t bytes = message->bytes.size();
-    for (Share* share : {&source_shares_[source.id], &shares_[source.actor->account]}) {
-      ++share->records;
-      share->bytes += bytes;
-    }
-    if (message->tag == Tag::audit_blob) {
-      const bool ok = vault_->take_blob(source.id, *source.actor, std::move(*message), sys::now_ms());
-      if (!ok) return drop(source, "not an audit blob");
-      continue;
-    }
-    if (!take_record(source, *message)) return;
+    if (is_paced(source)) return pause(source);
+    if (!take_message(source)) return;
   }
   is_share_out_ = true;
+}
+
+bool Server::take_message(Source& source) {
+  auto message = source.channel.receive();
+  if (!message && message.error().code == Errc::limit) return false;
+  if (!message) {
+    drop(source, message.error().code == Errc::unavailable ? "" : message.error().what);
+    return false;
+  }
+  const std::size_t bytes = message->bytes.size();
+  for (Share* share : {&source_shares_[source.id], &shares_[source.actor->account]}) {
+    ++share->records;
+    share->bytes += bytes;
+  }
+  if (message->tag != Tag::audit_blob) return take_record(source, *message);
+  const bool ok = vault_->take_blob(source.id, *source.actor, std::move(*message), sys::now_ms());
+  if (!ok) drop(source, "not an audit blob");
+  return ok;
 }
 
 // Our own processes are one of their kind each; a tenant's are as many as it likes.
@@ -237,6 +247,9 @@ bool Server::take_record(Source& source, const ipc::Received& message) {
     return false;
   }
   const std::uint64_t now = sys::now_ms();
+  begin_day(now);
+  const std::uint32_t account = charged_account(*source.actor, *record);
+  if (refuse_over_budget(source, *record, account)) return !source.is_dropped;
   auto hidden = vault_->hide(source.id, *source.actor, *record, now);
   if (!hidden && hidden.error().code == Errc::denied) {
     drop(source, hidden.error().what);
@@ -247,14 +260,14 @@ bool Server::take_record(Source& source, const ipc::Received& message) {
     return true;
   }
   const std::uint64_t request = record->request;
-  batch_.push_back({source.id, request, source.actor, now, std::move(*record), std::move(*hidden)});
+  batch_.push_back({source.id, request, source.actor, now, account, std::move(*record), std::move(*hidden)});
   return true;
 }
 
 // The object lives until the end of the turn: its own on_ready() may be what got here.
 void Server::drop(Source& source, std::string_view why) {
   if (std::exchange(source.is_dropped, true)) return;
-  loop_.unwatch(source.channel.fd(), source);
+  if (!source.is_paused) loop_.unwatch(source.channel.fd(), source);
   dropped_.push_back(source.id);
   vault_->forget(source.id);
   if (why.empty()) return;
@@ -305,10 +318,12 @@ Status Server::publish() {
 }
 
 int Server::timeout_ms() const {
-  if (is_committing_) return -1;
+  const auto earlier = [](int one, int other) { return one < 0 || other < 0 ? std::max(one, other) : std::min(one, other); };
+  const int paused = ms_to_paused();
+  if (is_committing_) return paused == 0 ? 1 : paused;  // its share of the batch is out
   if (log_.has_signer() && !log_.is_attached()) return static_cast<int>(kRetryMs);
-  if (!own_.empty() || !gaps_.empty()) return static_cast<int>(kRetryMs);
-  return log_.is_published() ? log_.ms_to_seal() : static_cast<int>(kIdleMs);
+  if (!own_.empty() || !gaps_.empty()) return earlier(paused, static_cast<int>(kRetryMs));
+  return earlier(paused, log_.is_published() ? log_.ms_to_seal() : static_cast<int>(kIdleMs));
 }
 
 }  // namespace oqto::audit

@@ -2,6 +2,7 @@
 // has come becomes one batch, and after it is durable each sender is told.
 #pragma once
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <set>
@@ -9,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "audit/auditd/budget.h"
 #include "audit/auditd/commit_thread.h"
 #include "audit/auditd/entry.h"
 #include "audit/auditd/log.h"
@@ -20,13 +22,15 @@ namespace oqto::audit {
 
 // Events that no source may report: what they say is auditd's own to know.
 bool is_of_auditd(ipc::Event event);
+// Whose budget a record is of; 0: nobody's.
+std::uint32_t charged_account(const Actor& actor, const ipc::AuditAppend& record);
 
 class Server {
  public:
   // Takes the guard's channel, the stop signal and a log. serve() returns when the guard is gone
   // or SIGTERM came, with everything received until then committed and published.
   Server(const sandbox::Sealed&, ipc::Loop loop, ipc::Channel guard, Fd signals, Log log,
-         std::string boot_id, BlobStore::Options blobs = {});
+         std::string boot_id, BlobStore::Options blobs = {}, Budget::Limits budget = {});
   ~Server();
   Status serve(ipc::Channel signer);
 
@@ -59,6 +63,7 @@ class Server {
     std::uint64_t request = 0;
     std::shared_ptr<const Actor> actor;
     std::uint64_t time_ms = 0;
+    std::uint32_t charged = 0;  // whose budget it is of; 0: nobody's
     ipc::AuditAppend record;
     Private hidden;
   };
@@ -66,6 +71,7 @@ class Server {
     std::size_t begin = 0;
     std::size_t end = 0;
     std::uint64_t first = 0;  // index
+    std::vector<std::size_t> sizes;
     Status status;
   };
   struct Share {  // of a batch
@@ -89,7 +95,18 @@ class Server {
   void on_guard_message(ipc::Received message);
   void add_source(const ipc::AuditSource& facts, Fd fd);
   void drain(Source& source);
+  bool take_message(Source& source);  // false: there is none, or the source is dropped
   bool take_record(Source& source, const ipc::Received& message);
+  // server_budget.cc
+  [[nodiscard]] bool is_paced(const Source& source) const;
+  void pause(Source& source);
+  void take_paused();
+  void end_pacing();
+  [[nodiscard]] int ms_to_paused() const;  // -1: nobody is
+  bool refuse_over_budget(Source& source, const ipc::AuditAppend& record, std::uint32_t account);
+  void charge(std::span<const Pending> records, std::span<const std::size_t> sizes);
+  void note_stage(std::uint32_t account, Budget::Stage stage);
+  void begin_day(std::uint64_t now_ms);
   void answer_blob(const BlobStore::Done& done);
   // server_manage.cc
   Status manage(const ipc::AuditManage& wanted);
@@ -144,6 +161,9 @@ class Server {
   std::map<std::uint32_t, Share> shares_;         // by account, in this batch
   std::map<std::uint64_t, Share> source_shares_;  // by source, likewise
   bool is_share_out_ = false;  // somebody has sent more than that
+  Budget budget_;
+  std::deque<std::uint64_t> paused_;  // sources that wait for their account's pace, in turn
+  bool is_pacing_ = true;
   std::vector<Pending> own_;
   std::map<std::uint64_t, Gap> gaps_;  // by source; 0: all that are beyond kMaxGaps
   std::string gap_reason_;
@@ -172,6 +192,7 @@ class Server::Source : public ipc::Watcher {
   ipc::Channel channel;
   const std::uint64_t id;
   bool is_dropped = false;
+  bool is_paused = false;  // and not watched
 
  private:
   Server& server_;

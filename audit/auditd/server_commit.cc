@@ -50,7 +50,7 @@ void Server::add_own(Event event, std::initializer_list<ipc::AuditField> fields)
 
 void Server::add_own(ipc::AuditAppend record) {
   if (own_.size() >= kMaxOwn) return;  // only where the log refuses everybody for long
-  own_.push_back({0, 0, self_, sys::now_ms(), std::move(record), {}});
+  own_.push_back({0, 0, self_, sys::now_ms(), 0, std::move(record), {}});
 }
 
 // The first entry after a start: in which state the log was found.
@@ -144,7 +144,7 @@ void Server::append_gaps(std::vector<Pending>& batch) const {
       record.list.push_back({FieldKey::pid, std::to_string(gap.actor.pid)});
       record.list.push_back({FieldKey::account, std::to_string(gap.actor.account)});
     }
-    batch.push_back({0, 0, self_, sys::now_ms(), std::move(record), {}});
+    batch.push_back({0, 0, self_, sys::now_ms(), 0, std::move(record), {}});
   }
 }
 
@@ -181,7 +181,7 @@ Status Server::commit() {
   watch_clock();
   std::vector<Pending> all;
   if (auto seal = seal_record(log_, own_record(Event::epoch_seal))) {
-    all.push_back({0, 0, self_, sys::now_ms(), std::move(*seal), {}});
+    all.push_back({0, 0, self_, sys::now_ms(), 0, std::move(*seal), {}});
   }
   append_gaps(all);
   gap_tried_ms_ = sys::monotonic_ms();
@@ -223,7 +223,9 @@ std::vector<Server::Written> Server::write(std::span<const Pending> records) {
     bytes += entries.back().size();
     if (bytes < kMaxChunk && i + 1 < records.size()) continue;
     const std::uint64_t first = log_.next_index();
-    written.push_back({i + 1 - entries.size(), i + 1, first, log_.commit(entries)});
+    std::vector<std::size_t> sizes;
+    for (const std::string& entry : entries) sizes.push_back(entry.size());
+    written.push_back({i + 1 - entries.size(), i + 1, first, std::move(sizes), log_.commit(entries)});
     if (!written.back().status) {
       written.back().end = records.size();  // the others would go the same way
       break;
@@ -257,6 +259,7 @@ void Server::take_result(std::span<const Pending> records, const Status& status)
     refusing_ = !status;
     if (status) log::info("audit records are accepted again");
     if (!status) log::error("audit records are refused", status.error());
+    if (status) charge(these, part.sizes);
   }
   if (status) {
     own_.erase(own_.begin(), own_.begin() + static_cast<std::ptrdiff_t>(std::exchange(own_under_way_, 0)));
