@@ -31,13 +31,17 @@ std::optional<std::uint32_t> day_number(const std::string& text) {
   return static_cast<std::uint32_t>(seconds / kDaySeconds);
 }
 
-// The program that reads logs stands beside this one.
-Outcome<std::string> show_size(const Options& options) {
+// Of the programs that stand beside this one.
+Outcome<std::string> program_named(std::string_view name) {
   char self[4096] = {};
   const ssize_t length = ::readlink("/proc/self/exe", self, sizeof self - 1);
   if (length <= 0) return std::unexpected("/proc is needed");
-  std::string program(self, static_cast<std::size_t>(length));
-  program = program.substr(0, program.rfind('/') + 1) + "oqto-audit";
+  const std::string program(self, static_cast<std::size_t>(length));
+  return program.substr(0, program.rfind('/') + 1) + std::string(name);
+}
+
+Outcome<std::string> show_size(const Options& options) {
+  const std::string program = TRY(program_named("oqto-audit"));
   const std::string log = options.state + "/audit/log";
   (void)::execl(program.c_str(), program.c_str(), "stats", "--log", log.c_str(),
                 options.json ? "--json" : "--size", static_cast<char*>(nullptr));
@@ -45,6 +49,15 @@ Outcome<std::string> show_size(const Options& options) {
 }
 
 }  // namespace
+
+Outcome<> adopt(const Options& options) {
+  const std::string program = TRY(program_named("oqto-audit-signer"));
+  const std::string keys = options.state + "/audit/key";
+  if (::geteuid() != 0) return std::unexpected("oqtoctl needs root: run it with sudo");
+  (void)::execl(program.c_str(), program.c_str(), "--adopt", "--key-dir", keys.c_str(), "--operator-name",
+                operator_name().c_str(), static_cast<char*>(nullptr));
+  return std::unexpected(program + " cannot be started");
+}
 
 Outcome<std::string> audit(const Options& options) {
   const std::string verb = options.words.empty() ? "size" : options.words[0];

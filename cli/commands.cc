@@ -268,6 +268,7 @@ int run(const Options& options) {
   if (options.command == "accounts") done = accounts(options);
   if (options.command == "sessions") done = kill_session(options);
   if (options.command == "tenants") done = kill_tenant(options);
+  if (options.command == "adopt") done = adopt(options);
   if (options.command == "audit") {
     const auto said = audit(options);
     if (said) print(*said);

@@ -36,6 +36,10 @@ constexpr auto kCommands = std::to_array<Command>({
      "the log records it, and every proof stays valid. prune has the log say that whole segments before\n"
      "INDEX may go: `oqto-audit prune` then moves them to an archive.",
      "--json", "size erase prune"},
+    {"adopt", "", "with the host stopped: a state directory that was moved or restored belongs here now",
+     "A log must go on in one place only, so a copy of a state directory is not served: make sure that the other\n"
+     "one never starts again. The next start records who adopted it, and begins a new epoch.",
+     "", ""},
     {"completion", "bash", "print a completion script for the shell",
      "Use it with: source <(oqtoctl completion bash)", "", "bash"},
 });

@@ -15,6 +15,7 @@ namespace {
 constexpr std::uint64_t kFirstBackoffMs = 100;
 constexpr std::uint64_t kMaxBackoffMs = 30'000;
 constexpr std::uint64_t kHealthyAfterMs = 60'000;
+constexpr int kMovedExit = 78;  // of oqto-audit-signer (audit/signer/signer_binding.h)
 constexpr int kMessagesPerTurn = 8;  // one busy peer does not starve the others
 
 // The log's name in its checkpoints; what identifies a log is the key (C2SP vkey).
@@ -320,6 +321,11 @@ void Guard::child_exited(Child& child) {
     kill_tenant_sessions(child.account, "the runner of this tenant has ended");
   }
   if (stopping_) return;
+  if (child.process == ipc::Process::audit_signer && !killed && info.si_status == kMovedExit) {
+    failure_ = fail(Errc::denied, "this state directory is not where its log was signed; the signer said what to do");
+    stopping_ = true;
+    return;
+  }
   const bool was_healthy = sys::monotonic_ms() - child.started > kHealthyAfterMs;
   const std::uint32_t row = was_healthy ? 0 : std::min(child.restarts, 9U);
   child.restart_at = sys::monotonic_ms() + std::min(kMaxBackoffMs, kFirstBackoffMs << row);

@@ -125,7 +125,7 @@ Status Guard::run() {
   const std::uint64_t deadline = sys::monotonic_ms() + kStageTimeoutMs;
   while (::waitpid(-1, nullptr, WNOHANG) >= 0 && sys::monotonic_ms() < deadline) ::usleep(1000);
   log::info("stopped");
-  return {};
+  return failure_;
 }
 
 void Guard::reap_orphans() {

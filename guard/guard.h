@@ -321,6 +321,7 @@ class Guard {
   SignalWatch signal_watch_{*this};
   OperatorWatch operator_watch_{*this};
   bool stopping_ = false;
+  Status failure_;  // why it stopped by itself
   std::size_t stop_stage_ = 0;
   std::uint64_t stop_deadline_ = 0;
 };

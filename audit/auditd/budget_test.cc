@@ -129,14 +129,16 @@ TEST(AuditBudget, AttackATenantThatFillsTheLogIsSlowedThenRefusedAndNobodyElseIs
 
 TEST(AuditBudget, AttackRecordsFullOfControlCharactersAreChargedAsTheyStandInTheLog) {
   TestHost host;
-  constexpr std::size_t kBytes = 200'000;
+  constexpr std::size_t kBytes = 600'000;
   host.auditd_arguments = {"--tenant-bytes", std::to_string(kBytes)};
   ASSERT_TRUE(host.start());
   auto attacker = host.source(ipc::Process::session, 8, "bob");
   ASSERT_GT(flood(attacker, std::string(1000, '\x01'), [] {}), 0);
   std::size_t bytes = 0;
   for (const std::string& entry : entries_of(host)) bytes += contains(entry, R"("event":"exec")") ? entry.size() : 0;
-  EXPECT_LE(bytes, kBytes + 2 * kBytes / 5);
+  // One batch may be on its way when the rate begins to hold: 64 records. By what they are on the wire they
+  // would have been six times as many.
+  EXPECT_LE(bytes, kBytes + 450'000);
 }
 
 TEST(AuditBudget, WhatWasBegunIsConcludedWhenTheShareIsUsedUp) {

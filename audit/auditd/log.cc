@@ -75,6 +75,8 @@ Result<Log::Remembered> Log::ask_status(ipc::SignerAsk what) {
   const auto answer = TRY(hear_signer());
   auto status = TRY(answer.as<ipc::SignerStatus>());
   epoch_ends_ms_ = sys::boottime_ms() + status.epoch_ms_left;
+  adoption_.reset();
+  if (status.adopted_at_ms != 0) adoption_ = status;
   return Remembered{status.size, status.root, std::move(status.seal.value), status.recall};
 }
 
@@ -169,6 +171,10 @@ Status Log::settle() {
   // A signer that is only slow has lost nothing: the next request shows whether it is there.
   if (!ask_status(ipc::SignerAsk::settle) && !signer_) attached_ = false;
   return {};
+}
+
+void Log::tell_adopted() {
+  if (!ask_status(ipc::SignerAsk::adopted) && !signer_) attached_ = false;  // else it is recorded once more
 }
 
 Status Log::close() {

@@ -67,6 +67,10 @@ class Log {
   };
   [[nodiscard]] const Recovered& recovered() const { return recovered_; }
 
+  // The signer's directory was bound to another place, and nothing in the log says so yet.
+  [[nodiscard]] const std::optional<ipc::SignerStatus>& adoption() const { return adoption_; }
+  void tell_adopted();  // now something does
+
  private:
   struct Remembered {
     std::uint64_t size = 0;
@@ -124,6 +128,7 @@ class Log {
   std::uint64_t epoch_ends_ms_ = 0;  // CLOCK_BOOTTIME
   std::uint64_t published_ = ~std::uint64_t{0};
   Recovered recovered_;
+  std::optional<ipc::SignerStatus> adoption_;
 };
 
 }  // namespace oqto::audit

@@ -26,6 +26,8 @@ bool is_of_auditd(Event event) {
     case Event::epoch_seal:
     case Event::key_erase:
     case Event::log_prune:
+    case Event::budget:
+    case Event::adopt:
       return true;
     default:
       return false;
@@ -66,6 +68,16 @@ void Server::greet() {
                                  {FieldKey::reason, reason},
                                  {FieldKey::boot, boot_id_},
                                  {FieldKey::boottime_ms, std::to_string(sys::boottime_ms())}});
+  if (const auto& adoption = log_.adoption()) {
+    const std::string name = adoption->operator_name.str();
+    ipc::AuditAppend adopt = own_record(Event::adopt);
+    adopt.add(FieldKey::reason, "an operator said that the state directory belongs to this place now")
+        .add(FieldKey::at, sys::utc_text(adoption->adopted_at_ms))
+        .add(FieldKey::operator_uid, std::to_string(adoption->operator_uid));
+    if (!name.empty()) adopt.add(FieldKey::operator_name, name + " (claimed)");
+    if (!adoption->machine.view().empty()) adopt.add(FieldKey::machine, adoption->machine.view());
+    add_own(std::move(adopt));
+  }
   if (found.entries > 0 && !found.was_stopped) {
     add_own(Event::log_gap,
             {{FieldKey::reason,
@@ -247,6 +259,7 @@ Status Server::conclude() {
     next_index_ = log_.next_index();
     const auto these = std::span(records).subspan(part.begin, part.end - part.begin);
     take_result(these, status);
+    if (status) charge(these, part.sizes);
     answer(these, part.first, status);
     TRY(failure_);
   }
@@ -259,10 +272,10 @@ void Server::take_result(std::span<const Pending> records, const Status& status)
     refusing_ = !status;
     if (status) log::info("audit records are accepted again");
     if (!status) log::error("audit records are refused", status.error());
-    if (status) charge(these, part.sizes);
   }
   if (status) {
     own_.erase(own_.begin(), own_.begin() + static_cast<std::ptrdiff_t>(std::exchange(own_under_way_, 0)));
+    if (log_.adoption() && own_.empty()) log_.tell_adopted();
     gaps_.clear();
     was_full_ = false;
     committed_at_ms_ = sys::monotonic_ms();

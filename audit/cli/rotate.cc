@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "audit/cli/cli.h"
+#include "audit/signer/signer_binding.h"
 #include "audit/signer/signer_epoch.h"
 #include "audit/signer/signer_state.h"
 #include "base/sys.h"
@@ -23,6 +24,7 @@ Result<VerifierKey> rotate_in(const std::string& path) {
   if (const auto sealed = SignerEpoch::sealed_log_key(dir)) TRY(finish_rotation(dir, *sealed));
   const SigningKey old = TRY(open_key(dir, ""));
   SignerState state = TRY(SignerState::open(dir, true));
+  (void)TRY(SignerBinding::open(dir));  // a copy must not go on, nor with another key
   SignerEpoch epoch = TRY(SignerEpoch::open(dir, old, false));
   TRY(state.reach({epoch.seal().size, epoch.seal().root}));
   TRY(state.settle());

@@ -14,6 +14,7 @@
 #include <cstdio>
 
 #include "audit/format/tree.h"
+#include "audit/signer/signer_binding.h"
 #include "audit/signer/signer_epoch.h"
 #include "audit/signer/signer_state.h"
 #include "base/log.h"
@@ -27,6 +28,7 @@ namespace {
 
 constexpr const char* kUsage =
     "usage: oqto-audit-signer --key-dir PATH --origin NAME [--epoch-seconds N]\n"
+    "       oqto-audit-signer --adopt --key-dir PATH [--operator-name NAME]\n"
     "Signs the audit log's checkpoints. Started by oqto-guard: descriptor 3 is its channel to the\n"
     "guard, descriptor 5 the channel to oqto-auditd.\n"
     "  --key-dir PATH   a directory of this process's user alone (0700); the key is made in it at\n"
@@ -34,12 +36,17 @@ constexpr const char* kUsage =
     "  --origin NAME    the log's name: printable ASCII without space and '+', at most 100\n"
     "  --epoch-seconds N\n"
     "                   how long a key signs beside the log's before it is erased (default 600; may\n"
-    "                   have a fraction)\n";
+    "                   have a fraction)\n"
+    "  --adopt          the key directory belongs where it is now: a copy of another one is not served\n"
+    "                   before that. `oqtoctl adopt` runs this; the host must not run\n"
+    "Exit status 78: the key directory is a copy, or was moved here.\n";
 
 struct Arguments {
   std::string key_dir;
   std::string origin;
   std::uint64_t epoch_ms = 600'000;
+  bool is_adoption = false;
+  std::string operator_name;
 };
 
 // nullopt: not a number of seconds between a millisecond and a day.
@@ -63,8 +70,14 @@ Arguments read_arguments(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string_view flag = argv[i];
     if (flag == "--help") usage(stdout, 0);
+    if (flag == "--adopt") {
+      arguments.is_adoption = true;
+      continue;
+    }
     if (i + 1 == argc) usage(stderr, 2);
-    if (flag == "--key-dir") {
+    if (flag == "--operator-name") {
+      arguments.operator_name = argv[++i];
+    } else if (flag == "--key-dir") {
       arguments.key_dir = argv[++i];
     } else if (flag == "--origin") {
       arguments.origin = argv[++i];
@@ -74,7 +87,8 @@ Arguments read_arguments(int argc, char** argv) {
       usage(stderr, 2);
     }
   }
-  if (arguments.key_dir.empty() || !is_valid_origin(arguments.origin)) usage(stderr, 2);
+  const bool has_origin = arguments.is_adoption || is_valid_origin(arguments.origin);
+  if (arguments.key_dir.empty() || !has_origin) usage(stderr, 2);
   return arguments;
 }
 
@@ -97,18 +111,21 @@ Result<Fd> open_key_dir(const std::string& path) {
 class Signer {
  public:
   Signer(const sandbox::Sealed&, ipc::Loop loop, ipc::Channel guard, ipc::Channel auditd,
-         Fd signals, SigningKey key, SignerState state, SignerEpoch epoch, std::uint64_t epoch_ms)
+         Fd signals, SigningKey key, SignerState state, SignerBinding binding, SignerEpoch epoch,
+         std::uint64_t epoch_ms)
       : loop_(std::move(loop)),
         guard_(std::move(guard)),
         auditd_(std::move(auditd)),
         signals_(std::move(signals)),
         key_(std::move(key)),
         state_(std::move(state)),
+        binding_(std::move(binding)),
         epoch_(std::move(epoch)),
         epoch_ms_(epoch_ms) {
     // What was written with a key that an earlier process used is sealed at the first occasion:
-    // ending processes does not prolong an epoch.
-    ends_at_ms_ = sys::boottime_ms() + (holds_entries() ? 0 : epoch_ms_);
+    // ending processes does not prolong an epoch. Nor does the key go on that a copy has as well.
+    const bool is_over = holds_entries() || binding_.adoption().at_ms != 0;
+    ends_at_ms_ = sys::boottime_ms() + (is_over ? 0 : epoch_ms_);
   }
 
   Status serve() {
@@ -188,13 +205,16 @@ class Signer {
       const auto query = TRY(message.as<ipc::SignerQuery>());
       if (query.what != ipc::SignerAsk::status) is_synced_ = true;
       if (query.what == ipc::SignerAsk::settle) TRY(state_.settle());
+      if (query.what == ipc::SignerAsk::adopted) TRY(binding_.forget_adoption());
       const bool is_wanted = query.what == ipc::SignerAsk::seal_now
                                  ? is_whole() && holds_entries()
                                  : query.what == ipc::SignerAsk::seal_if_due && is_to_end(0);
       if (is_wanted) TRY(end_epoch());
       const SignedTree& last = state_.last();
       return auditd_.send(ipc::SignerStatus{last.size, last.root, state_.recall(), ms_left(),
-                                             {epoch_.seal_note()}, query.request});
+                                             {epoch_.seal_note()}, query.request, binding_.adoption().at_ms,
+                                             binding_.adoption().operator_uid, binding_.adoption().operator_name,
+                                             binding_.place().machine});
     }
     const auto request = TRY(message.as<ipc::SignRequest>());
     // Who asks for more has synced what it has. An epoch that is not sealed in time ends all the same.
@@ -278,6 +298,7 @@ class Signer {
   Fd signals_;
   SigningKey key_;
   SignerState state_;
+  SignerBinding binding_;
   SignerEpoch epoch_;
   const std::uint64_t epoch_ms_;
   std::uint64_t ends_at_ms_ = 0;  // CLOCK_BOOTTIME: the epoch's length is nobody's clock to set
@@ -290,10 +311,37 @@ class Signer {
   Status failure_;
 };
 
-Status run(int argc, char** argv) {
-  // --- nothing read yet ---
-  TRY(sys::close_from(ipc::kFirstExtraFd));
-  const Arguments arguments = read_arguments(argc, argv);
+bool is_moved = false;
+
+Result<SignerBinding> bind(const Fd& dir) {
+  auto binding = SignerBinding::open(dir);
+  is_moved = !binding && (binding.error().code == Errc::denied || binding.error().code == Errc::invalid);
+  if (binding && binding->place().machine.view().empty()) {
+    log::info("this machine has no machine-id that outlives a restart: the log is bound to its files alone");
+  }
+  return binding;
+}
+
+// As root, with the host stopped.
+int adopt(const Arguments& arguments) {
+  const auto refuse = [&](const char* why) {
+    (void)std::fprintf(stderr, "%s: %s\n", arguments.key_dir.c_str(), why);
+    return 1;
+  };
+  const auto dir = sys::open_dir(arguments.key_dir.c_str());
+  if (!dir || !key_exists(*dir)) return refuse("holds no key of a log: there is nothing to adopt");
+  if (::flock(dir->get(), LOCK_EX | LOCK_NB) != 0) return refuse("the host is running: stop it first");
+  prepare_hashing();
+  const Adoption by{sys::now_ms(), sys::login_uid(::getpid()).value_or(::getuid()),
+                    std::string_view(arguments.operator_name)};
+  const auto adopted = SignerBinding::adopt(*dir, by);
+  if (!adopted) return refuse(adopted.error().what);
+  (void)std::puts(*adopted ? "The state directory belongs here now. The next start records that, and begins a new epoch."
+                           : "The state directory is where it was: nothing was changed.");
+  return 0;
+}
+
+Status run(const Arguments& arguments) {
   TRY(sys::adopt_inherited(ipc::kGuardFd, ipc::kFirstExtraFd - ipc::kGuardFd));
   ipc::Channel guard(Fd::adopt(ipc::kGuardFd));
   ipc::Channel auditd(Fd::adopt(ipc::kPeerFd));
@@ -307,6 +355,7 @@ Status run(int argc, char** argv) {
   if (::sodium_init() < 0) return fail(Errc::io, "libsodium cannot start");
   const Fd dir = TRY(open_key_dir(arguments.key_dir));
   SignerState state = TRY(SignerState::open(dir, key_exists(dir)));
+  SignerBinding binding = TRY(bind(dir));
   if (const auto sealed_key = SignerEpoch::sealed_log_key(dir)) {
     TRY(finish_rotation(dir, *sealed_key));
   }
@@ -318,7 +367,7 @@ Status run(int argc, char** argv) {
   const auto sealed =
       TRY(sandbox::seal({.sets = {"io", "memory", "clock", "exit"}, .also = {"fdatasync"}}));
   Signer signer(sealed, std::move(loop), std::move(guard), std::move(auditd), std::move(signals),
-                std::move(key), std::move(state), std::move(epoch), arguments.epoch_ms);
+                std::move(key), std::move(state), std::move(binding), std::move(epoch), arguments.epoch_ms);
   return signer.serve();
 }
 
@@ -327,5 +376,10 @@ Status run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   oqto::log::set_process_name("signer");
-  return oqto::log::exit_status(oqto::audit::run(argc, argv));
+  // --- nothing read yet ---
+  if (const auto closed = oqto::sys::close_from(oqto::ipc::kFirstExtraFd); !closed) return oqto::log::exit_status(closed);
+  const auto arguments = oqto::audit::read_arguments(argc, argv);
+  if (arguments.is_adoption) return oqto::audit::adopt(arguments);
+  const int status = oqto::log::exit_status(oqto::audit::run(arguments));
+  return oqto::audit::is_moved ? oqto::audit::kMovedExit : status;
 }

@@ -46,6 +46,8 @@ std::optional<Slot> read_slot(const Fd& file, std::uint64_t offset) {
   return slot;
 }
 
+}  // namespace
+
 Status write_new_file(const Fd& dir, const char* name, std::string_view content, mode_t mode) {
   const std::string aside = std::string(name) + ".new";
   const Fd file =
@@ -58,8 +60,6 @@ Status write_new_file(const Fd& dir, const char* name, std::string_view content,
   }
   return {};
 }
-
-}  // namespace
 
 Result<SignerState> SignerState::open(const Fd& dir, bool has_key) {
   auto file = has_key ? sys::open_beneath(dir, kStateFile, O_RDWR)

@@ -48,6 +48,9 @@ class SignerState {
   ipc::Recall recall_ = ipc::Recall::at_least;
 };
 
+// Replaces a file in `dir` as a whole, durably.
+Status write_new_file(const Fd& dir, const char* name, std::string_view content, mode_t mode);
+
 // Reads `log.key` in `dir`, or makes it. Errc::invalid: the key belongs to another origin than the one
 // that is given; empty: any.
 Result<SigningKey> open_key(const Fd& dir, const std::string& origin);

@@ -32,7 +32,7 @@ Output run(const std::string& command);  // through sh
 std::string read_file(const std::string& path);
 void write_file(const std::string& path, const std::string& content);
 std::vector<std::string> files_beneath(const std::string& dir);  // regular files, relative, sorted
-void copy_directory(const std::string& from, const std::string& to);
+void copy_directory(const std::string& from, const std::string& to);  // without what binds it to its place
 
 // One started program: 3 is our channel to it, 5 the peer that was given.
 struct Child {

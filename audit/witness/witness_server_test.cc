@@ -275,6 +275,30 @@ TEST_F(WitnessClient, AttackAForkOfTheWholeHostIsRefusedAndBothNotesArePrinted) 
   EXPECT_EQ(notes_in(verified.out), 2U) << verified.out;
 }
 
+// What adopting a copy cannot prevent: that the other one is started all the same.
+TEST_F(WitnessClient, AttackTwoHostsThatGoOnWithOneLogAreFoundByAnyWitness) {
+  TestHost one;
+  ASSERT_TRUE(one.start());
+  ASSERT_TRUE(one.client().append(record(ipc::Event::exec)));
+  one.stop();
+  TestHost two;
+  ASSERT_EQ(run("rm -rf " + two.key_dir() + " " + two.log_dir() + " && cp -a " + one.key_dir() + " " + two.key_dir() +
+                " && cp -a " + one.log_dir() + " " + two.log_dir()).status, 0);
+  ASSERT_EQ(run(program("oqto-audit-signer") + " --adopt --key-dir " + two.key_dir()).status, 0);
+  for (TestHost* host : {&one, &two}) {
+    ASSERT_TRUE(host->start());
+    ASSERT_TRUE(host->client().append(record(ipc::Event::exec)));
+    host->stop();
+    EXPECT_EQ(run(host->verify_command()).status, 0) << "each is sound in itself";
+  }
+  const std::string vkey = one.key_dir() + "/log.vkey";
+  const Served served(dir_.path(), {vkey});
+  ASSERT_EQ(run(served.submit(one.log_dir(), vkey, dir_.path() + "/first")).status, 0);
+  const Output found = run(served.submit(two.log_dir(), vkey, dir_.path() + "/second"));
+  EXPECT_EQ(found.status, 1) << found.out;
+  EXPECT_FALSE(fs::exists(dir_.path() + "/second")) << "nothing of the second branch is cosigned";
+}
+
 TEST_F(WitnessClient, SaysWhatIsWrongWithItsArguments) {
   const std::string rest = " --log " + log_->dir() + " --vkey " + log_->vkey_file() + " --out " +
                            dir_.path() + "/x";
