@@ -25,6 +25,8 @@ std::vector<Reading> rows() {
   scalar("limits.cgroups", &Policy::cgroups, [](auto v) { return policies::cgroups_name(v); });
   scalar("run_own_programs", &Policy::run_own_programs,
          [](auto v) { return v ? "true" : "false"; });
+  scalar("audit.hash_programs", &Policy::hash_programs,
+         [](auto v) { return v ? "true" : "false"; });
   scalar("guard.timeout_secs", &Policy::ask_timeout_s, [](auto v) { return std::to_string(v); });
   scalar("network.delegated_fetch", &Policy::delegated_fetch, [](auto v) { return policies::fetch_names(v); });
   scalar("audit.contents", &Policy::audit_contents, [](auto v) { return v ? "true" : "false"; });

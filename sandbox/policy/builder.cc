@@ -125,6 +125,12 @@ Taken PolicyBuilder::take_audit_contents(const PolicyEntry& entry) {
   return {};
 }
 
+Taken PolicyBuilder::take_hash_programs(const PolicyEntry& entry) {
+  policy_.hash_programs = entry.value.flag ? 1 : 0;
+  say(entry.key, entry.value.flag ? "true" : "false", entry.line);
+  return {};
+}
+
 // --- limits --------------------------------------------------------------------------------------
 
 Taken PolicyBuilder::take_limit(const PolicyEntry& entry) {

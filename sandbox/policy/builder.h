@@ -43,6 +43,7 @@ class PolicyBuilder {
   Taken take_accepted(const PolicyEntry& entry);
   Taken take_mode_word(const PolicyEntry& entry);
   Taken take_own_programs(const PolicyEntry& entry);
+  Taken take_hash_programs(const PolicyEntry& entry);
   Taken take_isolate_network(const PolicyEntry& entry);
   Taken take_network_mode(const PolicyEntry& entry);
   Taken take_domains(const PolicyEntry& entry);

@@ -82,6 +82,7 @@ constexpr PolicyKey kKeys[] = {
     {"guard", "timeout_secs", Kind::number, &B::take_timeout, kAnyone, {}},
     {"guard", "default_on_timeout", Kind::text, &B::take_guard_default, kAnyone, {}},
     {"audit", "contents", Kind::flag, &B::take_audit_contents, kAnyone, {}},
+    {"audit", "hash_programs", Kind::flag, &B::take_hash_programs, kAnyone, {}},
     {"prompts", "desktop_notifications", Kind::flag, &B::take_accepted, kAnyone,
      "questions are asked where the session is shown, not on a desktop: write false, or remove "
      "this"},

@@ -204,6 +204,7 @@ Policy meet(const Policy& a, const Policy& b) {
   both.network = std::max(a.network, b.network);
   both.cgroups = std::max(a.cgroups, b.cgroups);
   both.run_own_programs = std::min(a.run_own_programs, b.run_own_programs);
+  both.hash_programs = std::max(a.hash_programs, b.hash_programs);
   both.ask_timeout_s = std::min(a.ask_timeout_s, b.ask_timeout_s);
   both.delegated_fetch = a.delegated_fetch & b.delegated_fetch;
   both.audit_contents = std::max(a.audit_contents, b.audit_contents);

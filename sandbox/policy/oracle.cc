@@ -130,6 +130,7 @@ Said resolved(const File& host, const std::string& profile) {
     take(all.guard, by.guard);
     take(all.timeout, by.timeout);
     take(all.run_own_programs, by.run_own_programs);
+    take(all.hash_programs, by.hash_programs);
     if (by.isolate_network || by.mode) {
       const std::string mode = by.isolate_network ? "isolated" : *by.mode;
       if (mode != "filtered" || all.mode != "filtered" || by.domains) {

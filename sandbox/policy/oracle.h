@@ -33,7 +33,7 @@ struct Said {
   std::optional<std::string> mode;     // network.mode
   std::optional<std::string> unknown;  // network.unknown; only with mode "filtered"
   bool isolate_network = false;
-  std::optional<bool> run_own_programs;
+  std::optional<bool> run_own_programs, hash_programs;
   std::optional<std::map<std::string, std::string>> guard;  // path to "auto", "prompt", "deny"
   std::optional<int> timeout;
   std::map<std::string, std::uint64_t> limits;

@@ -181,6 +181,9 @@ void check_limits(const Case& made, const Policy& got) {
   const bool own_programs = least(
       made, true, [](const Said& said, bool) { return said.run_own_programs.value_or(true); });
   ASSERT_EQ(got.run_own_programs != 0, own_programs) << described(made);
+  const bool unhashed = least(
+      made, true, [](const Said& said, bool) { return !said.hash_programs.value_or(false); });
+  ASSERT_EQ(got.hash_programs == 0, unhashed) << described(made);
   const int seconds = least(made, 600, [](const Said& said, bool host) {
     return said.timeout.value_or(host ? 60 : 600);
   });

@@ -57,7 +57,7 @@ bool Policy::fits_one_file() const {
 }
 
 bool Policy::in_range() const {
-  return run_own_programs <= 1 && ask_timeout_s >= 1 && ask_timeout_s <= kMaxAskTimeout &&
+  return run_own_programs <= 1 && hash_programs <= 1 && ask_timeout_s >= 1 && ask_timeout_s <= kMaxAskTimeout &&
          (delegated_fetch & ~policies::kEveryFetch) == 0 && audit_contents <= 1 &&
          std::ranges::all_of(kLimitRows,
                              [this](const LimitRow& row) {
@@ -132,6 +132,7 @@ std::string canonical_text(const Policy& policy) {
   text += policies::cgroups_name(policy.cgroups);
   text += " run_own_programs=";
   text += policy.run_own_programs != 0 ? "yes" : "no";
+  if (policy.hash_programs != 0) text += " hash_programs=yes";
   text += " ask_timeout_s=" + std::to_string(policy.ask_timeout_s);
   text += " delegated_fetch=" + policies::fetch_names(policy.delegated_fetch);
   text += " audit_contents=";

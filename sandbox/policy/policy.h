@@ -39,6 +39,7 @@ struct Policy {
   Ask unknown_hosts = Ask::deny;
   policies::Cgroups cgroups = policies::Cgroups::required;
   std::uint8_t run_own_programs = 0;
+  std::uint8_t hash_programs = 0;  // the record of an exec has the program file's SHA-256: the stricter
   std::uint64_t ask_timeout_s = 60;  // then an unanswered question is a no; the smaller is stricter
   policies::FetchSet delegated_fetch = 0;  // what the model's provider may do for the session
   std::uint8_t audit_contents = 0;  // 1: what goes to the model and tools and comes back is kept in the log
@@ -60,7 +61,7 @@ struct Policy {
   // A value outside the table's range, or a list that is not sorted, does not decode; neither does
   // an item that is not in normal form (sandbox/policy/items.h).
   bool fields(auto& io) {
-    return io(profile, network, unknown_hosts, cgroups, run_own_programs, ask_timeout_s,
+    return io(profile, network, unknown_hosts, cgroups, run_own_programs, hash_programs, ask_timeout_s,
               delegated_fetch, audit_contents,
               limits.memory_bytes, limits.swap_bytes, limits.cpu_percent, limits.io_bytes_per_s,
               limits.max_processes, limits.open_files, limits.file_bytes, limits.tmp_bytes,

@@ -139,6 +139,7 @@ TEST(PolicyOnTheWire, RefusesWhatIsOutOfRange) {
   };
   EXPECT_TRUE(refused([](Policy& p) { p.limits.tmp_bytes = 0; }));  // to tmpfs: no limit
   EXPECT_TRUE(refused([](Policy& p) { p.run_own_programs = 2; }));
+  EXPECT_TRUE(refused([](Policy& p) { p.hash_programs = 2; }));
   EXPECT_TRUE(refused([](Policy& p) { p.ask_timeout_s = 0; }));
   EXPECT_TRUE(refused([](Policy& p) { p.delegated_fetch = policies::kEveryFetch + 1; }));
   EXPECT_TRUE(refused([](Policy& p) { p.audit_contents = 2; }));

@@ -104,6 +104,7 @@ Said random_said(std::mt19937_64& random, bool host) {
   if (chance(random, 40)) said.env_pass = some(random, kVariables, 3);
   random_network(random, host, said);
   if (chance(random, 30)) said.run_own_programs = chance(random, 50);
+  if (chance(random, 30)) said.hash_programs = chance(random, 50);
   if (chance(random, 50)) {
     said.guard.emplace();
     static const Texts roots = path_words(false, true);
@@ -156,6 +157,10 @@ std::string toml(const Said& said, const std::string& table) {
   if (said.cgroups) out += "cgroups = '" + *said.cgroups + "'\n";
   if (said.timeout)
     head("prompts"), out += "auto_deny_timeout_secs = " + std::to_string(*said.timeout) + '\n';
+  if (said.hash_programs) {
+    head("audit");
+    out += std::string("hash_programs = ") + (*said.hash_programs ? "true\n" : "false\n");
+  }
   if (!said.guard) return out;
   head("guard");
   Texts guarded;
@@ -197,6 +202,7 @@ Policy random_value(std::mt19937_64& random) {
   policy.unknown_hosts = static_cast<policies::Ask>(random() % 3);
   policy.cgroups = static_cast<policies::Cgroups>(random() % 2);
   policy.run_own_programs = static_cast<std::uint8_t>(random() % 2);
+  policy.hash_programs = static_cast<std::uint8_t>(random() % 2);
   policy.ask_timeout_s = 1 + random() % kMaxAskTimeout;
   policy.delegated_fetch = static_cast<policies::FetchSet>(random()) & policies::kEveryFetch;
   policy.audit_contents = static_cast<std::uint8_t>(random() % 2);

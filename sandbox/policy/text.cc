@@ -57,6 +57,9 @@ class Writer {
     if (policy_.audit_contents != base_.audit_contents) {
       line("contents", policy_.audit_contents != 0 ? "true" : "false");
     }
+    if (policy_.hash_programs != base_.hash_programs) {
+      line("hash_programs", policy_.hash_programs != 0 ? "true" : "false");
+    }
     environment();
     guard();
     return std::move(out_);
@@ -169,6 +172,8 @@ class Differences {
          (first_.delegated_fetch & ~second_.delegated_fetch) == 0);
     word("audit.contents", first_.audit_contents != 0 ? "true" : "false",
          second_.audit_contents != 0 ? "true" : "false", first_.audit_contents != 0);
+    word("audit.hash_programs", first_.hash_programs != 0 ? "true" : "false",
+         second_.hash_programs != 0 ? "true" : "false", first_.hash_programs != 0);
     number("guard.timeout_secs", first_.ask_timeout_s, second_.ask_timeout_s);
     for (const policies::LimitRow& row : policies::kLimitRows) {
       number("limits." + std::string(row.key), first_.limits.*row.value, second_.limits.*row.value);
