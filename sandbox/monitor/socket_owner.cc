@@ -36,8 +36,9 @@ std::string inode_in(const std::string& table, std::uint16_t port, std::string_v
   return {};
 }
 
-std::string inode_of(const Tracees& tracees, pid_t member, std::uint16_t port) {
-  for (const std::string_view remote : {kResolver, kNobody}) {
+std::string inode_of(const Tracees& tracees, pid_t member, std::uint16_t port, SocketOf peer) {
+  constexpr std::string_view kAnybody;
+  for (const std::string_view remote : {peer == SocketOf::anybody ? kAnybody : kResolver, kNobody}) {
     for (const char* name : {"net/udp", "net/tcp", "net/udp6", "net/tcp6"}) {
       const auto table = tracees.head(member, name, kMaxTable);
       std::string inode = table ? inode_in(*table, port, remote) : "";
@@ -59,16 +60,16 @@ bool holds(const Tracees& tracees, pid_t process, const std::string& socket) {
 
 }  // namespace
 
-Result<SocketOwner> find_socket_owner(pid_t member, std::uint16_t port) {
+Result<SocketOwner> find_socket_owner(pid_t member, std::uint16_t port, SocketOf peer) {
   const Tracees tracees = TRY(Tracees::open());
-  const std::string inode = inode_of(tracees, member, port);
+  const std::string inode = inode_of(tracees, member, port, peer);
   if (inode.empty()) return fail(Errc::not_found, "no socket with that port");
   const std::string socket = "socket:[" + inode + ']';
   const std::string network = TRY(tracees.link(member, "ns/net"));
   for (const pid_t process : TRY(tracees.numbers_in("", kMaxProcesses))) {
     const auto its = tracees.link(process, "ns/net");
     if (!its || *its != network || !holds(tracees, process, socket)) continue;
-    return SocketOwner{TRY(tracees.numbers(process)).inside, TRY(tracees.image(process))};
+    return SocketOwner{process, TRY(tracees.numbers(process)).inside, TRY(tracees.image(process))};
   }
   return fail(Errc::not_found, "no process that can be looked at holds the socket");
 }
