@@ -6,6 +6,7 @@
 
 #include "base/sys.h"
 #include "sandbox/loopback.h"
+#include "sandbox/refused_packets.h"
 
 namespace oqto::guard {
 namespace {
@@ -16,7 +17,9 @@ constexpr std::uint32_t kLastName = 0xc613fffe;   // 198.19.255.254
 
 Result<SessionNetwork> furnish(bool filtered) {
   TRY(sandbox::raise_loopback());
+  TRY(sandbox::route_all_to_lo());
   SessionNetwork network;
+  network.refused = TRY(sandbox::open_refused_packets());
   network.model = TRY(sandbox::bound_socket(SOCK_STREAM, kModels, 80));
   network.dns = TRY(sandbox::bound_socket(SOCK_DGRAM, sandbox::kResolver, 53));
   if (filtered) network.dns_tcp = TRY(sandbox::bound_socket(SOCK_STREAM, sandbox::kResolver, 53));

@@ -14,6 +14,7 @@ struct SessionNetwork {
   Fd netns;
   Fd model;  // TCP, listening on 198.18.0.2:80
   Fd dns;    // UDP, 198.18.0.1:53
+  Fd refused;  // shows what the network refuses: for the session's monitor
   Fd dns_tcp;  // TCP, the same: only where other names than the model's are answered
 };
 

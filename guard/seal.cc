@@ -18,6 +18,7 @@ constexpr std::array kCapabilities{
     CAP_SYS_ADMIN,           // network namespaces of sessions
     CAP_NET_ADMIN,           // lo and one route in them
     CAP_NET_BIND_SERVICE,    // ports 53 and 80 in them
+    CAP_NET_RAW,             // a socket in them that shows what is refused
 };
 
 // Filters are inherited, and what builds sandboxes below us needs mount, clone, open_tree, move_mount

@@ -229,7 +229,7 @@ Status Guard::launch(Session& session) {
                             "--init", runtime + "oqto-init"},
                    .uid = own_.uids.agent(session.account),
                    .fds = {nullptr, &control.second, &session.gate_files[0], &session.gate_files[1],
-                           &session.workspace_dir, &session.home_dir},
+                           &session.workspace_dir, &session.home_dir, &session.network.refused},
                    .netns = &session.network.netns,
                    .cgroup = &session.cgroup.directory(),
                    .max_processes = session.policy.limits.max_processes,

@@ -245,9 +245,14 @@ constexpr Name kLauncher[] = {
     "getdents64",
     "fstat",
     "newfstatat",
+    "pidfd_open",
     "pidfd_send_signal",
     "kill",
     "tgkill",  // with no signal: whether a thread is the first one of its process
+    // What changes in the workspace.
+    "inotify_init1",
+    "inotify_add_watch",
+    "inotify_rm_watch",
     // The copy of a file that the session's user let a program read.
     "memfd_create",
     // libc.

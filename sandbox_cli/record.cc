@@ -45,7 +45,8 @@ std::string record_line(const ipc::AuditAppend& record, std::uint64_t time_ms) {
     for (const ipc::AuditField& field : record.list) {
       if (field.key == key) values.push_back(field.value);
     }
-    const bool list = key == ipc::FieldKey::argv || key == ipc::FieldKey::argv_after;
+    const bool list = key == ipc::FieldKey::argv || key == ipc::FieldKey::argv_after ||
+                      key == ipc::FieldKey::environment;
     if (values.empty()) continue;
     line.set(ipc::field_name(key), list ? Json(values) : Json(values.front()));
   }

@@ -91,6 +91,7 @@ Outcome<> Services::start_monitor(sandbox::StartedSandbox& sandbox) {
       sandbox::MonitorParts{.listener = std::move(sandbox.listener),
                             .tracees = std::move(*tracees),
                             .run_own_programs = policy.run_own_programs != 0,
+                            .hash_programs = policy.hash_programs != 0,
                             .ask = TRY(ask_paths(sandbox)),
                             .approver = this,
                             .ask_timeout_s = static_cast<std::uint32_t>(policy.ask_timeout_s)});

@@ -10,7 +10,8 @@ constexpr int kModelsFd = 7;       // sealed memory file: Pi's models.json
 constexpr int kSettingsFd = 8;     // sealed memory file: Pi's settings.json
 constexpr int kWorkspaceFd = 9;    // O_PATH directory
 constexpr int kHomeFd = 10;        // O_PATH directory
-constexpr int kLaunchFdCount = 8;  // 3 .. 10
+constexpr int kRefusedFd = 11;     // what open_refused_packets() made in the session's network
+constexpr int kLaunchFdCount = 9;  // 3 .. 11
 
 struct LaunchPlan {  // guard -> oqto-launch; answered by Ready or LaunchFailed
   static constexpr ipc::Tag kTag = ipc::Tag::launch_plan;

@@ -105,6 +105,7 @@ Status run(const LaunchPaths& paths) {
   // --- outside the sandbox, as the agent's uid; the guard's plan is all that is read ---
   ipc::Channel guard(Fd::adopt(ipc::kGuardFd));
   ipc::Channel audit(Fd::adopt(ipc::kAuditFd));
+  Fd refused = Fd::adopt(kRefusedFd);
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return fail_errno("prctl(DUMPABLE)");
   Fd signals = TRY(ipc::signal_fd({SIGTERM, SIGINT, SIGCHLD}));
   const auto received = guard.wait(kPlanTimeoutMs);
@@ -126,6 +127,7 @@ Status run(const LaunchPaths& paths) {
                                : open_ask_path(place.inside, place.outside, place.automatic);
     asks.push_back(opened ? std::move(*opened) : denied_path(place.inside));
   }
+  auto workspace = sys::open_dir(paths.workspace.c_str());
   const Fd janitor = std::move(started->janitor_fd);
   ipc::Loop loop = TRY(ipc::Loop::create());
   TRY(seal_monitor());
@@ -136,11 +138,14 @@ Status run(const LaunchPaths& paths) {
        .audit = std::move(audit),
        .signals = std::move(signals),
        .errors = std::move(started->errors),
+       .refused = std::move(refused),
+       .workspace = workspace ? std::move(*workspace) : Fd(),
        .stage = started->stage,
        .init_fd = std::move(started->init_fd),
        .monitor = {.listener = std::move(started->listener),
                    .tracees = std::move(tracees),
                    .run_own_programs = plan.policy.run_own_programs != 0,
+                   .hash_programs = plan.policy.hash_programs != 0,
                    .ask = std::move(asks),
                    .ask_timeout_s = static_cast<std::uint32_t>(plan.policy.ask_timeout_s)}},
       std::move(loop));

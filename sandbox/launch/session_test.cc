@@ -68,6 +68,50 @@ TEST(Session, RecordsEveryExecWithArgumentsAndDirectory) {
   EXPECT_EQ(values(record, ipc::FieldKey::cwd), Words{"/tmp"});
 }
 
+TEST(Session, AttackACommandBehindManyKilobytesIsStoredBeforeItRuns) {
+  TestSession session({});
+  ASSERT_EQ(session.start(), "");
+  const std::string script = "bash -c \"#$(head -c 70000 /dev/zero | tr '\\0' x)\"$'\\necho hidden-behind' last-one";
+  const Ran ran = session.run({"/bin/bash", "-c", script});
+  EXPECT_EQ(ran.output, "hidden-behind\n");
+  ASSERT_TRUE(session.audit().wait_for("4"));
+  for (const auto& record : session.audit().records()) {
+    if (record.event != ipc::Event::exec || values(record, ipc::FieldKey::argc) != Words{"4"}) continue;
+    EXPECT_EQ(record.outcome, ipc::Outcome::success);
+    EXPECT_EQ(values(record, ipc::FieldKey::argv_blob).size(), 1U);
+    EXPECT_EQ(values(record, ipc::FieldKey::argv_sha256).size(), 1U);
+    return;
+  }
+  FAIL() << "no exec of four arguments";
+}
+
+TEST(Session, RecordsHowAProgramEndedWithTheNumberOfItsExec) {
+  TestSession session({});
+  ASSERT_EQ(session.start(), "");
+  (void)session.run({"/bin/bash", "-c", "/bin/bash -c 'exit 41'; true"});
+  ASSERT_TRUE(session.audit().wait_for("41"));
+  const auto records = session.audit().records();
+  for (const auto& record : records) {
+    if (record.event != ipc::Event::exec_exit || values(record, ipc::FieldKey::exit_status) != Words{"41"}) continue;
+    ASSERT_LT(record.intent, records.size());
+    EXPECT_EQ(values(records[record.intent], ipc::FieldKey::argv), (Words{"/bin/bash", "-c", "exit 41"}));
+    return;
+  }
+  FAIL() << "no end";
+}
+
+TEST(Session, RecordsWhatItsNetworkRefusesAndWhichFilesChange) {
+  TestSession session({});
+  ASSERT_EQ(session.start(), "");
+  const Ran ran = session.run({"/bin/bash", "-c",
+                               "echo text > /workspace/made; mkdir -p /workspace/a/b; echo text > /workspace/a/b/deep;"
+                               "(: > /dev/tcp/169.254.169.254/80) 2>/dev/null; echo x > /dev/udp/192.0.2.7/53; echo done"});
+  EXPECT_EQ(ran.output, "done\n");
+  for (const char* value : {"169.254.169.254", "192.0.2.7", "/workspace/made", "/workspace/a/b/deep"}) {
+    EXPECT_TRUE(session.audit().wait_for(value)) << value;
+  }
+}
+
 TEST(Session, RecordsWhatAScriptBecomes) {
   TestSession session({});
   ASSERT_EQ(session.start(), "");

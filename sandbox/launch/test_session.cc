@@ -2,13 +2,12 @@
 
 #include <fcntl.h>
 #include <grp.h>
-#include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,6 +18,8 @@
 #include <fstream>
 
 #include "base/sys.h"
+#include "sandbox/loopback.h"
+#include "sandbox/refused_packets.h"
 
 namespace oqto::sandbox {
 namespace {
@@ -44,16 +45,6 @@ void give_up_root(uid_t uid) {
       ::setresuid(uid, uid, uid) != 0) {
     ::_exit(126);
   }
-}
-
-void bring_loopback_up() {
-  const int fd = ::socket(AF_INET, SOCK_DGRAM, 0);
-  ifreq request{};
-  std::snprintf(request.ifr_name, sizeof request.ifr_name, "lo");
-  if (::ioctl(fd, SIOCGIFFLAGS, &request) != 0) ::_exit(125);
-  request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
-  if (::ioctl(fd, SIOCSIFFLAGS, &request) != 0) ::_exit(125);
-  ::close(fd);
 }
 
 void make_dir(const std::string& path, uid_t owner, mode_t mode) {
@@ -135,6 +126,12 @@ void AuditKeeper::serve() {
     const auto received = channel_.receive();
     if (!received && received.error().code == Errc::limit) continue;
     if (!received) return;
+    if (const auto blob = received->as<ipc::AuditBlob>()) {
+      ipc::AuditBlobStored stored{.request = blob->request};
+      stored.size = need(sys::read_all(received->fd, ipc::kMaxBlobBytes)).size();
+      (void)channel_.send(stored);
+      continue;
+    }
     const auto record = received->as<ipc::AuditAppend>();
     CHECK(record.has_value());
     {
@@ -190,7 +187,9 @@ TestSession::~TestSession() {
 
 void TestSession::become_launcher(std::vector<int> fds) {
   if (::unshare(CLONE_NEWNET) != 0) ::_exit(124);
-  bring_loopback_up();
+  CHECK(raise_loopback().has_value() && route_all_to_lo().has_value());
+  Fd refused = need(open_refused_packets());
+  fds.push_back(refused.get());
   const rlimit processes{options_.policy.limits.max_processes,
                          options_.policy.limits.max_processes};
   if (::setrlimit(RLIMIT_NPROC, &processes) != 0) ::_exit(123);

@@ -145,5 +145,94 @@ TEST(ExecLog, HasRoomForABoundedNumberOfRecords) {
   EXPECT_FALSE(log.waits());
 }
 
+// --- what is too long for a record ---------------------------------------------------------------
+
+Submission with_blob(std::string_view content, std::vector<bool>& settled) {
+  return {.record = record("long"),
+          .blobs = {{ipc::FieldKey::argv_blob, std::string(content)}},
+          .settle = [&settled](ipc::AuditAppend&, bool stored) { settled.push_back(stored); }};
+}
+
+// The next blob that auditd has received: its request and content.
+std::pair<std::uint64_t, std::string> next_blob(ipc::Channel& auditd) {
+  const auto received = auditd.receive();
+  if (!received) return {0, ""};
+  const auto blob = received->as<ipc::AuditBlob>();
+  return blob ? std::pair{blob->request, *sys::read_all(received->fd, 1000)}
+              : std::pair{std::uint64_t{0}, std::string("no blob")};
+}
+
+TEST(ExecLog, StoresABlobBeforeTheRecordThatNamesIt) {
+  Ends pair = ends();
+  ExecLog log(std::move(pair.ours));
+  std::vector<bool> settled;
+  log.submit(with_blob("content", settled));
+  log.add(record("behind"));  // does not wait for it
+  const auto blob = next_blob(pair.auditd);
+  EXPECT_EQ(blob.second, "content");
+  EXPECT_EQ(next(pair.auditd).second, "behind");
+  EXPECT_TRUE(settled.empty());
+  ipc::AuditBlobStored stored{.request = blob.first};
+  stored.sha256.fill(0xab);
+  ASSERT_TRUE(pair.auditd.send(stored).has_value());
+  log.on_ready();
+  EXPECT_EQ(settled, std::vector<bool>{true});
+  const auto received = pair.auditd.receive();
+  const auto append = received->as<ipc::AuditAppend>();
+  ASSERT_EQ(append->list.size(), 2U);
+  EXPECT_EQ(append->list[1].key, ipc::FieldKey::argv_blob);
+  EXPECT_EQ(append->list[1].value.substr(0, 4), "abab");
+}
+
+TEST(ExecLog, StoresABlobAgainWithTheNextAuditd) {
+  Ends first = ends();
+  ExecLog log(std::move(first.ours));
+  std::vector<bool> settled;
+  log.submit(with_blob("content", settled));
+  const std::uint64_t request = next_blob(first.auditd).first;
+  ASSERT_TRUE(first.auditd.send(ipc::AuditBlobStored{.request = request}).has_value());
+  log.on_ready();
+  EXPECT_EQ(settled, std::vector<bool>{true});
+  Ends second = ends();
+  log.replace(std::move(second.ours));
+  EXPECT_EQ(next_blob(second.auditd).second, "content");
+  ASSERT_EQ(settled.size(), 1U);  // it runs already
+}
+
+TEST(ExecLog, AttackABlobThatIsRefusedAgainAndAgainIsGivenUpAndTheRecordSaysSo) {
+  Ends pair = ends();
+  ExecLog log(std::move(pair.ours));
+  std::vector<bool> settled;
+  log.submit(with_blob("content", settled));
+  unsigned refused = 0;
+  while (settled.empty()) {
+    log.tick();
+    const std::uint64_t request = next_blob(pair.auditd).first;
+    if (request == 0) continue;
+    ++refused;
+    ASSERT_TRUE(pair.auditd.send(ipc::AuditRefused{request, "as many bytes as it may store"}).has_value());
+    log.on_ready();
+  }
+  EXPECT_EQ(refused, kBlobTries);
+  EXPECT_EQ(settled, std::vector<bool>{false});
+  EXPECT_EQ(next(pair.auditd).second, "long");
+  EXPECT_TRUE(log.available());
+}
+
+TEST(ExecLog, AnOutcomeWaitsForTheNumberOfWhatItIsTheOutcomeOf) {
+  Ends pair = ends();
+  ExecLog log(std::move(pair.ours));
+  const auto index = std::make_shared<std::uint64_t>(ipc::kNoIndex);
+  log.submit({.record = record("exec"), .index = index});
+  log.submit({.record = record("end"), .intent = index});
+  const std::uint64_t request = next(pair.auditd).first;
+  EXPECT_EQ(next(pair.auditd).first, 0U);
+  ASSERT_TRUE(pair.auditd.send(ipc::AuditAppended{request, 77}).has_value());
+  log.on_ready();
+  const auto received = pair.auditd.receive();
+  ASSERT_TRUE(received.has_value());
+  EXPECT_EQ(received->as<ipc::AuditAppend>()->intent, 77U);
+}
+
 }  // namespace
 }  // namespace oqto::sandbox

@@ -8,27 +8,16 @@
 
 #include <algorithm>
 
+#include "base/sys.h"
+#include "sandbox/monitor/exec_record.h"
+#include "sandbox/monitor/process_info.h"
+
 namespace oqto::sandbox {
 namespace {
 
 constexpr std::size_t kMaxDeferred = 1024;
 
 using ipc::FieldKey;
-
-ipc::AuditAppend new_record(ipc::Outcome outcome) {
-  ipc::AuditAppend record;
-  record.event = ipc::Event::exec;
-  record.phase = ipc::Phase::event;
-  record.outcome = outcome;
-  return record;
-}
-
-ipc::AuditAppend record_of(const ExecRequest& request, ipc::Outcome outcome) {
-  ipc::AuditAppend record = new_record(outcome);
-  record.add(FieldKey::pid, std::to_string(request.process));
-  for (const std::string& argument : request.argv) record.add(FieldKey::argv, argument);
-  return record;
-}
 
 long trace(__ptrace_request request, pid_t task, unsigned long data = 0) {
   return ::ptrace(request, task, nullptr, reinterpret_cast<void*>(data));  // NOLINT: a number
@@ -78,7 +67,8 @@ void ExecWatch::consider(Exec exec) {
 }
 
 void ExecWatch::release(Exec exec) {
-  if (trace(PTRACE_SEIZE, exec.task, PTRACE_O_TRACEEXEC) != 0) {
+  // What is stopped by us when we end must not go on by that.
+  if (trace(PTRACE_SEIZE, exec.task, PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL) != 0) {
     if (listener_.is_waiting(exec.id))
       refuse(exec, EACCES, "the calling process cannot be watched");
     return;
@@ -97,8 +87,6 @@ void ExecWatch::refuse(const Exec& exec, int error, std::string_view reason) {
     return;
   }
   auto record = record_of(exec.request, ipc::Outcome::failure);
-  record.add(FieldKey::exe, exec.request.path);
-  record.add(FieldKey::cwd, exec.request.cwd);
   record.add(FieldKey::reason, reason);
   recorder_.add(std::move(record));
 }
@@ -123,6 +111,7 @@ void ExecWatch::on_child(pid_t task, int status) {
     on_stop(task, status);
   } else {
     in_flight_.erase(task);
+    held_.erase(task);
   }
 }
 
@@ -130,7 +119,7 @@ void ExecWatch::on_stop(pid_t task, int status) {
   const int event = status >> 16;
   if (event == PTRACE_EVENT_EXEC) {
     on_new_image(task);
-    (void)trace(PTRACE_DETACH, task);
+    if (!held_.contains(task)) (void)trace(PTRACE_DETACH, task);
     return;
   }
   const auto found = in_flight_.find(task);
@@ -153,22 +142,42 @@ void ExecWatch::on_new_image(pid_t process) {
   in_flight_.erase(found);
   in_flight_.erase(process);
 
-  const auto image = tracees_.image(process);
-  const bool allowed = image && recorder_.available();
-  auto record = record_of(request, allowed ? ipc::Outcome::success : ipc::Outcome::failure);
-  record.add(FieldKey::exe, image ? image->exe : request.path);
-  record.add(FieldKey::cwd, image ? image->cwd : request.cwd);
-  if (image && !same_arguments(request, *image)) {
-    for (const std::string& argument : image->argv) record.add(FieldKey::argv_after, argument);
-  }
-  if (request.truncated || (image && image->truncated)) record.add(FieldKey::truncated, "true");
-  if (!allowed) {
-    // It has not run one instruction yet, and will not.
-    (void)::kill(process, SIGKILL);
-    record.add(FieldKey::reason, image ? "killed: the audit log is unavailable"
-                                       : "killed: the program cannot be read");
-  }
+  const auto image = tracees_.loaded(process);
+  if (image && recorder_.available()) return submit_image(process, request, *image);
+  // It has not run one instruction yet, and will not.
+  (void)::kill(process, SIGKILL);
+  auto record = record_of(request, ipc::Outcome::failure);
+  record.add(FieldKey::reason, image ? "killed: the audit log is unavailable"
+                                     : "killed: the program cannot be read");
   recorder_.add(std::move(record));
+}
+
+// Held until the recorder says that nothing of it can be lost: at once, if it has no blobs.
+void ExecWatch::submit_image(pid_t process, const ExecRequest& request, const Image& image) {
+  Submission made = submission_of(request, image, ipc::Outcome::success);
+  Fd pidfd = sys::pidfd_open(process).value_or(Fd());
+  made.record.add(FieldKey::ppid, std::to_string(parent_of(tracees_, pidfd, process)));
+  if (hash_programs_) hashes_.add_to(made.record, tracees_, process);
+  made.index = exits_.begin(process, std::move(pidfd));
+  if (!made.blobs.empty()) {
+    held_.insert(process);
+    made.settle = [this, process](ipc::AuditAppend& record, bool stored) {
+      go_on(process, record, stored);
+    };
+  }
+  recorder_.submit(std::move(made));
+}
+
+void ExecWatch::go_on(pid_t process, ipc::AuditAppend& record, bool stored) {
+  const bool is_there = held_.erase(process) != 0;
+  if (!stored || !is_there || stopped_) {
+    if (is_there) (void)::kill(process, SIGKILL);
+    record.outcome = ipc::Outcome::failure;
+    record.add(FieldKey::reason, !is_there  ? "killed before it ran"
+                                 : stopped_ ? "killed: the session ends"
+                                            : "killed: its arguments are too long for a record, and cannot be stored");
+  }
+  if (is_there) (void)trace(PTRACE_DETACH, process);
 }
 
 void ExecWatch::on_failed(pid_t task, const Exec& exec) {
@@ -176,8 +185,9 @@ void ExecWatch::on_failed(pid_t task, const Exec& exec) {
   // The search through PATH is not worth a record each.
   if (error == ENOENT || error == ENOTDIR) return;
   auto record = record_of(exec.request, ipc::Outcome::failure);
-  record.add(FieldKey::exe, exec.request.path);
-  record.add(FieldKey::cwd, exec.request.cwd);
+  if (const auto numbers = tracees_.numbers(task)) {
+    record.add(FieldKey::ppid, std::to_string(numbers->parent));
+  }
   const char* name = ::strerrorname_np(error);
   record.add(FieldKey::reason, error != 0 && name != nullptr ? name : "interrupted");
   recorder_.add(std::move(record));
@@ -185,7 +195,10 @@ void ExecWatch::on_failed(pid_t task, const Exec& exec) {
 
 void ExecWatch::note_refusals() {
   if (refused_ == 0 || !recorder_.available() || !recorder_.has_room(in_flight_.size())) return;
-  auto record = new_record(ipc::Outcome::failure);
+  ipc::AuditAppend record;
+  record.event = ipc::Event::exec;
+  record.phase = ipc::Phase::event;
+  record.outcome = ipc::Outcome::failure;
   record.add(FieldKey::reason,
              std::to_string(refused_) + " execs were refused while they could not be recorded");
   record.add(FieldKey::count, std::to_string(refused_));

@@ -1,10 +1,14 @@
 // Every execve and execveat of a session: noted before, while the caller is stopped in the kernel,
 // and seen once more after, stopped before the new image's first instruction. What it then is, no
-// thread of its own can have changed. Both go to the recorder, or the exec does not happen.
+// thread of its own can have changed. Both go to the recorder, or the exec does not happen. An image
+// whose arguments are too long for a record stays stopped until they are stored.
 #pragma once
 #include <deque>
 #include <map>
+#include <set>
 
+#include "sandbox/monitor/exit_watch.h"
+#include "sandbox/monitor/file_hashes.h"
 #include "sandbox/monitor/listener.h"
 #include "sandbox/monitor/recorder.h"
 #include "sandbox/monitor/tracee.h"
@@ -13,8 +17,12 @@ namespace oqto::sandbox {
 
 class ExecWatch {
  public:
-  ExecWatch(const Listener& listener, const Tracees& tracees, Recorder& recorder)
-      : listener_(listener), tracees_(tracees), recorder_(recorder) {}
+  ExecWatch(const Listener& listener, const Tracees& tracees, Recorder& recorder, bool hash_programs)
+      : listener_(listener),
+        tracees_(tracees),
+        recorder_(recorder),
+        exits_(tracees, recorder),
+        hash_programs_(hash_programs) {}
 
   void on_exec(const seccomp_notif& notification);
 
@@ -28,8 +36,9 @@ class ExecWatch {
   void note_refusals();
   void stop() { stopped_ = true; }  // everything further is refused
 
+  ExitWatch& exits() { return exits_; }
   [[nodiscard]] std::size_t in_flight() const { return in_flight_.size(); }
-  [[nodiscard]] bool waits() const { return refused_ != 0; }
+  [[nodiscard]] bool waits() const { return refused_ != 0 || exits_.waits(); }
 
  private:
   struct Exec {
@@ -42,6 +51,8 @@ class ExecWatch {
   void refuse(const Exec& exec, int error, std::string_view reason);
   void on_stop(pid_t task, int status);
   void on_new_image(pid_t process);
+  void submit_image(pid_t process, const ExecRequest& request, const Image& image);
+  void go_on(pid_t process, ipc::AuditAppend& record, bool stored);
   void on_failed(pid_t task, const Exec& exec);
   [[nodiscard]] bool in_flight(pid_t process) const;
 
@@ -49,8 +60,12 @@ class ExecWatch {
   const Tracees& tracees_;
   Recorder& recorder_;
   std::map<pid_t, Exec> in_flight_;  // attached and released, by task
+  std::set<pid_t> held_;             // new images that do not run yet
   std::deque<Exec> deferred_;        // another exec of the same process is in flight
   std::uint64_t refused_ = 0;        // while nothing could be recorded, not recorded yet
+  ExitWatch exits_;
+  FileHashes hashes_;
+  bool hash_programs_;
   bool stopped_ = false;
 };
 

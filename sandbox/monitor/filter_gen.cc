@@ -267,7 +267,8 @@ constexpr std::uint32_t kRequests[] = {static_cast<std::uint32_t>(SECCOMP_IOCTL_
                                        static_cast<std::uint32_t>(SECCOMP_IOCTL_NOTIF_SEND),
                                        static_cast<std::uint32_t>(SECCOMP_IOCTL_NOTIF_ID_VALID),
                                        static_cast<std::uint32_t>(SECCOMP_IOCTL_NOTIF_ADDFD),
-                                       static_cast<std::uint32_t>(SECCOMP_IOW(4, __u64))};  // SET_FLAGS
+                                       static_cast<std::uint32_t>(SECCOMP_IOW(4, __u64)),  // SET_FLAGS
+                                       0xc040ff0b};  // PIDFD_GET_INFO
 constexpr std::uint32_t kTraces[] = {PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH,
                                      PTRACE_GETEVENTMSG, PTRACE_GETREGS};
 constexpr std::uint32_t kWrites = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);

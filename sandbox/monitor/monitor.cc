@@ -50,7 +50,7 @@ Monitor::Monitor(Recorder& recorder, MonitorParts parts)
       tracees_(std::move(parts.tracees)),
       listener_(std::move(parts.listener)),
       run_own_programs_(parts.run_own_programs),
-      execs_(listener_, tracees_, recorder) {
+      execs_(listener_, tracees_, recorder, parts.hash_programs) {
   if (parts.ask.empty()) return;
   opens_.emplace(listener_, tracees_, recorder, denials_, AskFiles(std::move(parts.ask)),
                  Approvals(parts.approver, parts.ask_timeout_s));
@@ -63,6 +63,7 @@ Monitor::~Monitor() {
 Status Monitor::attach(ipc::Loop& loop) {
   TRY(loop.watch(listener_.fd(), *this));
   loop_ = &loop;
+  execs_.exits().attach(loop);
   return {};
 }
 
@@ -143,6 +144,7 @@ void Monitor::tick() {
   while (const auto held = pace_.release(now)) listener_.refuse(held->id, held->error);
   if (opens_) opens_->tick();
   if (recorder_.available() && recorder_.has_room(execs_.in_flight())) execs_.note_refusals();
+  execs_.exits().tick(execs_.in_flight() + 1);
   while (recorder_.available() && recorder_.has_room(execs_.in_flight() + 1)) {
     auto record = denials_.take(now);
     if (!record) break;
@@ -152,6 +154,7 @@ void Monitor::tick() {
 }
 
 void Monitor::flush() {
+  execs_.exits().flush();
   while (recorder_.available() && recorder_.has_room(execs_.in_flight())) {
     auto record = denials_.take(~std::uint64_t{0} - kJoinMs);
     if (!record) break;

@@ -27,6 +27,7 @@ struct MonitorParts {
   Tracees tracees;  // opened before sealing
   // As in the FilterKind that oqto-init loaded.
   bool run_own_programs = false;
+  bool hash_programs = false;  // the SHA-256 of every program file that is executed
   // Sessions with hidden files that can be asked for (FilterKind::notify_open).
   std::vector<AskPath> ask = {};
   Approver* approver = nullptr;  // null: `prompt` paths are refused

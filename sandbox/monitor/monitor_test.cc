@@ -61,6 +61,22 @@ TEST(Monitor, NamesTheProcessOfAThread) {
   ::close(ends[1]);
 }
 
+TEST(Monitor, RecordsEachOfTheCallsThatNeverSucceedAnywhereInside) {
+  Monitored monitored;
+  EXPECT_EQ(monitored.run([] {
+    for (const long call : {SYS_bpf, SYS_keyctl, SYS_add_key, SYS_request_key, SYS_userfaultfd, SYS_perf_event_open,
+                            SYS_open_by_handle_at, SYS_name_to_handle_at, SYS_fanotify_init, SYS_kexec_load}) {
+      if (::syscall(call, 0, 0, 0, 0, 0, 0) != -1 || errno != EPERM) return static_cast<int>(call % 200 + 1);
+    }
+    return 0;
+  }),
+            0);
+  for (const char* name : {"bpf", "keyctl", "add_key", "request_key", "userfaultfd", "perf_event_open",
+                           "open_by_handle_at", "name_to_handle_at", "fanotify_init", "kexec_load"}) {
+    EXPECT_EQ(monitored.recorder.of(Event::denial, name).size(), 1U) << name;
+  }
+}
+
 TEST(Monitor, DoesNotRecordWhatProgramsOnlyTry) {
   Monitored monitored;
   EXPECT_EQ(monitored.run([] {

@@ -16,6 +16,7 @@ namespace oqto::sandbox {
 namespace {
 
 constexpr std::uint64_t kStopMs = 2000;  // until all of the session must be gone
+constexpr std::uint64_t kDrainMs = 1000;
 constexpr int kTickMs = static_cast<int>(kSendAgainMs);
 
 MonitorParts with_approver(MonitorParts parts, Approver& approver) {
@@ -29,10 +30,16 @@ SessionMonitor::SessionMonitor(Parts parts, ipc::Loop loop)
     : parts_(std::move(parts)),
       loop_(std::move(loop)),
       log_(std::move(parts_.audit)),
-      monitor_(log_, with_approver(std::move(parts_.monitor), *this)) {}
+      monitor_(log_, with_approver(std::move(parts_.monitor), *this)),
+      refused_(log_, std::move(parts_.refused), parts_.stage),
+      files_(log_, std::move(parts_.workspace), "/workspace") {}
 
 Status SessionMonitor::run() {
   TRY(monitor_.attach(loop_));
+  TRY(refused_.attach(loop_));
+  if (const Status watched = files_.attach(loop_); !watched) {
+    log::warn("the workspace's files are not watched", {{"why", watched.error().what}});
+  }
   TRY(loop_.watch(parts_.guard.fd(), guard_watch_));
   TRY(loop_.watch(log_.fd(), audit_watch_));
   TRY(loop_.watch(parts_.signals, signal_watch_));
@@ -41,17 +48,34 @@ Status SessionMonitor::run() {
     TRY(loop_.run_once(timeout_ms()));
     log_.tick();
     monitor_.tick();
+    refused_.tick(sys::monotonic_ms());
+    files_.tick(sys::monotonic_ms());
     if (stop_deadline_ == 0) continue;
     if (monitor_.finished() || sys::monotonic_ms() >= stop_deadline_) break;
   }
   monitor_.flush();
+  refused_.flush();
+  files_.flush();
+  return drain();
+}
+
+// What ended with the session is recorded behind it: the last records wait for those they belong to.
+Status SessionMonitor::drain() {
+  const std::uint64_t until = sys::monotonic_ms() + kDrainMs;
+  while (log_.waits() && log_.connected() && sys::monotonic_ms() < until) {
+    TRY(loop_.run_once(kTickMs));
+    log_.tick();
+  }
   return {};
 }
 
 int SessionMonitor::timeout_ms() const {
-  const int monitor = monitor_.timeout_ms();
-  if (stop_deadline_ == 0 && !log_.waits()) return monitor;
-  return monitor < 0 ? kTickMs : std::min(monitor, kTickMs);
+  const bool ticks = stop_deadline_ != 0 || log_.waits() || refused_.waits();
+  int least = -1;
+  for (const int each : {monitor_.timeout_ms(), files_.timeout_ms(), ticks ? kTickMs : -1}) {
+    if (each >= 0 && (least < 0 || each < least)) least = each;
+  }
+  return least;
 }
 
 void SessionMonitor::on_signal() {

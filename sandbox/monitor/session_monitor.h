@@ -2,7 +2,9 @@
 // and the guard as the way to the session's user.
 #pragma once
 #include "sandbox/monitor/exec_log.h"
+#include "sandbox/monitor/file_watch.h"
 #include "sandbox/monitor/monitor.h"
+#include "sandbox/monitor/refused_watch.h"
 
 namespace oqto::sandbox {
 
@@ -14,6 +16,8 @@ class SessionMonitor final : private Approver {
     ipc::Channel audit;
     Fd signals;            // SIGTERM, SIGINT, SIGCHLD
     Fd errors;             // the stage's stderr
+    Fd refused;            // shows connections that the session's network refuses
+    Fd workspace;          // its directory, to see what changes in it; none: nothing is seen
     pid_t stage = -1;      // our child
     Fd init_fd;            // PID 1 of the session, a pidfd
     MonitorParts monitor;  // without an approver
@@ -39,12 +43,15 @@ class SessionMonitor final : private Approver {
   void on_errors();
   void reap();
   void stop(std::string_view why);
+  Status drain();
   [[nodiscard]] int timeout_ms() const;
 
   Parts parts_;
   ipc::Loop loop_;
   ExecLog log_;
   Monitor monitor_;
+  RefusedWatch refused_;
+  FileWatch files_;
   std::uint64_t stop_deadline_ = 0;  // monotonic; 0: running
 
   Watch<&SessionMonitor::on_guard> guard_watch_{*this};

@@ -7,6 +7,7 @@
 
 #include "base/sys.h"
 #include "sandbox/init/filters.h"
+#include "sandbox/monitor/digest.h"
 
 namespace oqto::sandbox {
 namespace {
@@ -57,6 +58,19 @@ std::vector<ipc::AuditAppend> KeptRecords::of(ipc::Event event, std::string_view
   return found;
 }
 
+void KeptRecords::submit(Submission submission) {
+  for (Submission::Blob& blob : submission.blobs) {
+    if (!stores_blobs) continue;
+    const std::string name = sha256_hex(blob.content);
+    submission.record.add(blob.key, name);
+    blobs[name] = std::move(blob.content);
+  }
+  if (submission.settle) submission.settle(submission.record, stores_blobs);
+  if (submission.intent) submission.record.intent = *submission.intent;
+  if (submission.index) *submission.index = records.size();
+  add(std::move(submission.record));
+}
+
 int Monitored::run(const std::function<int()>& body) {
   auto pair = sys::seqpacket_pair();
   CHECK(pair.has_value());
@@ -83,6 +97,7 @@ int Monitored::run(const std::function<int()>& body) {
   Monitor monitor(recorder, {.listener = std::move(received->fd),
                              .tracees = *Tracees::open(),
                              .run_own_programs = kind.run_own_programs,
+                             .hash_programs = hash_programs,
                              .ask = std::move(ask),
                              .approver = approver,
                              .ask_timeout_s = ask_timeout_s});

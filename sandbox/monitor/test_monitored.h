@@ -2,6 +2,7 @@
 // namespaces and Landlock.
 #pragma once
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -14,10 +15,14 @@ struct KeptRecords final : Recorder {
   [[nodiscard]] bool available() const override { return is_available; }
   [[nodiscard]] bool has_room(std::size_t) const override { return true; }
   void add(ipc::AuditAppend record) override { records.push_back(std::move(record)); }
+  // Blobs are kept, and named by their SHA-256. A record's index is its place here.
+  void submit(Submission submission) override;
   // Those of one kind of event that have a field of this value ("": any).
   [[nodiscard]] std::vector<ipc::AuditAppend> of(ipc::Event event,
                                                  std::string_view value = "") const;
   bool is_available = true;
+  bool stores_blobs = true;
+  std::map<std::string, std::string> blobs{};
   std::vector<ipc::AuditAppend> records;
 };
 
@@ -31,6 +36,7 @@ struct Monitored {
   bool monitor_dies = false;                  // as soon as the child has its filter
   std::function<void()> before_filter{};      // in the child
   std::function<void(Monitor&)> each_turn{};  // of the monitor's loop
+  bool hash_programs = false;
   KeptRecords recorder{};
 
   // Runs `body` in the child; its return value is the exit status. Monitors until nothing that the

@@ -68,9 +68,11 @@ Status read_arguments(pid_t task, std::uint64_t array, ExecRequest& request) {
   return {};
 }
 
-std::vector<std::string> split_at_nul(std::string_view text) {
+}  // namespace
+
+std::vector<std::string> split_at_nul(std::string_view text, std::size_t max) {
   std::vector<std::string> parts;
-  while (!text.empty()) {
+  while (!text.empty() && parts.size() < max) {
     const std::size_t end = text.find('\0');
     parts.emplace_back(text.substr(0, end));
     if (end == std::string_view::npos) break;
@@ -78,8 +80,6 @@ std::vector<std::string> split_at_nul(std::string_view text) {
   }
   return parts;
 }
-
-}  // namespace
 
 Result<Tracees> Tracees::open() {
   return Tracees(TRY(sys::open_dir("/proc")));
@@ -93,6 +93,11 @@ Result<std::string> Tracees::link(pid_t task, const char* name) const {
   return std::string(target, static_cast<std::size_t>(n));
 }
 
+Fd Tracees::open_executable(pid_t process) const {
+  const std::string path = std::to_string(process) + "/exe";
+  return Fd::adopt(::openat(proc_.get(), path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+}
+
 Result<std::string> Tracees::head(pid_t task, const char* name, std::size_t max_bytes) const {
   const std::string path = std::to_string(task) + '/' + name;
   const Fd file = Fd::adopt(::openat(proc_.get(), path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
@@ -104,6 +109,25 @@ Result<std::string> Tracees::head(pid_t task, const char* name, std::size_t max_
     if (n < 0) return fail_errno("a file in /proc cannot be read");
     if (n == 0) break;
     have += static_cast<std::size_t>(n);
+  }
+  text.resize(have);
+  return text;
+}
+
+Result<std::string> Tracees::whole(pid_t task, const char* name, std::size_t max_bytes) const {
+  constexpr std::size_t kUsual = 4096;
+  const std::string path = std::to_string(task) + '/' + name;
+  const Fd file = Fd::adopt(::openat(proc_.get(), path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  if (!file) return fail_errno("a file in /proc cannot be opened");
+  std::string text(kUsual, '\0');
+  std::size_t have = 0;
+  for (;;) {
+    const ssize_t n = ::read(file.get(), text.data() + have, text.size() - have);
+    if (n < 0) return fail_errno("a file in /proc cannot be read");
+    if (n == 0) break;
+    have += static_cast<std::size_t>(n);
+    if (have > max_bytes) return fail(Errc::limit, "a file in /proc is longer than it can be");
+    if (have == text.size()) text.resize(2 * have);
   }
   text.resize(have);
   return text;
@@ -157,22 +181,35 @@ Result<Tracees::Numbers> Tracees::numbers(pid_t task) const {
     (void)std::from_chars(status.data() + start, status.data() + end, number);
     return number;
   };
-  const Numbers numbers{last_number("\nTgid:\t"), last_number("\nNStgid:\t")};
+  const Numbers numbers{last_number("\nTgid:\t"), last_number("\nNStgid:\t"),
+                        last_number("\nPPid:\t")};
   if (numbers.process < 0) return fail(Errc::io, "no thread group in /proc/PID/status");
   return numbers;
+}
+
+void Image::show(std::string_view text) {
+  truncated = text.size() > kMaxArgumentBytes;
+  argv = split_at_nul(text.substr(0, kMaxArgumentBytes), kMaxArguments + 1);
+  if (argv.size() <= kMaxArguments) return;
+  argv.resize(kMaxArguments);
+  truncated = true;
 }
 
 Result<Image> Tracees::image(pid_t process) const {
   Image image;
   image.exe = TRY(link(process, "exe"));
   image.cwd = TRY(link(process, "cwd"));
-  const std::string text = TRY(head(process, "cmdline", kMaxArgumentBytes));
-  image.truncated = text.size() == kMaxArgumentBytes;
-  image.argv = split_at_nul(text);
-  if (image.argv.size() > kMaxArguments) {
-    image.argv.resize(kMaxArguments);
-    image.truncated = true;
-  }
+  image.show(TRY(head(process, "cmdline", kMaxArgumentBytes + 1)));
+  return image;
+}
+
+Result<Image> Tracees::loaded(pid_t process) const {
+  Image image;
+  image.exe = TRY(link(process, "exe"));
+  image.cwd = TRY(link(process, "cwd"));
+  image.arguments = TRY(whole(process, "cmdline", kMaxLoadedBytes));
+  image.environment = TRY(whole(process, "environ", kMaxLoadedBytes));
+  image.show(image.arguments);
   return image;
 }
 

@@ -122,13 +122,19 @@ bool makes_pair(const Host&) {
   int pair[2];
   return ::socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0;
 }
+// One that does not end in the caller's own network: then its own address would be the loopback's.
 bool has_route(const char* address, std::uint16_t port) {
   sockaddr_in to{};
   to.sin_family = AF_INET;
   to.sin_port = htons(port);
   ::inet_pton(AF_INET, address, &to.sin_addr);
   const int fd = ::socket(AF_INET, SOCK_DGRAM, 0);  // finds the route and sends nothing
-  return ::connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0;
+  if (::connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) return false;
+  sockaddr_in own{};
+  socklen_t size = sizeof own;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&own), &size) != 0) return false;
+  errno = ENETUNREACH;
+  return ::ntohl(own.sin_addr.s_addr) >> 24 != IN_LOOPBACKNET;
 }
 bool reaches_loopback(const Host& host) {
   sockaddr_in to{};
