@@ -18,9 +18,6 @@ constexpr std::uint64_t kHealthyAfterMs = 60'000;
 constexpr int kMovedExit = 78;  // of oqto-audit-signer (audit/signer/signer_binding.h)
 constexpr int kMessagesPerTurn = 8;  // one busy peer does not starve the others
 
-// The log's name in its checkpoints; what identifies a log is the key (C2SP vkey).
-constexpr char kLogOrigin[] = "oqto.local/audit";
-
 bool has_audit_channel(ipc::Process process) {
   using enum ipc::Process;
   return process != auditd && process != audit_signer && process != policy_parser;
@@ -71,7 +68,7 @@ Status Guard::start_core_child(Child& child) {
       const Fd peer = TRY(peer_end(child, *core(auditd), false));
       return start_child(child, {.program = own_.programs.signer,
                                  .name = "oqto-audit-signer",
-                                 .args = {"--key-dir", state + "/audit/key", "--origin", kLogOrigin},
+                                 .args = {"--key-dir", state + "/audit/key"},
                                  .uid = own_.uids.signer(),
                                  .fds = {&peer}});
     }

@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
-#include <optional>
 
 #include "audit/format/segment_file.h"
 #include "base/log.h"
@@ -51,29 +51,83 @@ Status put_file(const Fd& dir, const std::string& path, std::string_view content
   return {};
 }
 
-// A partial tile is the beginning of every wider one.
-bool begins(const Fd& partials, const std::string& name, std::string_view whole) {
-  const auto file = sys::open_beneath(partials, name.c_str(), O_RDONLY);
-  const auto found = file ? sys::read_all(*file, whole.size()) : std::unexpected(file.error());
-  return found && !found->empty() && whole.starts_with(*found);
+// What a partial tile of this width holds: the beginning of every wider one.
+std::string_view beginning(const TileFile& file, std::size_t width) {
+  const std::string_view whole = file.content;
+  if (file.level != kEntriesLevel) return whole.substr(0, width * sizeof(Hash));
+  SplitBody split = split_body(whole);
+  split.entries.resize(std::min(split.entries.size(), width));
+  std::size_t length = 0;
+  for (const std::string_view entry : split.entries) length += 2 + entry.size();
+  return whole.substr(0, length);
 }
 
-// Removes the partial tiles in `path`, a `.p` directory, but for the `keep` widest; of these too, if
-// `whole` is given, what is no beginning of it: a power cut can leave files without their content.
-Status prune(const Fd& dir, const std::string& path, std::size_t keep,
-             std::optional<std::string_view> whole = {}) {
-  const auto partials = sys::open_beneath(dir, path.c_str(), O_RDONLY | O_DIRECTORY);
-  if (!partials) return {};  // most tiles were never published half full
-  std::vector<std::string> names = TRY(list_directory(*partials));
-  std::ranges::sort(names, [](const std::string& a, const std::string& b) {
-    return a.size() != b.size() ? a.size() > b.size() : a > b;  // widest first
-  });
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    if (i < keep && (!whole || begins(*partials, names[i], *whole))) continue;
-    if (::unlinkat(partials->get(), names[i].c_str(), 0) != 0) return fail_errno("unlinkat");
+struct Partials {
+  Fd dir;
+  std::vector<std::size_t> widths;  // ascending
+};
+
+// Those of a tile. Files of other names are removed: nothing but this process writes there.
+Result<Partials> partials_of(const Fd& dir, const std::string& path) {
+  Partials found{TRY(sys::open_beneath(dir, path.c_str(), O_RDONLY | O_DIRECTORY)), {}};
+  for (const std::string& name : TRY(list_directory(found.dir))) {
+    std::size_t width = 0;
+    const char* end = name.data() + name.size();
+    const bool is_width = std::from_chars(name.data(), end, width).ptr == end && width < kTileWidth;
+    if (is_width && width > 0 && name == std::to_string(width)) {
+      found.widths.push_back(width);
+    } else if (::unlinkat(found.dir.get(), name.c_str(), 0) != 0) {
+      return fail_errno("unlinkat");
+    }
   }
-  if (keep == 0 && ::unlinkat(dir.get(), path.c_str(), AT_REMOVEDIR) != 0) {
+  std::ranges::sort(found.widths);
+  return found;
+}
+
+// The full tile is there: nobody needs those any more.
+Status remove_partials(const Fd& dir, const std::string& path) {
+  const auto partials = partials_of(dir, path);
+  if (!partials) return {};  // most tiles were never published half full
+  for (const std::size_t width : partials->widths) {
+    if (::unlinkat(partials->dir.get(), std::to_string(width).c_str(), 0) != 0) {
+      return fail_errno("unlinkat");
+    }
+  }
+  if (::unlinkat(dir.get(), path.c_str(), AT_REMOVEDIR) != 0) {
     return fail_errno("unlinkat of a directory");
+  }
+  return {};
+}
+
+// A power cut can leave files without their content: those of checkpoints that were published are made
+// again from the newest.
+Status restore_partials(const Fd& dir, const TileFile& newest) {
+  const std::string path = tile_path(newest.level, newest.index, kTileWidth) + ".p";
+  for (const std::size_t width : TRY(partials_of(dir, path)).widths) {
+    const std::string file = path + "/" + std::to_string(width);
+    if (width <= newest.width) {
+      TRY(put_file(dir, file, beginning(newest, width)));
+    } else if (::unlinkat(dir.get(), file.c_str(), 0) != 0) {
+      return fail_errno("unlinkat");
+    }
+  }
+  return {};
+}
+
+// Hash tiles are small and all stay. Half full bundles of long entries could take gigabytes.
+Status bound_bundles(const Fd& dir, const TileFile& newest) {
+  if (newest.width * newest.content.size() <= DerivedFiles::kMaxBundles) return {};
+  const std::string path = tile_path(newest.level, newest.index, kTileWidth) + ".p";
+  Partials partials = TRY(partials_of(dir, path));
+  std::size_t bytes = 0;
+  while (!partials.widths.empty()) {
+    const std::size_t width = partials.widths.back();
+    partials.widths.pop_back();
+    bytes += beginning(newest, width).size();
+    if (bytes <= DerivedFiles::kMaxBundles || width == newest.width) continue;
+    if (::unlinkat(partials.dir.get(), std::to_string(width).c_str(), 0) != 0) {
+      return fail_errno("unlinkat");
+    }
   }
   return {};
 }
@@ -85,14 +139,14 @@ Status prune(const Fd& dir, const std::string& path, std::size_t keep,
 Status DerivedFiles::write_full(const TileFile& file) {
   const std::string path = tile_path(file.level, file.index, kTileWidth);
   TRY(put_file(dir_, path, file.content));
-  return prune(dir_, path + ".p", 0);
+  return remove_partials(dir_, path + ".p");
 }
 
 Status DerivedFiles::write_checkpoint(const std::vector<TileFile>& partials, std::string_view note) {
   for (const TileFile& file : partials) {
     TRY(put_file(dir_, tile_path(file.level, file.index, file.width), file.content));
-    TRY(prune(dir_, tile_path(file.level, file.index, kTileWidth) + ".p", kKeptPartials,
-              has_written_ ? std::nullopt : std::optional<std::string_view>(file.content)));
+    if (!has_written_) TRY(restore_partials(dir_, file));
+    if (file.level == kEntriesLevel) TRY(bound_bundles(dir_, file));
   }
   TRY(put_file(dir_, kCheckpointFile, note));
   has_written_ = true;

@@ -19,15 +19,17 @@
 namespace oqto::audit {
 
 // Writes the files in the order in which they come, in the calling thread.
+// The half full tiles of every checkpoint stay until the full one is there (C2SP tlog-tiles), so that
+// whoever kept that checkpoint can check it; of bundles, as many of the newest as kMaxBundles has room for.
 class DerivedFiles {
  public:
+  static constexpr std::size_t kMaxBundles = std::size_t{64} << 20;  // bytes, of one bundle
   explicit DerivedFiles(Fd log_dir) : dir_(std::move(log_dir)) {}
   Status write_full(const TileFile& file);
   // The half full ones, and then the checkpoint over them all.
   Status write_checkpoint(const std::vector<TileFile>& partials, std::string_view note);
 
  private:
-  static constexpr std::size_t kKeptPartials = 8;  // older checkpoints', for readers under way
   Fd dir_;
   bool has_written_ = false;  // a checkpoint, since the start
 };

@@ -27,13 +27,14 @@ namespace oqto::audit {
 namespace {
 
 constexpr const char* kUsage =
-    "usage: oqto-audit-signer --key-dir PATH --origin NAME [--epoch-seconds N]\n"
+    "usage: oqto-audit-signer --key-dir PATH [--origin NAME] [--epoch-seconds N]\n"
     "       oqto-audit-signer --adopt --key-dir PATH [--operator-name NAME]\n"
     "Signs the audit log's checkpoints. Started by oqto-guard: descriptor 3 is its channel to the\n"
     "guard, descriptor 5 the channel to oqto-auditd.\n"
     "  --key-dir PATH   a directory of this process's user alone (0700); the key is made in it at\n"
     "                   the first start, its public half is log.vkey\n"
-    "  --origin NAME    the log's name: printable ASCII without space and '+', at most 100\n"
+    "  --origin NAME    the log's name: printable ASCII without space and '+', at most 100. Without it\n"
+    "                   the key's own or, at the first start, the host's name and a random suffix\n"
     "  --epoch-seconds N\n"
     "                   how long a key signs beside the log's before it is erased (default 600; may\n"
     "                   have a fraction)\n"
@@ -87,8 +88,8 @@ Arguments read_arguments(int argc, char** argv) {
       usage(stderr, 2);
     }
   }
-  const bool has_origin = arguments.is_adoption || is_valid_origin(arguments.origin);
-  if (arguments.key_dir.empty() || !has_origin) usage(stderr, 2);
+  const bool is_named = !arguments.origin.empty();
+  if (arguments.key_dir.empty() || (is_named && !is_valid_origin(arguments.origin))) usage(stderr, 2);
   return arguments;
 }
 

@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <sodium.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "base/sys.h"
@@ -20,6 +22,9 @@ constexpr const char* kVerifierFile = "log.vkey";
 constexpr std::uint64_t kSettledAt = 0;
 constexpr std::uint64_t kLatestAt = 4096;  // a block of its own: one write never touches both
 constexpr std::size_t kMaxKeyText = 512;
+constexpr std::string_view kOriginMiddle = "/audit/";
+constexpr std::size_t kOriginRandom = 8;
+constexpr std::size_t kOriginRest = kOriginMiddle.size() + 2 * kOriginRandom;
 
 struct Slot {
   std::uint64_t size = 0;
@@ -148,9 +153,24 @@ std::optional<SigningKey> read_key(const Fd& dir, const char* name) {
 
 }  // namespace
 
+std::string new_origin(std::string_view host) {
+  std::string name(host.substr(0, kMaxOrigin - kOriginRest));
+  const auto is_plain = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' ||
+           c == '-';
+  };
+  std::ranges::replace_if(name, [&](char c) { return !is_plain(c); }, '-');
+  std::array<std::uint8_t, kOriginRandom> random{};
+  sys::fill_random(random);
+  return (name.empty() ? "host" : name) + std::string(kOriginMiddle) + to_hex(random);
+}
+
 Result<SigningKey> open_key(const Fd& dir, const std::string& origin) {
   if (!key_exists(dir)) {
-    std::string text = SigningKey::generate(origin).text() + "\n";
+    utsname facts{};
+    (void)::uname(&facts);  // a name for people: without one it is just "host"
+    std::string text =
+        SigningKey::generate(origin.empty() ? new_origin(facts.nodename) : origin).text() + "\n";
     const Status written = write_new_file(dir, kKeyFile, text, 0600);
     ::sodium_memzero(text.data(), text.size());
     TRY(written);

@@ -51,8 +51,13 @@ class SignerState {
 // Replaces a file in `dir` as a whole, durably.
 Status write_new_file(const Fd& dir, const char* name, std::string_view content, mode_t mode);
 
-// Reads `log.key` in `dir`, or makes it. Errc::invalid: the key belongs to another origin than the one
-// that is given; empty: any.
+// A name that no other log has: a checkpoint's origin identifies its log, and a witness of two hosts must
+// not take them for one. "web1.example.org/audit/5f3a9c0e1b2d4f60": the host's name, for people, and 64
+// random bits.
+std::string new_origin(std::string_view host);
+
+// Reads `log.key` in `dir`, or makes it, with a new origin unless one is given: a log keeps the name that
+// its key was made with. Errc::invalid: the key belongs to another origin than the one that is given.
 Result<SigningKey> open_key(const Fd& dir, const std::string& origin);
 // Writes `log.vkey`, what an auditor is given: the log's public key and, on the second line, that of
 // epoch 0. With the first alone a thief of the log's key could begin a history of his own.

@@ -5,6 +5,7 @@
 
 #include "audit/format/epoch.h"
 #include "audit/format/tree.h"
+#include "audit/signer/signer_state.h"
 #include "audit/tests/test_host.h"
 #include "base/sys.h"
 
@@ -134,6 +135,41 @@ TEST_F(Signer, AttackADeletedOrDamagedMemoryIsNotAFreshStart) {
   ASSERT_EQ(::unlink((host_.key_dir() + "/state").c_str()), 0);
   EXPECT_EQ(run(command).status, 1);
   EXPECT_EQ(run(command + "x").status, 1);  // and its key is nobody else's
+}
+
+// --- the log's name ---
+
+// Starts a signer that ends at once, its channels being none; the first line of its log.vkey.
+std::string vkey_made_in(const std::string& key_dir, const std::string& arguments = "") {
+  const Output output = run("3<>/dev/null 4<>/dev/null 5<>/dev/null " + program("oqto-audit-signer") +
+                            " --key-dir " + key_dir + " " + arguments);
+  EXPECT_EQ(output.status, 1) << output.out;
+  return std::string(first_line(read_file(key_dir + "/log.vkey")));
+}
+
+TEST(Origin, OfTwoNewLogsIsNeverTheSame) {
+  TempDir dir;
+  const auto one = VerifierKey::parse(vkey_made_in(dir.path() + "/one"));
+  const auto two = VerifierKey::parse(vkey_made_in(dir.path() + "/two"));
+  ASSERT_TRUE(one && two);
+  EXPECT_NE(one->name, two->name);
+  const Output host = run("uname -n | tr -c 'a-zA-Z0-9.\\n-' -");
+  EXPECT_TRUE(one->name.starts_with(host.out.substr(0, host.out.size() - 1) + "/audit/")) << one->name;
+}
+
+TEST(Origin, OfALogThatExistsStaysWhatItWas) {
+  TempDir dir;
+  const std::string first = vkey_made_in(dir.path() + "/key", "--origin oqto.local/audit");
+  EXPECT_TRUE(first.starts_with("oqto.local/audit+")) << first;
+  EXPECT_EQ(vkey_made_in(dir.path() + "/key"), first);
+  const std::string fresh = vkey_made_in(dir.path() + "/other");
+  EXPECT_EQ(vkey_made_in(dir.path() + "/other"), fresh);
+}
+
+TEST(Origin, IsOneWhateverTheHostIsCalled) {
+  for (const std::string& host : {std::string(), std::string("a b+c\n\xc3\xbc/"), std::string(300, 'x')}) {
+    EXPECT_TRUE(is_valid_origin(new_origin(host))) << new_origin(host);
+  }
 }
 
 TEST_F(Signer, TheKeyIsItsUsersAlone) {

@@ -147,7 +147,7 @@ function Trust() {
           <div class="field">
             <label for="field-vkey">Both lines of log.vkey</label>
             <textarea
-              id="field-vkey" rows={5} required spellcheck={false} autocomplete="off" placeholder={"oqto.local/audit+1234abcd+AbCd…\noqto.local/audit/epoch/0+5678ef01+EfGh…"} data-testid="vkey"
+              id="field-vkey" rows={5} required spellcheck={false} autocomplete="off" placeholder={"host1/audit/5f3a9c0e1b2d4f60+1234abcd+AbCd…\nhost1/audit/5f3a9c0e1b2d4f60/epoch/0+5678ef01+EfGh…"} data-testid="vkey"
               value={text} onInput={(e) => setText(e.currentTarget.value)}
             />
             <p class="field-hint">
