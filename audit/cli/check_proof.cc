@@ -4,6 +4,7 @@
 #include "audit/format/time_text.h"
 #include "audit/format/tree.h"
 #include "audit/read/entry_view.h"
+#include "audit/read/open_entry.h"
 #include "audit/read/proof_file.h"
 #include "base/encoding.h"
 
@@ -11,8 +12,6 @@ namespace oqto::audit::cli {
 namespace {
 
 constexpr std::size_t kMaxProofFile = 256 * 1024;  // an entry in base64, hashes and a note
-constexpr std::size_t kMaxSealsFile = std::size_t{1}
-                                      << 30;  // a seal takes some 2 KB, a year 100 MB
 
 struct Checked {
   Pinned pinned;
@@ -94,6 +93,12 @@ int check_inclusion(const Arguments& arguments, const InclusionProof& proof) {
     entry = text->ends_with('\n') ? text->substr(0, text->size() - 1) : *text;
   }
   if (!entry) return complain("the proof does not hold the entry itself: give it with --entry");
+  // No entry has a newline: what comes behind one is what `prove --open` discloses.
+  std::optional<std::string> opened;
+  if (const std::size_t end = entry->find('\n'); end != entry->npos) {
+    opened = entry->substr(end + 1);
+    entry->resize(end);
+  }
   int status = kOk;
   const auto checked = check_note(arguments, proof.note, status);
   if (!checked) return status;
@@ -102,9 +107,15 @@ int check_inclusion(const Arguments& arguments, const InclusionProof& proof) {
     return unproven("entry " + std::to_string(proof.index) + " is not proven to be in the " +
                     tree_text(tree));
   }
-  if (arguments.has("--json")) return print(entry_json(*entry) + "\n") ? kOk : kUnusable;
+  if (opened && !is_committed(*entry, *opened)) {
+    return unproven("what the proof discloses is not what entry " + std::to_string(proof.index) +
+                    " committed to");
+  }
+  const std::string shown = opened ? with_plaintext(*entry, *opened) : *entry;
+  if (arguments.has("--json")) return print(entry_json(shown) + "\n") ? kOk : kUnusable;
   (void)print("ok: entry " + std::to_string(proof.index) + " is in the " + tree_text(tree) + "\n" +
-              checked->more + entry_line(*entry) + "\n");
+              (opened ? "    its personal fields are disclosed, as it committed to them\n" : "") + checked->more +
+              entry_line(shown) + "\n");
   return kOk;
 }
 
@@ -149,7 +160,9 @@ Command check_proof_command() {
           .summary =
               "Checks what `oqto-audit prove` made, with the public key alone, and shows "
               "the entry.",
-          .details = "Exit status: 0 proven, 1 not proven, 2 not readable or wrong usage.",
+          .details = "Of a proof that was made with --open the personal fields are shown too, if they are what\n"
+                     "the entry committed to.\n"
+                     "Exit status: 0 proven, 1 not proven, 2 not readable or wrong usage.",
           .options = {vkey_option(),
                       witness_option(),
                       {"--seals", "FILE",
@@ -160,7 +173,7 @@ Command check_proof_command() {
                        "protected by the log's key alone"},
                       {"--entry", "FILE", "the entry, if the proof does not hold it"},
                       {"--old", "FILE", "the older checkpoint of a consistency proof"},
-                      {"--json", "", "the entry itself"}},
+                      {"--json", "", "the entry itself, with what is disclosed of it"}},
           .run = check_proof};
 }
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <charconv>
@@ -117,7 +118,8 @@ const Option& vkey_option() {
       "--vkey", "FILE",
       "the log's public key (default /var/lib/oqto/audit/key/log.vkey).\n"
       "Get it once, from the host's operator, and keep it apart from the log.\n"
-      "A key itself may stand in the place of its file, here and with --witness"};
+      "The keys themselves may stand in the place of their file, both lines in one\n"
+      "argument with a space or a newline between; so may a key with --witness"};
   return kOption;
 }
 
@@ -154,29 +156,53 @@ std::optional<VerifierKey> read_key(const std::string& path, KeyType type) {
   return key;
 }
 
-// The second line of its file, empty if there is none.
-static std::string epoch_line(const Arguments& arguments) {
-  const auto text = read_file(arguments.get("--vkey", kDefaultKey), kMaxKeyFile);
-  if (!text) return {};
-  const std::string_view rest = std::string_view(*text).substr(first_line(*text).size());
-  return std::string(first_line(rest.substr(std::min<std::size_t>(1, rest.size()))));
+// What comes behind the first space or newline, up to the next one.
+static std::string_view second_part(std::string_view text) {
+  constexpr std::string_view kBetween = " \n";
+  const std::size_t end = text.find_first_of(kBetween);
+  if (end == text.npos) return {};
+  const std::string_view rest = text.substr(end + 1);
+  return rest.substr(0, rest.find_first_of(kBetween));
 }
 
-std::optional<VerifierKey> log_key(const Arguments& arguments) {
-  const std::string path = arguments.get("--vkey", kDefaultKey);
-  auto key = read_key(path, KeyType::log);
-  const std::string line = key ? epoch_line(arguments) : "";
-  const auto epoch = VerifierKey::parse(line);
-  // A damaged line must not pass for none: less would be checked than was asked for.
-  if (key && !line.empty() && (!epoch || epoch->name != epoch_key_name(key->name, 0))) {
+// A file, or the lines themselves; nullopt after a complaint. Read once: what the shell hands over is gone then.
+static std::optional<std::string> lines_of_key(const std::string& path) {
+  static std::map<std::string, std::string, std::less<>> known;
+  if (VerifierKey::parse(path.substr(0, path.find_first_of(" \n")))) return path;
+  if (const auto found = known.find(path); found != known.end()) return found->second;
+  const auto text = read_file(path, kMaxKeyFile);
+  if (!text) {
+    (void)complain("the public key " + path + ": " + reason(text.error()));
+    return std::nullopt;
+  }
+  return known[path] = *text;
+}
+
+std::optional<Pin> read_pin(const std::string& path) {
+  const auto text = lines_of_key(path);
+  if (!text) return std::nullopt;
+  auto key = VerifierKey::parse(text->substr(0, text->find_first_of(" \n")));
+  if (!key) {
+    (void)complain("the public key " + path + " is not of the form name+hash+base64");
+    return std::nullopt;
+  }
+  const std::string_view line = second_part(*text);
+  auto epoch = VerifierKey::parse(line);
+  if (!line.empty() && (!epoch || epoch->name != epoch_key_name(key->name, 0))) {
     (void)complain("the second line of the public key " + path + " is not that of its log's epoch 0");
     return std::nullopt;
   }
-  return key;
+  return Pin{std::move(*key), std::move(epoch)};
+}
+
+std::optional<VerifierKey> log_key(const Arguments& arguments) {
+  auto pin = read_pin(arguments.get("--vkey", kDefaultKey));
+  return pin ? std::optional(std::move(pin->log)) : std::nullopt;
 }
 
 std::optional<VerifierKey> first_epoch_key(const Arguments& arguments) {
-  return VerifierKey::parse(epoch_line(arguments));
+  auto pin = read_pin(arguments.get("--vkey", kDefaultKey));
+  return pin ? std::move(pin->first_epoch) : std::nullopt;
 }
 
 std::optional<std::vector<VerifierKey>> witness_keys(const Arguments& arguments) {
@@ -192,8 +218,14 @@ std::optional<std::vector<VerifierKey>> witness_keys(const Arguments& arguments)
 // --- input and output ---
 
 Result<std::string> read_file(const std::string& path, std::size_t max) {
+  // What the shell hands over (`<(…)`) may be a pipe; a pipe that lies somewhere would be waited for.
+  const bool is_handed = path == "-" || path.starts_with("/dev/fd/") || path == "/dev/stdin";
   const Fd file = path == "-" ? Fd::adopt(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3))
-                              : TRY(sys::open_file(path.c_str(), O_RDONLY));
+                              : TRY(sys::open_file(path.c_str(), is_handed ? O_RDONLY : O_RDONLY | O_NONBLOCK));
+  struct stat facts {};
+  if (!is_handed && (::fstat(file.get(), &facts) != 0 || !S_ISREG(facts.st_mode))) {
+    return fail(Errc::invalid, "is no regular file");
+  }
   return sys::read_all(file, max);
 }
 

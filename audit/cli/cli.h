@@ -11,6 +11,7 @@
 
 #include "audit/format/note.h"
 #include "audit/read/query.h"
+#include "audit/read/seals.h"
 #include "base/result.h"
 
 namespace oqto::audit::cli {
@@ -69,6 +70,7 @@ Command rotate_command();
 Command shred_command();
 Command replay_command();
 Command prune_command();
+Command copy_command();
 Command collect_command();
 Command witness_serve_command();
 Command witness_submit_command();
@@ -84,7 +86,10 @@ std::vector<Option> filter_options();  // what `search`, `tail` and `export` sel
 std::vector<Option> joined(std::vector<Option> first, std::span<const Option> more);
 
 std::string log_dir(const Arguments& arguments);
-// The key of --vkey, nullopt after a complaint. `path` is its file, or the key itself.
+// The lines of log.vkey from the file `path`, or from `path` itself. nullopt after a complaint, also if the
+// second line is there and damaged: less would be checked than was asked for.
+std::optional<Pin> read_pin(const std::string& path);
+// The key of --vkey, nullopt after a complaint.
 std::optional<VerifierKey> log_key(const Arguments& arguments);
 // The key of epoch 0 beside it, if its file has one.
 std::optional<VerifierKey> first_epoch_key(const Arguments& arguments);
@@ -96,6 +101,7 @@ std::optional<Query> read_query(const Arguments& arguments);
 
 constexpr std::size_t kMaxNoteFile = 64 * 1024;
 constexpr std::size_t kMaxKeyFile = 1024;
+constexpr std::size_t kMaxSealsFile = std::size_t{1} << 30;  // a seal takes some 2 KB, a year 100 MB
 Result<std::string> read_file(const std::string& path, std::size_t max);
 std::optional<std::uint64_t> number(std::string_view text);
 

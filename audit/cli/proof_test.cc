@@ -4,6 +4,9 @@
 #include <filesystem>
 
 #include "audit/cli/test_cli.h"
+#include "audit/read/open_entry.h"
+#include "audit/read/proof_file.h"
+#include "base/sys.h"
 
 namespace oqto::audit {
 namespace {
@@ -101,6 +104,79 @@ TEST_F(CliProof, AProofIsNotMadeFromDamagedTiles) {
   EXPECT_EQ(run(oqto_audit("prove 3 --log " + copy + key_option())).status, 1);
   fs::remove(tile);
   EXPECT_EQ(run(oqto_audit("prove 3 --log " + copy + key_option())).status, 2);
+}
+
+// --- what a third party sees of an entry with sealed fields ---
+
+class CliDisclosure : public CliProof {
+ protected:
+  // The entry with this in its fields, which are sealed.
+  std::string entry_of_rm() {
+    const auto entries = entries_of(log_->host());
+    const Fd dir = *sys::open_dir(log_->dir().c_str());
+    KeyReader keys(dir);
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      if (contains(open_entry(entries[i], keys), "/usr/bin/rm")) return std::to_string(i);
+    }
+    return "none";
+  }
+  // With the public key alone: nothing of the log is where he is.
+  Output check(const std::string& file, const std::string& more = "") {
+    return run(oqto_audit("check-proof " + file + " --vkey " + log_->vkey().text() + more));
+  }
+  std::string file_ = dir_.path() + "/proof";
+};
+
+TEST_F(CliDisclosure, AThirdPartySeesTheCommandWithNothingButTheLogsKey) {
+  const std::string index = entry_of_rm();
+  ASSERT_EQ(audit("prove " + index + key_option() + " --out " + file_).status, 0);
+  EXPECT_FALSE(contains(check(file_).out, "/usr/bin/rm"));
+  const Output made = audit("prove " + index + " --open" + key_option() + " --out " + file_);
+  ASSERT_EQ(made.status, 0) << made.out;
+  const Output checked = check(file_);
+  EXPECT_EQ(checked.status, 0) << checked.out;
+  EXPECT_TRUE(contains(checked.out, "/usr/bin/rm")) << checked.out;
+  EXPECT_TRUE(contains(checked.out, "are disclosed, as it committed to them")) << checked.out;
+  const Output json = check(file_, " --json");
+  EXPECT_TRUE(contains(json.out, R"("argv":["/usr/bin/rm","-rf","/tmp/x"])")) << json.out;
+  EXPECT_FALSE(contains(json.out, "salt")) << json.out;
+}
+
+TEST_F(CliDisclosure, AttackWhatTheEntryDidNotCommitToIsRefused) {
+  ASSERT_EQ(audit("prove " + entry_of_rm() + " --open" + key_option() + " --out " + file_).status, 0);
+  const auto proof = *read_inclusion(read_file(file_));
+  const std::size_t end = proof.extra->find('\n');
+  const std::string entry = proof.extra->substr(0, end);
+  const std::string opened = proof.extra->substr(end + 1);
+  ASSERT_TRUE(contains(opened, "/tmp/x"));
+  std::string other = opened;
+  other.replace(other.find("/tmp/x"), 6, "/tmp/y");
+  for (const std::string& forged : {other, std::string(), std::string("{}"), opened + "\n", opened + " ",
+                                    opened + "\n" + opened}) {
+    InclusionProof changed = proof;
+    changed.extra = entry + "\n" + forged;
+    write_file(file_, write_inclusion(changed));
+    const Output checked = check(file_);
+    EXPECT_EQ(checked.status, 1) << forged << checked.out;
+    EXPECT_TRUE(contains(checked.out, "is not what entry ")) << checked.out;
+  }
+  // Nor is another entry's plaintext, which is good by itself.
+  InclusionProof moved = *read_inclusion(audit("prove 1" + key_option()).out);
+  *moved.extra += "\n" + opened;
+  write_file(file_, write_inclusion(moved));
+  EXPECT_EQ(check(file_).status, 1);
+}
+
+TEST_F(CliDisclosure, NothingIsDisclosedWithoutTheKeyOrOfWhatIsNotSealed) {
+  const std::string index = entry_of_rm();
+  const std::string copy = dir_.path() + "/copy";
+  TestLog::copy_in_order(log_->dir(), copy);
+  const Output sealed = run(oqto_audit("prove " + index + " --open --log " + copy + key_option()));
+  EXPECT_EQ(sealed.status, 2);
+  EXPECT_TRUE(contains(sealed.out, "its fields are (sealed)")) << sealed.out;
+  const Output open = audit("prove 0 --open" + key_option());
+  EXPECT_EQ(open.status, 2);
+  EXPECT_TRUE(contains(open.out, "has no sealed fields")) << open.out;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "audit/cli/pinned.h"
 #include "audit/format/tree.h"
+#include "audit/read/open_entry.h"
 #include "base/sys.h"
 
 namespace oqto::audit::cli {
@@ -18,6 +19,22 @@ int write_out(const Arguments& arguments, const std::string& text) {
   return print(text) ? kOk : kUnusable;
 }
 
+// Behind the entry what its `sealed.h` commits to, with the salt: that shows the fields of this one entry, and
+// tells nothing of the key or of any other.
+int disclose(const Fd& log, InclusionProof& proof) {
+  KeyReader keys(log);
+  const std::string which = "entry " + std::to_string(proof.index);
+  if (proof.extra->find(R"("sealed":{)") == std::string::npos) {
+    return complain(which + " has no sealed fields: without --open its proof shows all of it");
+  }
+  const auto plaintext = open_sealed_text(*proof.extra, keys);
+  if (!plaintext) {
+    return complain(which + " cannot be opened: its fields are " + std::string(why_sealed(*proof.extra, keys)));
+  }
+  *proof.extra += "\n" + *plaintext;
+  return kOk;
+}
+
 int prove_entry(const Arguments& arguments, const Fd& log, const Published& tree) {
   const auto index = number(arguments.operands.front());
   if (!index) return complain("prove needs the entry's number; see `oqto-audit prove --help`");
@@ -25,8 +42,9 @@ int prove_entry(const Arguments& arguments, const Fd& log, const Published& tree
     return complain("entry " + std::to_string(*index) + " is not in the checkpoint, which is of " +
                     std::to_string(tree.checkpoint.size) + " entries");
   }
-  const auto proof = make_inclusion(log, tree, *index);
+  auto proof = make_inclusion(log, tree, *index);
   if (!proof) return proof_failed(log_dir(arguments), proof.error());
+  if (const int status = arguments.has("--open") ? disclose(log, *proof) : kOk; status != kOk) return status;
   return write_out(arguments, write_inclusion(*proof));
 }
 
@@ -104,6 +122,10 @@ Command prove_command() {
                   {"--cosigned", "FILE", "prove with this checkpoint, which has cosignatures"},
                   {"--seals", "FILE",
                    "write the log's seals there, which lead to the same checkpoint"},
+                  {"--open", "",
+                   "disclose the entry's personal fields to whoever gets the proof, with the salt of\n"
+                   "their commitment: needs keys/ in the log directory, and gives no key away.\n"
+                   "What is in blobs stays sealed"},
                   {"--out", "FILE", "where to write (default: to standard output)"}},
       .run = prove};
 }

@@ -48,7 +48,9 @@ Command shred_command() {
   return {.name = "shred",
           .summary = "Destroys the key of one tenant's day in a log directory: its personal fields\n"
                      "(arguments, paths, hosts, addresses) and blobs can never be read again.",
-          .details = "Offline, on a copy or with the daemon stopped. Exit status: 0 done, 1 there is no\n"
+          .details = "Offline, on a copy or with the daemon stopped. No entry tells of it: `oqto-audit verify` of\n"
+                     "such a log names the key as destroyed, which is a defect. A copy that is made after\n"
+                     "`oqtoctl audit erase` has its entry, and not the key. Exit status: 0 done, 1 there is no\n"
                      "such key, 2 wrong usage, or the log is in use.",
           .options = {log_option(),
                       {"--tenant", "ACCOUNT", "the account number"},

@@ -17,6 +17,7 @@ std::string counted(std::uint64_t count, std::string_view one, std::string_view 
 std::string report_text(const Report& report, const VerifierKey& key) {
   std::string text;
   for (const Finding& finding : report.findings) text += finding.where + ": " + finding.what + "\n";
+  for (const Finding& file : report.not_checked) text += "not checked: " + file.where + " " + file.what + "\n";
   if (report.defects > report.findings.size()) {
     text += "and " + std::to_string(report.defects - report.findings.size()) + " more\n";
   }
@@ -30,12 +31,30 @@ std::string report_text(const Report& report, const VerifierKey& key) {
                      counted(report.batches, "signed batch", "signed batches") + ", " +
                      counted(report.files, "file", "files");
   if (report.not_read > 0) what += "; the first " + std::to_string(report.not_read) + " by hash only";
-  if (!report.is_clean()) {
+  if (report.defects > 0) {
     return text + "FAILED: " + counted(report.defects, "defect", "defects") + "; " + what + "\n";
+  }
+  if (report.unreadable > 0) {
+    return text + "NOT CHECKED: " + counted(report.unreadable, "file", "files") +
+           " could not be read here; no defect in the rest: " + what + "\n";
   }
   return text + "ok: " + what + "\n    log " + key.name + ", checkpoint at " +
          std::to_string(report.checkpoint->size) + " entries, root " +
          to_hex(report.checkpoint->root) + "\n";
+}
+
+void append_findings(std::string& text, std::string_view name, const std::vector<Finding>& findings) {
+  text += ",\"" + std::string(name) + "\":[";
+  for (const Finding& finding : findings) {
+    if (&finding != &findings.front()) text += ",";
+    text += R"({"where":)";
+    append_json(text, finding.where);
+    if (finding.entry) text += R"(,"entry":)" + std::to_string(*finding.entry);
+    text += R"(,"what":)";
+    append_json(text, finding.what);
+    text += "}";
+  }
+  text += "]";
 }
 
 void append_list(std::string& text, std::string_view name, const std::vector<std::string>& list) {
@@ -59,17 +78,11 @@ std::string report_json(const Report& report, const VerifierKey& key) {
     text += R"(,"checkpoint":{"size":)" + std::to_string(report.checkpoint->size) + R"(,"root":")" +
             to_hex(report.checkpoint->root) + "\"}";
   }
-  text += R"(,"defects":)" + std::to_string(report.defects) + R"(,"findings":[)";
-  for (const Finding& finding : report.findings) {
-    if (&finding != &report.findings.front()) text += ",";
-    text += R"({"where":)";
-    append_json(text, finding.where);
-    if (finding.entry) text += R"(,"entry":)" + std::to_string(*finding.entry);
-    text += R"(,"what":)";
-    append_json(text, finding.what);
-    text += "}";
-  }
-  text += "]";
+  if (report.newest_ms != 0) text += R"(,"newest_ms":)" + std::to_string(report.newest_ms);
+  text += R"(,"defects":)" + std::to_string(report.defects);
+  append_findings(text, "findings", report.findings);
+  text += R"(,"unreadable":)" + std::to_string(report.unreadable);
+  append_findings(text, "not_checked", report.not_checked);
   append_list(text, "remarks", report.remarks);
   append_list(text, "evidence", report.evidence);
   return text + "}\n";
@@ -120,7 +133,7 @@ int verify(const Arguments& arguments) {
   const auto report = verify_log(log, *key, options);
   if (!report) return complain("the log " + log + ": " + reason(report.error()));
   (void)print(arguments.has("--json") ? report_json(*report, *key) : report_text(*report, *key));
-  return report->is_clean() ? kOk : kFindings;
+  return report->defects > 0 ? kFindings : report->unreadable > 0 ? kUnusable : kOk;
 }
 
 }  // namespace
@@ -131,8 +144,14 @@ Command verify_command() {
       .summary = "Checks every byte of a log directory against the public key.\n"
                  "Segments, entry bundles, hash tiles, every signed checkpoint: one line per defect.",
       .details =
-          "To copy a log in use: first `checkpoint`, then `tile`, then `segment`.\n"
-          "Exit status: 0 nothing found, 1 defects found, 2 not readable or wrong usage.",
+          "A log in use may be checked as it is, or copied first: `oqto-audit copy DIR` does that in the\n"
+          "order in which one part needs the other.\n"
+          "Remarks (\"note:\") are no defects: the second line of log.vkey is not given, time goes back,\n"
+          "the checkpoint or the whole log is old, personal fields cannot be opened as keys/ is not\n"
+          "here or an entry says that a key was erased. A key that is gone or another one without\n"
+          "such an entry is a defect.\n"
+          "Exit status: 0 no defect; 1 defects; 2 could not be checked: a file (\"not checked:\"), the\n"
+          "log or a key cannot be read, or wrong usage. 1 comes before 2.",
       .options = {log_option(),
                   vkey_option(),
                   {"--since", "FILE",

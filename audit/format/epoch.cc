@@ -31,8 +31,10 @@ bool read_number(std::string_view text, Number& value) {
 
 // The entry in a segment that the mark at `at` belongs to, by the length that stands before it.
 std::string_view entry_around(std::string_view segment, std::size_t at) {
-  const std::size_t start = segment.rfind(kStart, at);
-  if (start == segment.npos || start < 2 || at - start > kMaxBefore) return {};
+  const std::size_t window = at - std::min(at, kMaxBefore);  // a foreign segment may be full of marks
+  const std::size_t found = segment.substr(window, at - window).rfind(kStart);
+  if (found == segment.npos || window + found < 2) return {};
+  const std::size_t start = window + found;
   const std::size_t length = static_cast<std::size_t>(static_cast<unsigned char>(segment[start - 2]))
                                  << 8 |
                              static_cast<unsigned char>(segment[start - 1]);
@@ -137,8 +139,12 @@ bool KeyChain::has_log_key(const VerifierKey& key) const {
 }
 
 void KeyChain::add_claims(std::string_view segment) {
+  // An honest segment is not read twice for its seals: what is more, others have made.
+  std::size_t budget = 2 * segment.size() + kMaxSeal;
   for (std::size_t at = find_mark(segment, 0); at != segment.npos; at = find_mark(segment, at + 1)) {
     const std::string_view entry = entry_around(segment, at);
+    if (entry.size() > budget) return;
+    budget -= entry.size();
     const auto note = seal_in_entry(entry);
     const auto seal = note ? read_seal(*note) : std::nullopt;
     if (!seal || (last() != nullptr && seal->size <= last()->index)) continue;

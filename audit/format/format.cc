@@ -171,22 +171,30 @@ std::size_t claimed_length(std::string_view rest) {
   return body > kMaxBody ? 0 : kHead + body + kDigest + kNoteFrame;
 }
 
-std::size_t find_entries_frame(std::string_view segment, std::size_t from, std::size_t budget) {
+std::size_t find_entries_frame(std::string_view segment, std::size_t from, std::size_t& budget) {
   for (;; ++from) {
     from = segment.find(kEntriesMagic, from);
     if (from == segment.npos) return from;
-    const std::size_t cost = std::max(kHead, claimed_length(segment.substr(from)));
-    if (cost > budget) return segment.npos;
-    budget -= cost;
     if (read_batch(segment.substr(from)).has_entries) return from;
+    const std::size_t claimed = claimed_length(segment.substr(from));
+    const std::size_t cost = claimed <= segment.size() - from ? std::max(kHead, claimed) : kHead;
+    budget -= std::min(budget, cost);
+    if (budget == 0) return segment.npos;
   }
 }
 
-std::size_t find_note_frame(std::string_view segment, std::size_t from) {
+std::size_t find_note_frame(std::string_view segment, std::size_t from, std::size_t& budget) {
   for (;; ++from) {
     from = segment.find(kNoteMagic, from);
     if (from == segment.npos || read_note_frame(segment.substr(from))) return from;
+    budget -= std::min(budget, kNoteFrame);
+    if (budget == 0) return segment.npos;
   }
+}
+
+std::size_t find_entries_frame(std::string_view segment, std::size_t from) {
+  std::size_t budget = std::size_t{1} << 32;
+  return find_entries_frame(segment, from, budget);
 }
 
 SplitBody salvage_entries(std::string_view frame) {

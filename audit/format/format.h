@@ -81,12 +81,12 @@ Batch read_batch(std::string_view rest);
 std::size_t claimed_length(std::string_view rest);
 
 // The offset of the next whole entries frame or note frame at or after `from`, npos if none. A
-// foreign segment may be full of false beginnings: `budget` bytes are hashed at most, then none is
-// found.
-constexpr std::size_t kSearchBudget = std::size_t{1} << 32;
-std::size_t find_entries_frame(std::string_view segment, std::size_t from,
-                               std::size_t budget = kSearchBudget);
-std::size_t find_note_frame(std::string_view segment, std::size_t from);
+// foreign segment may be full of false beginnings: what they cost to hash is taken from `budget`, and
+// when that is used up, none is found.
+std::size_t find_entries_frame(std::string_view segment, std::size_t from, std::size_t& budget);
+std::size_t find_note_frame(std::string_view segment, std::size_t from, std::size_t& budget);
+// The same for who trusts that the segment is no trap.
+std::size_t find_entries_frame(std::string_view segment, std::size_t from);
 // A note frame by itself: where one is known to be.
 struct NoteFrame {
   std::uint64_t size = 0;

@@ -17,6 +17,12 @@ constexpr unsigned kTileHeight = 8;
 
 }  // namespace
 
+bool is_unreadable(const Error& error) {
+  constexpr int kOurs[] = {EACCES, EPERM, EIO, ENOMEM, EMFILE, ENFILE, ESTALE, EAGAIN};
+  if (error.sys == 0) return error.code == Errc::io;
+  return std::ranges::find(kOurs, error.sys) != std::end(kOurs);
+}
+
 Result<std::string> read_log_file(const Fd& dir, const std::string& path, std::size_t max) {
   const Fd file = TRY(sys::open_beneath(dir, path.c_str(), O_RDONLY | O_NONBLOCK));
   struct stat facts {};
@@ -27,16 +33,21 @@ Result<std::string> read_log_file(const Fd& dir, const std::string& path, std::s
   if (size > max) return fail(Errc::limit, "the file is longer than allowed");
   std::string content;
   std::size_t length = 0;
+  int failure = 0;
   content.resize_and_overwrite(size, [&](char* bytes, std::size_t room) {
     while (length < room) {
       const ssize_t n = ::read(file.get(), bytes + length, room - length);
       if (n < 0 && errno == EINTR) continue;
+      if (n < 0) failure = errno;
       if (n <= 0) break;
       length += static_cast<std::size_t>(n);
     }
     return length;
   });
-  if (length < size) return fail(Errc::io, "the file cannot be read to its end");
+  if (failure != 0) return std::unexpected(Error{Errc::io, "cannot be read", failure});
+  // auditd gives back the room behind a segment when it begins the next one.
+  const bool was_cut = ::fstat(file.get(), &facts) == 0 && static_cast<std::uint64_t>(facts.st_size) == length;
+  if (length < size && !was_cut) return fail(Errc::io, "the file cannot be read to its end");
   return content;
 }
 
@@ -74,13 +85,14 @@ std::optional<Hash> TileStore::node(unsigned level, std::uint64_t index) {
   return root_of(std::span(*found).subspan(offset, count));
 }
 
-std::vector<Hash> TileStore::leaves(std::uint64_t from, std::uint64_t to) {
+std::vector<Hash> TileStore::leaves(std::uint64_t from, std::uint64_t to, std::uint64_t* read) {
   std::vector<Hash> hashes;
   while (from < to) {
     const std::uint64_t index = from / kTileWidth;
     const std::size_t offset = from % kTileWidth;
     const auto end =
         static_cast<std::size_t>(std::min<std::uint64_t>(kTileWidth, to - index * kTileWidth));
+    if (read != nullptr) ++*read;
     const auto* found = tile(0, index, end);
     if (found == nullptr) return {};
     hashes.insert(hashes.end(), found->begin() + static_cast<std::ptrdiff_t>(offset),

@@ -16,6 +16,9 @@ namespace oqto::audit {
 
 constexpr std::size_t kMaxTileBytes = kTileWidth * (2 + 65535);
 
+// What says nothing of a file but that we could not read it: no permission, a bad disk.
+bool is_unreadable(const Error& error);
+
 // A regular file beneath a log directory, or beneath a copy that somebody else made.
 Result<std::string> read_log_file(const Fd& dir, const std::string& path, std::size_t max);
 
@@ -29,8 +32,9 @@ class TileStore {
   // The root over the leaves [index << level, (index + 1) << level).
   std::optional<Hash> node(unsigned level, std::uint64_t index);
 
-  // The leaf hashes [from, to), empty if not all of them are there.
-  std::vector<Hash> leaves(std::uint64_t from, std::uint64_t to);
+  // The leaf hashes [from, to), empty if not all of them are there. `read`, if given, counts the tiles
+  // that were looked for.
+  std::vector<Hash> leaves(std::uint64_t from, std::uint64_t to, std::uint64_t* read = nullptr);
 
  private:
   struct Tile {

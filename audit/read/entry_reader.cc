@@ -1,5 +1,7 @@
 #include "audit/read/entry_reader.h"
 
+#include <string.h>
+
 #include <algorithm>
 #include <charconv>
 
@@ -48,6 +50,17 @@ std::uint64_t ReadEntry::number(std::string_view path) const {
   const char* end = content.data() + content.size();
   const auto result = std::from_chars(content.data(), end, value);
   return result.ec == std::errc{} && result.ptr == end ? value : 0;
+}
+
+std::string_view event_of(std::string_view entry) {
+  constexpr std::size_t kHead = 512;
+  constexpr std::string_view kEvent = R"(,"event":")";
+  const std::string_view head = entry.substr(0, kHead);
+  const void* found = ::memmem(head.data(), head.size(), kEvent.data(), kEvent.size());
+  if (found == nullptr) return {};
+  const std::string_view rest =
+      head.substr(static_cast<std::size_t>(static_cast<const char*>(found) - head.data()) + kEvent.size());
+  return rest.substr(0, rest.find('"'));
 }
 
 std::string value_text(std::string_view value) {

@@ -25,6 +25,10 @@ struct ReadEntry {
   [[nodiscard]] std::uint64_t number(std::string_view path) const;  // 0: not there
 };
 
+// Cheap: the event that an entry is of, as spelled near its start, where no text can spell it; empty: none.
+// To be confirmed with parse().
+std::string_view event_of(std::string_view entry);
+
 // What a JSON value says: a string's content, the bytes of {"base64":…}, what is left of
 // {"cut":…}; several of an array with a space between. Numbers as they are.
 std::string value_text(std::string_view value);

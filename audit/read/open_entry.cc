@@ -74,32 +74,82 @@ void append_member(std::string& out, const JsonMember& member) {
 
 }  // namespace
 
-std::string open_entry(std::string_view entry, KeyReader& keys) {
-  if (entry.find(R"("sealed":{)") == entry.npos) return std::string(entry);
-  const auto members = json_members(entry);
-  if (!members) return std::string(entry);
-  const std::string_view sealed = value_of(*members, "sealed");
-  const auto index = number_of(value_of(*members, "seq"));
-  const auto fields = json_members(value_of(*members, "fields"));
-  if (sealed.empty() || !index || !fields) return std::string(entry);
-  const Opened opened = open_sealed(sealed, *index, keys);
-  const auto personal = json_members(opened.plaintext);
-  std::string out = "{";
-  for (const JsonMember& member : *members) {
-    if (member.key == "fields" && personal) {
-      out += R"(,"fields":{)";
-      for (const JsonMember& field : *fields) append_member(out, field);
-      for (const JsonMember& field : *personal) {
-        if (field.key != "salt" && value_of(*fields, field.key).empty()) append_member(out, field);
-      }
-      out += "}";
-    } else if (member.key == "sealed") {
-      if (!personal) (out += R"(,"sealed":")").append(opened.why) += "\"";
-    } else {
-      append_member(out, member);
-    }
+namespace {
+
+// An entry that has sealed fields, taken apart.
+struct SealedEntry {
+  std::vector<JsonMember> members;
+  std::vector<JsonMember> fields;
+  std::string_view sealed;
+  std::uint64_t index = 0;
+
+  static std::optional<SealedEntry> parse(std::string_view entry) {
+    if (entry.find(R"("sealed":{)") == entry.npos) return std::nullopt;
+    auto members = json_members(entry);
+    if (!members) return std::nullopt;
+    const std::string_view sealed = value_of(*members, "sealed");
+    const auto index = number_of(value_of(*members, "seq"));
+    auto fields = json_members(value_of(*members, "fields"));
+    if (sealed.empty() || !index || !fields) return std::nullopt;
+    return SealedEntry{std::move(*members), std::move(*fields), sealed, *index};
   }
-  return out + "}";
+
+  // With what was opened among the fields or, if nothing was, `why` in the place of `sealed`.
+  [[nodiscard]] std::string with(std::string_view plaintext, std::string_view why) const {
+    const auto personal = json_members(plaintext);
+    std::string out = "{";
+    for (const JsonMember& member : members) {
+      if (member.key == "fields" && personal) {
+        out += R"(,"fields":{)";
+        for (const JsonMember& field : fields) append_member(out, field);
+        for (const JsonMember& field : *personal) {
+          if (field.key != "salt" && value_of(fields, field.key).empty()) append_member(out, field);
+        }
+        out += "}";
+      } else if (member.key == "sealed") {
+        if (!personal) (out += R"(,"sealed":")").append(why) += "\"";
+      } else {
+        append_member(out, member);
+      }
+    }
+    return out + "}";
+  }
+};
+
+}  // namespace
+
+std::string open_entry(std::string_view entry, KeyReader& keys) {
+  const auto parts = SealedEntry::parse(entry);
+  if (!parts) return std::string(entry);
+  const Opened opened = open_sealed(parts->sealed, parts->index, keys);
+  return parts->with(opened.plaintext, opened.why);
+}
+
+std::string_view why_sealed(std::string_view entry, KeyReader& keys) {
+  const auto parts = SealedEntry::parse(entry);
+  if (!parts) return {};
+  const Opened opened = open_sealed(parts->sealed, parts->index, keys);
+  return opened.plaintext.empty() ? opened.why : std::string_view();
+}
+
+std::optional<std::string> open_sealed_text(std::string_view entry, KeyReader& keys) {
+  const auto parts = SealedEntry::parse(entry);
+  if (!parts) return std::nullopt;
+  Opened opened = open_sealed(parts->sealed, parts->index, keys);
+  if (opened.plaintext.empty()) return std::nullopt;
+  return std::move(opened.plaintext);
+}
+
+bool is_committed(std::string_view entry, std::string_view plaintext) {
+  const auto parts = SealedEntry::parse(entry);
+  const auto sealed = parts ? json_members(parts->sealed) : std::nullopt;
+  const auto commitment = sealed ? plain_base64(value_of(*sealed, "h")) : std::nullopt;
+  return commitment && as_text(sha256(plaintext)) == *commitment && is_canonical_object(plaintext);
+}
+
+std::string with_plaintext(std::string_view entry, std::string_view plaintext) {
+  const auto parts = SealedEntry::parse(entry);
+  return parts && is_committed(entry, plaintext) ? parts->with(plaintext, kIsForged) : std::string(entry);
 }
 
 std::vector<BlobReference> blobs_of(std::string_view entry) {
@@ -132,12 +182,13 @@ std::string_view blob_state_text(BlobState state) {
   constexpr std::string_view kTexts[] = {
       "opened", "is missing", "is not what its name says",
       "is sealed: its key is not here", "is erased: its key was destroyed",
-      "opens to something else than was committed to"};
+      "opens to something else than was committed to", "cannot be read here"};
   return kTexts[static_cast<std::size_t>(state)];
 }
 
 static BlobState read_stored(const Fd& log, const BlobReference& blob, std::string& stored) {
   auto bytes = read_log_file(log, blob_path(blob.sha256), kMaxStored);
+  if (!bytes && is_unreadable(bytes.error())) return BlobState::unreadable;
   if (!bytes) return bytes.error().sys == ENOENT ? BlobState::missing : BlobState::altered;
   if (to_hex(sha256(*bytes)) != blob.sha256) return BlobState::altered;
   stored = std::move(*bytes);

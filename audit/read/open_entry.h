@@ -20,6 +20,17 @@ constexpr std::string_view kIsForged = "(not what was committed)";  // opens to 
 // eyes and searches: proofs are over the entry itself.
 std::string open_entry(std::string_view entry, KeyReader& keys);
 
+// Why its sealed fields cannot be opened, as one of the above; empty: they can, or it has none.
+std::string_view why_sealed(std::string_view entry, KeyReader& keys);
+
+// The plaintext that an entry's `sealed.h` commits to, which begins with a salt; nullopt: there is none
+// that could be opened.
+std::optional<std::string> open_sealed_text(std::string_view entry, KeyReader& keys);
+// Whether that is what the entry committed to. No key is needed.
+bool is_committed(std::string_view entry, std::string_view plaintext);
+// The entry with such a plaintext in place of `sealed`; as it is, if it is not what was committed to.
+std::string with_plaintext(std::string_view entry, std::string_view plaintext);
+
 // A blob as an entry names it.
 struct BlobReference {
   std::string field;  // "args_blob"
@@ -32,7 +43,7 @@ struct BlobReference {
 // Those that auditd named in the entry; what is not spelled as it does is none.
 std::vector<BlobReference> blobs_of(std::string_view entry);
 
-enum class BlobState : std::uint8_t { opened, missing, altered, sealed, erased, forged };
+enum class BlobState : std::uint8_t { opened, missing, altered, sealed, erased, forged, unreadable };
 std::string_view blob_state_text(BlobState state);
 struct OpenedBlob {
   BlobState state{};

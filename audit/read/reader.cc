@@ -1,6 +1,7 @@
 #include "audit/read/reader.h"
 
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "audit/format/format.h"
@@ -99,6 +100,29 @@ Result<std::uint64_t> LogReader::count() {
 std::string LogReader::where() const {
   return std::string(kSegmentDir) + "/" + segment_name(segment_) + " at byte " +
          std::to_string(offset_);
+}
+
+// Where the first batch that is not whole begins, as read_batch() has it; of what is examined later
+// anyway this costs another hash, so that it is asked for the newest segment alone.
+static BatchState first_end(std::string_view data) {
+  for (;;) {
+    const Batch batch = read_batch(data);
+    if (batch.state != BatchState::complete) return batch.state;
+    data.remove_prefix(batch.length);
+  }
+}
+
+Result<std::string> read_newest_segment(const Fd& dir, const std::string& name) {
+  constexpr int kTries = 20;
+  constexpr timespec kPause{0, 50'000'000};
+  std::string data = TRY(read_log_file(dir, name, kMaxSegmentFile));
+  for (int i = 0; i < kTries && first_end(data) == BatchState::damaged; ++i) {
+    (void)::nanosleep(&kPause, nullptr);
+    std::string again = TRY(read_log_file(dir, name, kMaxSegmentFile));
+    if (again == data) break;
+    data = std::move(again);
+  }
+  return data;
 }
 
 }  // namespace oqto::audit

@@ -5,12 +5,19 @@
 #include <functional>
 #include <string>
 
+#include "audit/format/format.h"
 #include "base/fd.h"
 #include "base/result.h"
 
 namespace oqto::audit {
 
 using EntrySink = std::function<Status(std::uint64_t index, std::string_view entry)>;
+
+constexpr std::size_t kMaxSegmentFile = kMaxSegment + 2 * kMaxBody;
+
+// The whole of a log's newest segment, which auditd may be writing to: half a batch in it is damage only if it
+// stays. Errors as read_log_file().
+Result<std::string> read_newest_segment(const Fd& dir, const std::string& path);
 
 class LogReader {
  public:

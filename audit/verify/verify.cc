@@ -22,13 +22,13 @@ constexpr const char* kCosigned = "the cosigned checkpoint";
 
 std::optional<std::string> read_checkpoint_file(Verification& v) {
   auto note = read_log_file(v.dir, kCheckpointFile, kMaxNoteFile);
-  if (!note) {
-    v.find(kCheckpointFile, "is missing or cannot be read");
-    return std::nullopt;
-  }
+  if (!note && note.error().sys == ENOENT) v.find(kCheckpointFile, "is missing");
+  else if (!note) v.cannot_read(kCheckpointFile, note.error());
+  if (!note) return std::nullopt;
   ++v.report.files;
   v.claimed = read_checkpoint(*note);
   if (v.claimed) v.notes[v.claimed->size];
+  if (v.claimed) v.times.uncovered = v.claimed->size;
   return std::move(*note);
 }
 
@@ -65,6 +65,7 @@ void check_is_of_batch(Verification& v, const std::string& note) {
   const std::uint64_t size = v.report.checkpoint->size;
   const std::string& of_batch = v.notes[size];
   if (!v.is_complete || (size > 0 && size <= v.from) || size > v.tree.size()) return;
+  if (of_batch.empty() && (v.report.unreadable > 0 || v.report.batches == 0)) return;
   if (of_batch.empty()) {
     return v.find(kCheckpointFile, "signs " + std::to_string(size) +
                                        " entries: no batch of the segments ends there");
@@ -83,6 +84,7 @@ void check_is_of_batch(Verification& v, const std::string& note) {
 void check_root(Verification& v, const std::string& where, const Checkpoint& checkpoint,
                 const std::string& note) {
   const std::uint64_t size = v.tree.size();
+  if (checkpoint.size > size && v.has_unread_gap) return;
   if (checkpoint.size > size) {
     return v.find(kSegmentDir,
                   "lacks " + entry_range(size, checkpoint.size) + ", which " + where +
@@ -162,6 +164,13 @@ void check_witnesses(Verification& v, const VerifyOptions& options) {
                              " came after it and are not witnessed");
 }
 
+// What the log's key alone stands behind.
+void remark_pin(Verification& v) {
+  if (v.first_epoch || v.chain.last() == nullptr) return;
+  v.remark("the past is protected by the log's key alone: a thief of it could have begun another history at "
+           "entry 0. Give both lines of log.vkey, as a file or as one argument");
+}
+
 Result<Report> verify_once(const Fd& dir, const VerifierKey& key, const VerifyOptions& options) {
   Verification v{.dir = dir, .key = key};
   v.first_epoch = options.first_epoch;
@@ -171,7 +180,10 @@ Result<Report> verify_once(const Fd& dir, const VerifierKey& key, const VerifyOp
   for (const Kept& old : kept) v.notes[old.checkpoint.size];
   if (options.since) v.from = read_checkpoint(*options.since)->size;
   TRY(check_directory(v));
+  // In this order a log in use is whole: what a checkpoint covers has its tiles before, and every tile its
+  // entries in the segments.
   const auto note = read_checkpoint_file(v);
+  const auto tiles = list_tiles(v);
   TRY(verify_segments(v));
   if (note) check_checkpoint_file(v, *note);
   verify_reach(v);
@@ -180,9 +192,12 @@ Result<Report> verify_once(const Fd& dir, const VerifierKey& key, const VerifyOp
   const std::uint64_t defects = v.report.defects;
   if (v.report.checkpoint) check_root(v, kCheckpointFile, *v.report.checkpoint, *note);
   if (v.report.checkpoint && v.report.defects == defects) check_is_of_batch(v, *note);
-  verify_tiles(v);
+  verify_tiles(v, tiles);
   verify_pruned(v);
   verify_blobs(v);
+  v.keys.judge(v);
+  v.times.judge(v);
+  remark_pin(v);
   for (const Kept& old : kept) {
     if (is_by_log(v, old.note)) {
       check_root(v, old.where, old.checkpoint, old.note);

@@ -22,6 +22,8 @@ struct Report {
 
   std::vector<Finding> findings;
   std::uint64_t defects = 0;
+  std::vector<Finding> not_checked;  // what we could not read, which is no defect
+  std::uint64_t unreadable = 0;
   std::vector<std::string> remarks;   // worth knowing, no defects
   std::vector<std::string> evidence;  // notes that, side by side, prove that the log lied
   std::uint64_t entries = 0;          // signed ones in the segments
@@ -29,7 +31,8 @@ struct Report {
   std::uint64_t batches = 0;
   std::uint64_t files = 0;
   std::optional<Checkpoint> checkpoint;
-  [[nodiscard]] bool is_clean() const { return defects == 0; }
+  std::uint64_t newest_ms = 0;  // the time of the newest entry that was read
+  [[nodiscard]] bool is_clean() const { return defects == 0 && unreadable == 0; }
 };
 
 struct VerifyOptions {

@@ -7,6 +7,8 @@
 namespace oqto::audit {
 namespace {
 
+constexpr std::size_t kMaxTiny = 65536;  // entries of any size, in one batch
+
 bool is_json_with_seq(std::string_view entry, std::uint64_t index) {
   const std::string start = R"({"seq":)" + std::to_string(index);
   if (!entry.starts_with(start) || entry.size() == start.size()) return false;
@@ -25,6 +27,10 @@ Result<Checkpoint> verify_note(std::string_view note, const Signers& signers) {
 ExaminedBatch examine_batch(std::string_view rest, const Signers& signers) {
   ExaminedBatch examined;
   examined.batch = read_batch(rest);
+  if (examined.batch.entries.size() > kMaxTiny && examined.batch.entries.size() > examined.batch.length / kMinEntry) {
+    examined.batch = Batch();
+    examined.batch.state = BatchState::damaged;
+  }
   const Batch& batch = examined.batch;
   if (!batch.has_entries) return examined;
   examined.leaves.reserve(batch.entries.size());

@@ -14,6 +14,10 @@
 
 namespace oqto::audit {
 
+// On an average: a body of fewer bytes per entry is not what anybody's log holds, and would cost far more
+// memory than it has bytes.
+constexpr std::size_t kMinEntry = 16;
+
 struct ExaminedBatch {
   Batch batch;
   std::vector<Hash> leaves;            // one per entry

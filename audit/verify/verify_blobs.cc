@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include <map>
+
 #include "audit/format/json.h"
 #include "audit/format/segment_file.h"
 #include "audit/read/entry_reader.h"
@@ -23,11 +25,16 @@ bool has(std::string_view entry, std::string_view part) {
 // Hashes and directories as they are spelled, and the unfinished blob of a writer that was stopped.
 void check_names(Verification& v) {
   const auto dir = sys::open_beneath(v.dir, kBlobDir, O_RDONLY | O_DIRECTORY);
+  if (!dir && is_unreadable(dir.error())) v.cannot_read(kBlobDir, dir.error());
   if (!dir) return;
   const auto names = list_directory(*dir);
   for (const std::string& name : names.value_or(std::vector<std::string>())) {
     if (name == "new") continue;
     const auto inner = sys::open_beneath(*dir, name.c_str(), O_RDONLY | O_DIRECTORY);
+    if (!inner && is_unreadable(inner.error())) {
+      v.cannot_read(std::string(kBlobDir) + "/" + printable(name), inner.error());
+      continue;
+    }
     const auto blobs = inner ? list_directory(*inner) : std::vector<std::string>{name};
     for (const std::string& blob : blobs.value_or(std::vector<std::string>())) {
       const bool is_blob = inner && blob.size() == kHexName && from_hex(blob) &&
@@ -45,7 +52,7 @@ void BlobNotes::add(std::uint64_t index, std::string_view entry) {
   if (has(entry, "_blob\":{")) {
     for (BlobReference& blob : blobs_of(entry)) named.push_back({index, std::move(blob)});
   }
-  if (!has(entry, R"("event":"log.prune")")) return;
+  if (event_of(entry) != "log.prune") return;
   const auto parsed = ReadEntry::parse(entry);
   // Anybody's record can be of that event; only auditd's own means anything.
   if (!parsed || parsed->text("event") != "log.prune" || parsed->text("actor.process") != "auditd") {
@@ -58,8 +65,15 @@ void BlobNotes::add(std::uint64_t index, std::string_view entry) {
 void verify_blobs(Verification& v) {
   check_names(v);
   std::uint64_t checked = 0;
+  std::map<std::pair<std::string, std::uint64_t>, BlobState> known;  // by name and length
   for (const BlobNotes::Named& named : v.blobs.named) {
-    const BlobState state = check_stored_blob(v.dir, named.blob);
+    const auto [at, is_new] = known.try_emplace({named.blob.sha256, named.blob.bytes});
+    if (is_new) at->second = check_stored_blob(v.dir, named.blob);
+    const BlobState state = at->second;
+    if (state == BlobState::unreadable) {
+      v.cannot_read(blob_path(named.blob.sha256), Error{Errc::io, "no permission, or a bad disk", 0}, named.entry);
+      continue;
+    }
     if (state == BlobState::opened) {
       ++v.report.files;
       ++checked;

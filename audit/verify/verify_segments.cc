@@ -1,14 +1,11 @@
-#include <fcntl.h>
-
 #include <algorithm>
 
 #include "audit/format/json.h"
-#include "audit/format/segment_file.h"
+#include "audit/verify/frame_search.h"
 #include "audit/verify/verify_batches.h"
 #include "audit/verify/verify_bundles.h"
 #include "audit/verify/verify_state.h"
 #include "base/encoding.h"
-#include "base/sys.h"
 
 namespace oqto::audit {
 namespace {
@@ -30,17 +27,6 @@ struct Part {
   std::string damage = {};                             // where, if the frame is damaged
 };
 
-// For entries that are lost, or not to be read: their hashes, so that what follows can still be
-// checked.
-void replace_from_tiles(Verification& v, std::uint64_t end) {
-  const std::uint64_t from = v.tree.size();
-  if (end <= from) return;
-  v.misses_seals = true;
-  const auto hashes = TileStore(v.dir, end).leaves(from, end);
-  if (hashes.empty()) v.is_complete = false;
-  v.append(hashes);
-}
-
 class SegmentCheck {
  public:
   SegmentCheck(Verification& verification, BundleCheck& bundles, std::uint64_t first, bool is_last,
@@ -49,7 +35,8 @@ class SegmentCheck {
         bundles_(bundles),
         name_(std::string(kSegmentDir) + "/" + segment_name(first)),
         is_last_(is_last),
-        data_(std::move(data)) {
+        data_(std::move(data)),
+        search_(data_) {
     if (v_.chain.last() != nullptr) claimed_.add(*v_.chain.last());
     claimed_.add_claims(data_);
   }
@@ -57,6 +44,7 @@ class SegmentCheck {
   void run() {
     SegmentExaminer examiner(data_, {v_.key, claimed_}, v_.threads);
     while (offset_ < data_.size()) {
+      if (search_.is_spent()) return give_up();
       ExaminedBatch examined = examiner.take(offset_);
       if (examined.batch.state == BatchState::complete) {
         const std::size_t length = examined.batch.length;
@@ -76,10 +64,17 @@ class SegmentCheck {
 
  private:
   // What a writer leaves that is stopped, or copied from, in the middle of a batch.
-  bool is_tail(const Batch& batch) const {
+  bool is_tail(const Batch& batch) {
     return is_last_ && batch.state == BatchState::unfinished &&
-           find_entries_frame(data_, offset_ + 1) == data_.npos &&
-           find_note_frame(data_, offset_) == data_.npos;
+           search_.entries_at(offset_ + 1) == data_.npos && search_.note_at(offset_) == data_.npos;
+  }
+
+  void give_up() {
+    v_.find(name_,
+            "is full of beginnings of batches that are none: what is behind byte " +
+                std::to_string(offset_) + " was not looked at",
+            v_.tree.size());
+    offset_ = data_.size();
   }
 
   static Part complete_part(ExaminedBatch examined) {
@@ -97,6 +92,7 @@ class SegmentCheck {
 
   void take_damaged(ExaminedBatch examined) {
     const Batch& batch = examined.batch;
+    if (!batch.has_entries) search_.spend(offset_);
     if (!batch.has_entries) return take_without_frame();
     const std::size_t length = batch.length;
     const auto note = read_note_frame(std::string_view(data_).substr(offset_ + length));
@@ -120,14 +116,16 @@ class SegmentCheck {
   // Nothing says where the batch ends: up to the next frame that is whole.
   void take_without_frame() {
     const std::string where = "the batch" + at_byte(offset_);
-    const std::size_t note_at = find_note_frame(data_, offset_);
-    const std::size_t next_at = find_entries_frame(data_, offset_ + 1);
+    const std::size_t note_at = search_.note_at(offset_);
+    const std::size_t next_at = search_.entries_at(offset_ + 1);
+    if (search_.is_spent()) return give_up();
     const std::uint64_t first = v_.tree.size();
     const std::string_view data(data_);
     if (note_at < next_at) {
       const auto note = *read_note_frame(data.substr(note_at));
       Part part{.first = first, .end = note.size, .note = note.note, .damage = where};
-      part.entries = salvage_entries(data.substr(offset_, note_at - offset_)).entries;
+      part.entries = salvage_entries(data.substr(offset_, std::min(note_at - offset_, kMaxBody))).entries;
+      if (part.entries.size() > kMaxBody / kMinEntry) part.entries.clear();
       for (const std::string_view entry : part.entries) part.leaves.push_back(leaf_hash(entry));
       part.signed_tree = verify_note(note.note, {v_.key, claimed_});
       take(std::move(part));
@@ -136,14 +134,14 @@ class SegmentCheck {
       const Batch next = read_batch(data.substr(next_at));
       v_.find(name_, where + " and its checkpoint are damaged: " + entry_range(first, next.first),
               first);
-      replace_from_tiles(v_, next.first);
+      v_.replace_from_tiles(next.first);
       offset_ = next_at;
     } else {
       v_.find(name_,
               where + " is damaged, and nothing behind it can be read: from " +
                   entry_range(first, first + 1) + " on",
               first);
-      if (is_last_ && v_.claimed) replace_from_tiles(v_, v_.claimed->size);
+      if (is_last_ && v_.claimed) v_.replace_from_tiles(v_.claimed->size);
       offset_ = data_.size();
     }
   }
@@ -167,13 +165,20 @@ class SegmentCheck {
     for (const std::uint64_t index : part.seals) {
       verify_seal_entry(v_, name_, index, part.entries[index - part.first]);
     }
+    if (signed_root) note_entries(part);
+    const auto wanted = v_.notes.find(part.end);
+    if (wanted != v_.notes.end()) wanted->second = part.note;
+  }
+
+  // What nobody signed says nothing of other files.
+  void note_entries(const Part& part) {
     std::uint64_t index = part.first;
     for (const std::string_view entry : part.entries) {
       v_.blobs.add(index, entry);
+      v_.keys.add(index, entry);
+      v_.times.add(index, entry);
       bundles_.add(index++, entry);
     }
-    const auto wanted = v_.notes.find(part.end);
-    if (wanted != v_.notes.end()) wanted->second = part.note;
   }
 
   // What is missing before a batch is made up from the tiles; what was there already is left out.
@@ -187,7 +192,7 @@ class SegmentCheck {
     if (part.first > expected) {
       v_.find(name_, entry_range(expected, part.first) + " before " + where + " are missing",
               expected);
-      replace_from_tiles(v_, part.first);
+      v_.replace_from_tiles(part.first);
       return v_.tree.size() == part.first;
     }
     if (std::exchange(misplaced_, true)) return false;  // one run of them is one defect
@@ -225,17 +230,25 @@ class SegmentCheck {
   bool append_if_signed(const std::vector<Hash>& leaves, std::uint64_t end,
                         const std::optional<Hash>& root) {
     const std::uint64_t size = v_.tree.size();
+    if (!root) v_.unsigned_entries += leaves.size();
+    if (v_.unsigned_entries > Verification::kMaxUnsigned) {
+      v_.is_complete = false;
+      return true;
+    }
     v_.append(leaves);
     if (!root || !v_.is_complete) return true;
-    if (v_.tree.size() == end && v_.tree.root() == *root) return true;
+    if (v_.tree.size() == end && v_.tree.root() == *root) {
+      v_.unsigned_entries = 0;
+      return true;
+    }
     v_.tree.truncate(size);
     return false;
   }
 
   // The batch is not what was signed. With tile/0's hashes, if they are, the entry can be named.
   void explain(const Part& part, const std::optional<Hash>& signed_root, std::uint64_t defects) {
-    const auto hashes = TileStore(v_.dir, part.end).leaves(part.first, part.end);
     const bool can_tell = signed_root && v_.is_complete;
+    const auto hashes = can_tell ? v_.leaves(part.first, part.end) : std::vector<Hash>();
     const bool are_signed =
         can_tell && !hashes.empty() && append_if_signed(hashes, part.end, signed_root);
     const bool is_intact =
@@ -294,96 +307,18 @@ class SegmentCheck {
   const std::string name_;
   const bool is_last_;
   const std::string data_;
+  FrameSearch search_;
   KeyChain claimed_;  // the last known epoch, and what the seals in this segment say
   std::size_t offset_ = 0;
   bool misplaced_ = false;
   bool lacks_epoch_key_ = false;
 };
 
-// A segment is named after its first entry, and begins where the one before it ends.
-void check_place(Verification& v, const std::string& name, std::uint64_t named,
-                 std::string_view data) {
-  const std::uint64_t expected = v.tree.size();
-  const Batch batch = read_batch(data);
-  const std::uint64_t first = batch.has_entries ? batch.first : named;
-  if (named == expected || expected < v.from) return;
-  if (first == expected) {
-    return v.find(name, "begins with entry " + std::to_string(first) + ", but is not named after it",
-                  first);
-  }
-  if (named < expected) {
-    if (batch.has_entries) return;  // which is found to be out of place
-    return v.find(name, "begins where other segments have entries: expected one of entry " +
-                            std::to_string(expected));
-  }
-  if (expected == 0 && v.report.batches == 0) {
-    v.pruned = named;
-    v.misses_seals = true;
-  } else {
-    v.find(name, entry_range(expected, named) + " before it are missing", expected);
-  }
-  replace_from_tiles(v, named);
-}
-
-Result<std::vector<std::uint64_t>> segments_of(Verification& v, const Fd& dir) {
-  std::vector<std::uint64_t> firsts;
-  for (const std::string& name : TRY(list_directory(dir))) {
-    if (const auto first = parse_segment_name(name)) {
-      firsts.push_back(*first);
-    } else {
-      v.find(std::string(kSegmentDir) + "/" + printable(name), "does not belong to the log");
-    }
-  }
-  if (firsts.empty()) v.find(kSegmentDir, "holds no segment");
-  return firsts;
-}
-
 }  // namespace
 
-Status verify_segments(Verification& v) {
-  auto dir = sys::open_beneath(v.dir, kSegmentDir, O_RDONLY | O_DIRECTORY);
-  if (!dir) {
-    v.find(kSegmentDir, "is missing: this directory is no audit log, or not all of it");
-    return {};
-  }
-  const auto firsts = TRY(segments_of(v, *dir));
-  // With `since`: from the segment on that holds the first entry behind it.
-  const auto after = std::ranges::upper_bound(firsts, v.from);
-  v.from = after == firsts.begin() ? 0 : *std::prev(after);
-  if (v.from > firsts.front() && !find_keys_before(v, firsts)) v.from = 0;
-  const bool has_keys = v.chain.last() != nullptr;
-  if (v.from > 0) {
-    v.pruned = firsts.front();
-    replace_from_tiles(v, v.from);
-    v.misses_seals = !has_keys;
-  }
-  v.early_keys = {v.key};
-  if (!firsts.empty() && firsts.front() > 0 && !has_keys) find_early_keys(v, firsts);
-  BundleCheck bundles(v);
-  for (const std::uint64_t first : firsts) {
-    if (first < v.from) continue;
-    const std::string name = std::string(kSegmentDir) + "/" + segment_name(first);
-    auto data = read_log_file(v.dir, name, kMaxSegment + 2 * kMaxBody);
-    if (!data) {
-      v.find(name, std::string("cannot be read: ") + data.error().what, first);
-      continue;
-    }
-    ++v.report.files;
-    check_place(v, name, first, *data);
-    SegmentCheck(v, bundles, first, first == firsts.back(), std::move(*data)).run();
-  }
-  return {};
-}
-
-void verify_reach(Verification& v) {
-  const std::uint64_t size = v.tree.size();
-  if (v.report.checkpoint && v.report.checkpoint->size > size) {
-    v.find(kSegmentDir,
-           "lacks " + entry_range(size, v.report.checkpoint->size) + ", which " + kCheckpointFile +
-               " covers: removed, or copied before the checkpoint was",
-           size);
-    replace_from_tiles(v, v.report.checkpoint->size);
-  }
+void verify_segment(Verification& verification, BundleCheck& bundles, std::uint64_t first, bool is_last,
+                    std::string data) {
+  SegmentCheck(verification, bundles, first, is_last, std::move(data)).run();
 }
 
 }  // namespace oqto::audit

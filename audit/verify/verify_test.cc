@@ -11,7 +11,7 @@
 #include <random>
 
 #include "audit/format/format.h"
-#include "audit/tests/test_host.h"
+#include "audit/tests/test_log.h"
 
 namespace oqto::audit {
 namespace {
@@ -49,14 +49,7 @@ class Verify : public testing::Test {
 
   void restore() { copy_directory(host_->log_dir(), log_); }
 
-  // As the documentation tells an auditor to copy a log in use. A partial tile may be replaced by a
-  // fuller one while cp is at it: cp says so and goes on, and nothing is lost.
-  static void copy_in_order(const std::string& from, const std::string& to) {
-    fs::create_directories(to);
-    for (const char* part : {"checkpoint", "tile", "segment"}) {
-      (void)run("cp -r " + from + "/" + part + " " + to + "/");
-    }
-  }
+  static void copy_in_order(const std::string& from, const std::string& to) { TestLog::copy_in_order(from, to); }
 
   static VerifierKey key() {
     const std::string text = read_file(host_->key_dir() + "/log.vkey");
@@ -265,22 +258,6 @@ TEST_F(Verify, AttackAnotherKeysSignatureIsFound) {
   const auto report = verify_log(log_, other.verifier());
   ASSERT_TRUE(report);
   EXPECT_FALSE(report->findings.empty());
-}
-
-TEST_F(Verify, ACopyOfALogInUseVerifies) {
-  TestHost host;
-  ASSERT_TRUE(host.start());
-  auto client = host.client();
-  for (int i = 0; i < 10; ++i) {
-    TempDir copy;
-    for (int k = 0; k < 60; ++k) ASSERT_TRUE(client.post(record(Event::exec)));
-    if (i == 0) {
-      while (!fs::exists(host.log_dir() + "/checkpoint")) ::usleep(10'000);
-    }
-    copy_in_order(host.log_dir(), copy.path() + "/log");
-    const Output output = run(host.verify_command(copy.path() + "/log"));
-    EXPECT_EQ(output.status, 0) << output.out;
-  }
 }
 
 TEST_F(Verify, UsageAndUnreadableLogsAreStatusTwo) {
