@@ -119,28 +119,38 @@ int add_cosignature(Submission& submission, const VerifierKey& witness, std::str
   return complain("the answer has no line of witness " + witness.name);
 }
 
-int refused(const Submission& submission, const VerifierKey& witness,
-            const HttpResponse& response) {
+// One note is never two pieces of evidence: what contradicts this log's is the note that the witness cosigned,
+// which it shows to monitors.
+int refused(const Submission& submission, const VerifierKey& witness, const WitnessUrl& url,
+            const std::string& what) {
   const std::string who = "witness " + witness.name;
-  const std::string& other =
-      submission.kept.note.empty() ? submission.tree.note : submission.kept.note;
-  if (response.status == 422) {
-    return contradiction(who + " refuses: the log is no continuation of what it saw", other,
-                         submission.tree.note);
+  const Published& tree = submission.tree;
+  const auto shown = get_from_witness(url, tree.checkpoint.origin);
+  const bool has_note = shown && shown->status == 200 && verify_cosignature(shown->body, witness);
+  const auto seen = has_note ? submission.pinned.verify_by_log(shown->body) : Result<Checkpoint>(fail(Errc::not_found, ""));
+  if (has_note && !seen) {
+    return complain(who + " " + what + ", but what it cosigned is not signed by this log: it knows another log "
+                    "that is called " + tree.checkpoint.origin);
   }
+  if (seen && *seen != tree.checkpoint) return contradiction(who + " " + what, shown->body, tree.note);
+  (void)print("The log is no continuation of what the witness saw, as that says. This log's note; the other one has "
+              "the\nwitness's operator:\n\n" + quoted_note(tree.note));
+  return unproven(who + " " + what);
+}
+
+int not_taken(const Submission& submission, const VerifierKey& witness, const WitnessUrl& url,
+              const HttpResponse& response) {
   const auto seen = number(first_line(response.body));
   const std::uint64_t size = submission.tree.checkpoint.size;
+  if (response.status == 422 || (response.status == 409 && seen && *seen == size)) {
+    return refused(submission, witness, url, "refuses: the log is no continuation of what it saw");
+  }
   if (response.status == 409 && seen && *seen > size) {
-    return contradiction(who + " has seen " + std::to_string(*seen) + " entries, this log has " +
-                             std::to_string(size) + ": it was cut back, or is an older copy",
-                         other, submission.tree.note);
+    return refused(submission, witness, url,
+                   "has seen " + std::to_string(*seen) + " entries, this log has " + std::to_string(size) +
+                       ": it was cut back, or is an older copy");
   }
-  if (response.status == 409 && seen && *seen == size) {
-    return contradiction(who + " has cosigned another tree of " + std::to_string(size) +
-                             " entries; its operator has that note in STATE/*.conflict.*",
-                         other, submission.tree.note);
-  }
-  return complain(who + " answers " + std::to_string(response.status) + ": " +
+  return complain("witness " + witness.name + " answers " + std::to_string(response.status) + ": " +
                   std::string(first_line(response.body)).substr(0, 200));
 }
 
@@ -158,7 +168,7 @@ int submit_to(Submission& submission, const std::string& address, const Verifier
     const auto seen = number(first_line(response->body));
     const bool may_retry = !is_second && response->status == 409 && seen && *seen != old_size &&
                            *seen <= submission.tree.checkpoint.size;
-    if (!may_retry) return refused(submission, witness, *response);
+    if (!may_retry) return not_taken(submission, witness, *url, *response);
     old_size = *seen;
   }
 }

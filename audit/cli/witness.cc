@@ -28,16 +28,30 @@ std::optional<SigningKey> witness_key(const std::string& path) {
   return key;
 }
 
-std::optional<std::vector<VerifierKey>> watched_logs(const Arguments& arguments) {
-  std::vector<VerifierKey> logs;
+std::optional<std::vector<Pin>> watched_logs(const Arguments& arguments) {
+  std::vector<Pin> logs;
   for (const std::string& path : arguments.all("--log")) {
-    auto key = read_key(path, KeyType::log);
-    if (!key) return std::nullopt;
-    logs.push_back(std::move(*key));
+    auto pin = read_pin(path);
+    if (!pin) return std::nullopt;
+    logs.push_back(std::move(*pin));
   }
   if (!logs.empty()) return logs;
   (void)complain("--log is needed: the public key of each log that is witnessed");
   return std::nullopt;
+}
+
+std::optional<std::vector<Seals>> rotations(const Arguments& arguments) {
+  std::vector<Seals> all;
+  for (const std::string& path : arguments.all("--seals")) {
+    const auto text = read_file(path, kMaxSealsFile);
+    auto seals = text ? read_seals(*text) : std::nullopt;
+    if (!seals) {
+      (void)complain(path + (text ? std::string(" holds no seals, or not all of them") : ": " + reason(text.error())));
+      return std::nullopt;
+    }
+    all.push_back(std::move(*seals));
+  }
+  return all;
 }
 
 Result<sandbox::Sealed> seal_beneath(const std::string& state) {
@@ -57,8 +71,10 @@ int serve(const Arguments& arguments) {
   const std::string state = arguments.get("--state");
   auto key = witness_key(arguments.get("--key"));
   const auto logs = key ? watched_logs(arguments) : std::nullopt;
-  if (!logs) return kUnusable;
-  auto witness = Witness::open(state, std::move(*key), *logs);
+  const auto seals = logs ? rotations(arguments) : std::nullopt;
+  if (!seals) return kUnusable;
+  auto witness = Witness::open(state, std::move(*key), *logs, *seals);
+  if (!witness && witness.error().code == Errc::denied) return complain(witness.error().what);
   if (!witness) return complain("the state directory " + state + ": " + reason(witness.error()));
   auto listener = listen_on(arguments.get("--listen"));
   if (!listener) return complain(arguments.get("--listen") + ": " + reason(listener.error()));
@@ -91,12 +107,16 @@ Command witness_serve_command() {
               "Run it on another machine than the log's. Plain HTTP: for loopback, or behind a\n"
               "proxy that does TLS. The state directory must exist and must never be lost or set\n"
               "back: a witness that forgets is no witness. A log that signs two trees of one size\n"
-              "is convicted by the two notes in STATE/*.conflict.*.",
+              "is convicted by the two notes in STATE/*.conflict.*. Monitors get the newest cosigned\n"
+              "checkpoint from GET /<SHA-256 of the log's origin, in hex>/checkpoint.",
           .options = {{"--state", "DIR", "what the witness remembers"},
                       {"--key", "FILE", "its private key, from `oqto-audit keygen --type witness`"},
                       {"--listen", "ADDR:PORT", "as 127.0.0.1:8090"},
-                      {"--log", "FILE", "a log's public key; may be given several times, and must be\n"
-                                         "for each key that a log had if it was rotated"}},
+                      {"--log", "FILE", "a log's log.vkey; may be given several times, and must be for\n"
+                                         "each key that a log had if it was rotated, the first one first"},
+                      {"--seals", "FILE",
+                       "of a log that was rotated: its seals, as `oqto-audit prove 0 --seals` writes\n"
+                       "them, which must lead from its first key here to the others"}},
           .run = serve};
 }
 

@@ -115,6 +115,13 @@ std::string cosigned_message(std::string_view body, std::uint64_t time) {
   return "cosignature/v1\ntime " + std::to_string(time) + "\n" + std::string(body);
 }
 
+// C2SP tlog-checkpoint: further lines of a log's own, opaque, none of them empty. We write none.
+bool are_extension_lines(std::string_view rest) {
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < ' ' && c != '\n'; };
+  return !rest.starts_with('\n') && rest.find("\n\n") == rest.npos && is_valid_utf8(rest) &&
+         std::ranges::none_of(rest, is_control);
+}
+
 std::optional<Checkpoint> read_body(std::string_view body) {
   std::string_view rest = body;
   const auto origin = take_line(rest);
@@ -127,7 +134,8 @@ std::optional<Checkpoint> read_body(std::string_view body) {
   const auto hash = from_base64(*root);
   if (!hash || hash->size() != checkpoint.root.size()) return std::nullopt;
   std::ranges::copy(*hash, checkpoint.root.begin());
-  if (checkpoint_body(checkpoint) != body) return std::nullopt;  // no leading zero, no further line
+  if (!body.starts_with(checkpoint_body(checkpoint))) return std::nullopt;  // no leading zero
+  if (!are_extension_lines(rest)) return std::nullopt;
   return checkpoint;
 }
 

@@ -89,7 +89,8 @@ std::optional<NoteSignature> read_signature_line(std::string_view line);  // wit
 // Demands the key's signature, exactly once. Lines of other keys are allowed.
 Status verify_signature(const Note& note, const VerifierKey& key);
 
-// The body of a note, unverified: for its reader who only wants to know what it claims.
+// The body of a note, unverified: for its reader who only wants to know what it claims. Extension lines are
+// signed with it, and say nothing to us.
 std::optional<Checkpoint> read_checkpoint(std::string_view note);
 
 // Demands the key's signature and its name as origin. Lines of other keys (witnesses) are allowed.

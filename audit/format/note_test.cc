@@ -85,6 +85,22 @@ TEST(Note, RefusesEverySecondSpelling) {
   }
 }
 
+TEST(Note, ExtensionLinesAreSignedWithTheRest) {
+  const auto key = SigningKey::generate("audit.example/log");
+  const auto signed_body = [&](const std::string& more) {
+    const std::string body = checkpoint_body(example()) + more;
+    return body + "\n" + key.sign_line(body);
+  };
+  const std::string note = signed_body("one line\n\xc3\xbc and another\n");
+  EXPECT_EQ(verify_checkpoint(note, key.verifier()).value_or(Checkpoint{}), example());
+  std::string changed = note;
+  changed[note.find("another")] = 'A';
+  EXPECT_FALSE(verify_checkpoint(changed, key.verifier()));
+  for (const char* bad : {"\n", "a\x1b[31m\n", "a\rb\n", "\xff\n", "a\n\nb\n"}) {
+    EXPECT_FALSE(verify_checkpoint(signed_body(bad), key.verifier())) << bad;
+  }
+}
+
 TEST(Note, OriginsAreOnePlainWord) {
   EXPECT_TRUE(is_valid_origin("audit.example/log"));
   for (const std::string& bad :

@@ -77,7 +77,7 @@ std::vector<Corruption> spelling_corruptions() {
       note("a leading zero in the size", with("test\n", "test\n0"), malformed),
       note("a plus sign before the size", with("test\n", "test\n+"), malformed),
       note("a space behind the origin", with("test\n", "test \n"), malformed),
-      note("an extension line", with("=\n\n", "=\nextension\n\n"), malformed),
+      note("an extension line", with("=\n\n", "=\nextension\n\n"), "the signature does not verify"),
       note("an empty line too many", with("\n\n", "\n\n\n"), ""),
       note("no empty line", with("\n\n", "\n"), malformed),
       note("a newline before it", [](const std::string& text) { return "\n" + text; }, malformed),

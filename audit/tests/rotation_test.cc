@@ -216,7 +216,9 @@ TEST_F(RotatedLog, AWitnessGoesOnWhenItIsGivenTheNewKeyToo) {
     const Output unknown = run(served.submit(host_->log_dir(), new_vkey(), out));
     EXPECT_NE(unknown.status, 0);
   }
-  const Served served(dir.path(), {old_vkey(), new_vkey()});
+  const std::string seals = path("witness.seals");
+  ASSERT_EQ(on_log("prove 0 --out " + path("p") + " --seals " + seals, old_vkey()).status, 0);
+  const Served served(dir.path(), {old_vkey(), new_vkey()}, {}, {seals});
   for (const std::string& vkey : {old_vkey(), new_vkey()}) {
     const Output again = run(served.submit(host_->log_dir(), vkey, out));
     EXPECT_EQ(again.status, 0) << again.out;

@@ -103,6 +103,14 @@ std::string http_post(std::string_view host, std::string_view target, std::strin
   return spelled(message);
 }
 
+std::string http_get(std::string_view host, std::string_view target) {
+  http::request<http::empty_body> message(http::verb::get, {target.data(), target.size()}, 11);
+  message.set(http::field::host, {host.data(), host.size()});
+  message.set(http::field::user_agent, "oqto-audit");
+  message.set(http::field::connection, "close");
+  return spelled(message);
+}
+
 Result<std::optional<HttpResponse>> read_http_response(std::string_view bytes, bool complete) try {
   http::response_parser<http::string_body> parser;
   parser.eager(true);

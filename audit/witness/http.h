@@ -49,6 +49,7 @@ class HttpRequestReader {
 
 std::string http_response(const HttpResponse& response, bool keep_alive);
 std::string http_post(std::string_view host, std::string_view target, std::string_view body);
+std::string http_get(std::string_view host, std::string_view target);
 
 // A whole response, as it came until the server closed. `complete`: no more can come.
 Result<std::optional<HttpResponse>> read_http_response(std::string_view bytes, bool complete);

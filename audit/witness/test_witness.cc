@@ -35,7 +35,7 @@ std::string SmallLog::request(std::uint64_t old, std::uint64_t size) const {
 }
 
 Served::Served(const std::string& dir, const std::vector<std::string>& log_vkeys,
-               const std::string& state) {
+               const std::string& state, const std::vector<std::string>& seals) {
   key_file_ = dir + "/witness.key";
   vkey_file_ = dir + "/witness.vkey";
   state_ = state.empty() ? dir + "/state" : state;
@@ -50,6 +50,7 @@ Served::Served(const std::string& dir, const std::vector<std::string>& log_vkeys
     arguments_.push_back("--log");
     arguments_.push_back(vkey);
   }
+  for (const std::string& file : seals) arguments_.insert(arguments_.end(), {"--seals", file});
   start();
 }
 

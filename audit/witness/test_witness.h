@@ -35,7 +35,7 @@ class Served {
  public:
   // Its key and, unless it is given, its state directory are made in `dir`.
   Served(const std::string& dir, const std::vector<std::string>& log_vkeys,
-         const std::string& state = {});
+         const std::string& state = {}, const std::vector<std::string>& seals = {});
   ~Served();
   Served(const Served&) = delete;
   Served& operator=(const Served&) = delete;

@@ -40,16 +40,32 @@ Status write_synced(const Fd& dir, const std::string& name, std::string_view tex
   return {};
 }
 
+bool leads_to(const Pin& pin, const VerifierKey& key, const std::vector<Seals>& rotations) {
+  return pin.log == key || std::ranges::any_of(rotations, [&](const Seals& seals) {
+           // Who pins epoch 0 as well has all of its seals.
+           const auto followed = follow_seals(seals, pin, !pin.first_epoch);
+           return followed && followed->chain.has_log_key(key);
+         });
+}
+
 }  // namespace
 
 Result<Witness> Witness::open(const std::string& path, SigningKey key,
-                              const std::vector<VerifierKey>& logs) {
+                              const std::vector<Pin>& logs, const std::vector<Seals>& rotations) {
   Fd state = TRY(sys::open_dir(path.c_str()));
   if (::flock(state.get(), LOCK_EX | LOCK_NB) != 0) {
     return fail_errno("the state directory is in use by another witness");
   }
   Witness witness(std::move(state), std::move(key));
-  for (const VerifierKey& log : logs) witness.logs_[log.name].keys.push_back(log);
+  for (const Pin& log : logs) {
+    const auto first = std::ranges::find(logs, log.log.name, [](const Pin& pin) { return pin.log.name; });
+    if (!leads_to(*first, log.log, rotations)) {
+      return fail(Errc::denied,
+                  "two of the logs bear one name and have different keys: if one of them is the other's after a "
+                  "rotation, show it with --seals; else they are two logs, and one of them needs another witness");
+    }
+    witness.logs_[log.log.name].keys.push_back(log.log);
+  }
   for (auto& [origin, log] : witness.logs_) TRY(witness.load(origin, log));
   return witness;
 }
@@ -112,12 +128,12 @@ Result<HttpResponse> Witness::add_checkpoint(std::string_view body) {
   }
   const Checkpoint& tree = submission->checkpoint;
   if (request->old_size > tree.size) return answer(400, "the old size is above the new one");
-  const Hash old_root = log.note.empty() ? sha256("") : log.latest.root;
-  if (tree.size == log.latest.size && tree.root != old_root) {
-    keep_conflict(found->first, log, submission->note);
-    return conflict(log.latest.size);
-  }
+  const bool is_fork = !log.note.empty() && tree.size == log.latest.size && tree.root != log.latest.root;
+  if (is_fork) keep_conflict(found->first, log, submission->note);
   if (request->old_size != log.latest.size) return conflict(log.latest.size);
+  if (tree.size == 0 && tree.root != sha256("")) return answer(422, "the empty tree has another root");
+  if (is_fork) return answer(422, "another tree of this size was cosigned");
+  const Hash old_root = log.latest.size == 0 ? sha256("") : log.latest.root;
   if (!verify_prefix(log.latest.size, old_root, tree.size, tree.root, request->hashes)) {
     log::warn("not cosigned: the proof does not verify",
               {{"log", found->first}, {"size", tree.size}, {"known_size", log.latest.size}});
@@ -138,6 +154,13 @@ Result<HttpResponse> Witness::add_checkpoint(std::string_view body) {
   log.latest = tree;
   log.time = time;
   return HttpResponse{.status = 200, .body = line};
+}
+
+HttpResponse Witness::checkpoint(std::string_view origin_hash) const {
+  for (const auto& [origin, log] : logs_) {
+    if (!log.note.empty() && to_hex(sha256(origin)) == origin_hash) return {.status = 200, .body = log.note};
+  }
+  return answer(404, "no checkpoint of such a log was cosigned here");
 }
 
 // `is_kept`: the new note may be what is read after a restart, whatever the result says.

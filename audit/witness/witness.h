@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "audit/format/note.h"
+#include "audit/read/seals.h"
 #include "audit/witness/http.h"
 #include "base/fd.h"
 #include "base/result.h"
@@ -16,15 +17,19 @@ namespace oqto::audit {
 
 class Witness {
  public:
-  // Reads what it remembers from `state`, a directory that it takes for itself alone. Logs with the
-  // same origin are one log with several keys. Errc::invalid: the memory is damaged, or was
-  // signed by other keys: without it nothing may be cosigned.
-  static Result<Witness> open(const std::string& state, SigningKey key,
-                              const std::vector<VerifierKey>& logs);
+  // Reads what it remembers from `state`, a directory that it takes for itself alone. Two keys of one
+  // origin are those of one log only if a seal in `rotations` leads from the first to the other: else they
+  // are two logs that bear one name, and are refused (Errc::denied). Errc::invalid: the memory is damaged,
+  // or was signed by other keys: without it nothing may be cosigned.
+  static Result<Witness> open(const std::string& state, SigningKey key, const std::vector<Pin>& logs,
+                              const std::vector<Seals>& rotations = {});
 
   // The body of a request to add-checkpoint. What is answered with 200 is on the disk. An error:
   // what is on the disk is not known, and the witness must end.
   Result<HttpResponse> add_checkpoint(std::string_view body);
+
+  // For monitors: the newest checkpoint that was cosigned of the log whose origin has this SHA-256, in hex.
+  [[nodiscard]] HttpResponse checkpoint(std::string_view origin_hash) const;
 
   [[nodiscard]] const VerifierKey& key() const { return key_.verifier(); }
   // Origins of which nothing is remembered.

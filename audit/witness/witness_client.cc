@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "audit/format/hash.h"
+#include "base/encoding.h"
 #include "base/fd.h"
 #include "base/sys.h"
 
@@ -59,7 +61,8 @@ Result<WitnessUrl> parse_witness_url(const std::string& text) {
   rest.remove_prefix(url.authority.size());
   if (rest.ends_with('/')) rest.remove_suffix(1);
   if (rest.ends_with("/add-checkpoint")) rest.remove_suffix(std::string_view("/add-checkpoint").size());
-  url.target = std::string(rest) + "/add-checkpoint";
+  url.prefix = rest;
+  url.target = url.prefix + "/add-checkpoint";
   std::string_view host = url.authority;
   const std::size_t colon = host.rfind(':');
   if (colon != host.npos && host.find(']', colon) == host.npos) {
@@ -75,9 +78,8 @@ Result<WitnessUrl> parse_witness_url(const std::string& text) {
   return url;
 }
 
-Result<HttpResponse> post_to_witness(const WitnessUrl& url, const std::string& body) {
+static Result<HttpResponse> ask(const WitnessUrl& url, const std::string& request) {
   const Fd socket = TRY(connect_to(url));
-  const std::string request = http_post(url.authority, url.target, body);
   for (std::string_view rest = request; !rest.empty();) {
     const ssize_t n = ::send(socket.get(), rest.data(), rest.size(), MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
@@ -99,6 +101,14 @@ Result<HttpResponse> post_to_witness(const WitnessUrl& url, const std::string& b
       return fail(Errc::unavailable, "the witness answers too slowly");
     }
   }
+}
+
+Result<HttpResponse> post_to_witness(const WitnessUrl& url, const std::string& body) {
+  return ask(url, http_post(url.authority, url.target, body));
+}
+
+Result<HttpResponse> get_from_witness(const WitnessUrl& url, const std::string& origin) {
+  return ask(url, http_get(url.authority, url.prefix + "/" + to_hex(sha256(origin)) + "/checkpoint"));
 }
 
 }  // namespace oqto::audit

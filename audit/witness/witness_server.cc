@@ -20,6 +20,7 @@ constexpr int kSweepMs = 1000;
 constexpr std::size_t kPiece = 16 * 1024;
 constexpr std::size_t kMaxUnsent = 64 * 1024;
 constexpr const char* kPath = "/add-checkpoint";
+constexpr std::string_view kMonitorEnd = "/checkpoint";  // behind the hash of the log's origin
 
 struct Addresses {
   addrinfo* list = nullptr;
@@ -161,8 +162,16 @@ class Server {
   }
 
   void answer(Connection& connection, const HttpRequest& request) {
-    if (request.target != kPath) {
-      return reply(connection, {.status = 404, .body = "there is only /add-checkpoint\n"},
+    const std::string_view target = request.target;
+    const bool is_monitor = target.starts_with('/') && target.ends_with(kMonitorEnd) &&
+                            target.size() == 1 + 2 * sizeof(Hash) + kMonitorEnd.size();
+    if (is_monitor && request.method == "GET") {
+      return reply(connection, witness_.checkpoint(target.substr(1, 2 * sizeof(Hash))), request.keep_alive);
+    }
+    if (is_monitor) return reply(connection, {.status = 405, .body = "GET only\n"}, request.keep_alive);
+    if (target != kPath) {
+      return reply(connection,
+                   {.status = 404, .body = "there are /add-checkpoint and /<origin hash>/checkpoint\n"},
                    request.keep_alive);
     }
     if (request.method != "POST") {

@@ -10,6 +10,7 @@
 #include "audit/tests/test_log.h"
 #include "audit/witness/test_witness.h"
 #include "audit/witness/witness_client.h"
+#include "base/encoding.h"
 
 namespace oqto::audit {
 namespace {
@@ -262,7 +263,12 @@ TEST_F(WitnessClient, AttackAForkOfTheWholeHostIsRefusedAndBothNotesArePrinted) 
   EXPECT_EQ(notes_in(by_client.out), 2U) << by_client.out;
   const Output by_witness = run(served.submit(two.log_dir(), vkey, dir_.path() + "/none"));
   EXPECT_EQ(by_witness.status, 1) << by_witness.out;
-  EXPECT_TRUE(contains(by_witness.out, "has cosigned another tree")) << by_witness.out;
+  EXPECT_TRUE(contains(by_witness.out, "no continuation of what it saw")) << by_witness.out;
+  EXPECT_EQ(notes_in(by_witness.out), 2U) << by_witness.out;
+  for (const TestHost* host : {&one, &two}) {
+    const std::string root = to_base64(read_checkpoint(read_file(host->log_dir() + "/checkpoint"))->root);
+    EXPECT_TRUE(contains(by_witness.out, root)) << "one note is no two pieces of evidence";
+  }
   bool is_kept = false;
   for (const std::string& file : files_beneath(served.state())) {
     is_kept = is_kept || contains(file, ".conflict.");
