@@ -1,11 +1,14 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <filesystem>
 
 #include "base/encoding.h"
+#include "base/range_lock.h"
 #include "base/sys.h"
 
 namespace oqto {
@@ -94,6 +97,55 @@ TEST(Process, ThatIsGoneHasNoNameAndNobodyLoggedIn) {
   constexpr pid_t kNone = 0x7fff'ffff;  // more than there can be
   EXPECT_EQ(sys::process_name(kNone), "");
   EXPECT_EQ(sys::login_uid(kNone), std::nullopt);
+}
+
+// In a process of its own: the kernel's locks are a process's, and it may take again what it has.
+std::string refusal_in_child(const std::string& directory, std::uint64_t first, std::uint64_t count) {
+  int ends[2];
+  EXPECT_EQ(::pipe(ends), 0);
+  const Fd out = Fd::adopt(ends[0]);
+  Fd in = Fd::adopt(ends[1]);
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    const auto taken = RangeLock::take(directory, first, count, "/second");
+    (void)sys::write_all(in, taken ? std::string("taken") : taken.error());
+    ::_exit(0);
+  }
+  in.reset();
+  const std::string said = sys::read_all(out, 4096).value_or("");
+  (void)::waitpid(pid, nullptr, 0);
+  return said;
+}
+
+TEST(RangeLock, RefusesARangeThatOverlapsAndSaysWhoHasIt) {
+  char name[] = "/tmp/oqto-range-XXXXXX";
+  const std::string directory = std::string(::mkdtemp(name)) + "/run/oqto";
+  {
+    const auto first = RangeLock::take(directory, 1000, 100, "/first");
+    ASSERT_TRUE(first) << first.error();
+    const std::string whose = "pid " + std::to_string(::getpid()) + " (/first) has 1000 to 1099";
+    for (const std::uint64_t overlapping : {901U, 1000U, 1050U, 1099U}) {
+      const std::string said = refusal_in_child(directory, overlapping, 100);
+      EXPECT_NE(said.find(whose), std::string::npos) << said;
+    }
+    EXPECT_EQ(refusal_in_child(directory, 900, 100), "taken");
+    EXPECT_EQ(refusal_in_child(directory, 1100, 100), "taken");
+  }
+  EXPECT_EQ(refusal_in_child(directory, 1000, 100), "taken") << "whoever had it has ended";
+  std::filesystem::remove_all(name);
+}
+
+TEST(RangeLock, AttackAPlantedDirectoryOrLinkIsRefused) {
+  char name[] = "/tmp/oqto-range-XXXXXX";
+  const std::string top = ::mkdtemp(name);
+  std::filesystem::create_symlink("/tmp", top + "/link");
+  EXPECT_FALSE(RangeLock::take(top + "/link", 1, 1, "x"));
+  ASSERT_EQ(::mkdir((top + "/open").c_str(), 0700), 0);
+  ASSERT_EQ(::chmod((top + "/open").c_str(), 0777), 0);
+  const auto open = RangeLock::take(top + "/open", 1, 1, "x");
+  ASSERT_FALSE(open);
+  EXPECT_NE(open.error().find(top + "/open"), std::string::npos) << open.error();
+  std::filesystem::remove_all(top);
 }
 
 TEST(Uuid, ReadsWhatItWritesAndNothingElse) {

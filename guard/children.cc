@@ -13,8 +13,8 @@ namespace oqto::guard {
 namespace {
 
 constexpr std::uint64_t kFirstBackoffMs = 100;
-constexpr std::uint64_t kMaxBackoffMs = 30'000;
-constexpr std::uint64_t kHealthyAfterMs = 60'000;
+constexpr std::uint64_t kMaxBackoffMs = 5'000;
+constexpr std::uint64_t kHealthyAfterMs = 10'000;  // then it is started again at once
 constexpr int kMovedExit = 78;  // of oqto-audit-signer (audit/signer/signer_binding.h)
 constexpr int kMessagesPerTurn = 8;  // one busy peer does not starve the others
 
@@ -324,8 +324,8 @@ void Guard::child_exited(Child& child) {
     return;
   }
   const bool was_healthy = sys::monotonic_ms() - child.started > kHealthyAfterMs;
-  const std::uint32_t row = was_healthy ? 0 : std::min(child.restarts, 9U);
-  child.restart_at = sys::monotonic_ms() + std::min(kMaxBackoffMs, kFirstBackoffMs << row);
+  child.in_a_row = was_healthy ? 0 : std::min(child.in_a_row, 6U) + 1;
+  child.restart_at = sys::monotonic_ms() + std::min(kMaxBackoffMs, (kFirstBackoffMs << child.in_a_row) / 2 * (child.in_a_row != 0));
   child.health = ipc::Health::restarting;
   ++child.restarts;
   log::warn("a process has ended and will be started again",

@@ -24,7 +24,8 @@ constexpr char kUsage[] =
     "  --bind ADDR     address to serve on (default 127.0.0.1)\n"
     "  --origin URL    what browsers type, e.g. https://agents.example (default https://localhost:PORT)\n"
     "  --tls-certificate FILE, --tls-key FILE   PEM (default STATE/tls/cert.pem, key.pem)\n"
-    "  --uid-base N    first of 200000 uids that belong to this instance alone (default 1900000000)\n"
+    "  --uid-base N    first of the uids that belong to this instance alone (default 1900000000)\n"
+    "  --uid-count N   how many they are, 4096 or more (default 200000): 1000, and two for each account\n"
     "  --host-policy FILE   policy of this host (default /etc/oqto/sandbox.toml, may be absent)\n"
     "  --sleep-minutes N    an unused session's harness is ended after this, 1 to 1440 (default 15)\n"
     "  --bin DIR, --web FILE, --pi DIR          our programs, the packed UI, the Pi runtime\n"
@@ -59,6 +60,7 @@ Status set(Config& config, std::string_view key, std::string_view value, std::st
   if (key == "host-policy") return set_path(config.host_policy, value, where);
   if (key == "port") return set_number(config.port, value, where);
   if (key == "uid-base") return set_number(config.uid_base, value, where);
+  if (key == "uid-count") return set_number(config.uid_count, value, where);
   if (key == "sleep-minutes") return set_number(config.sleep_minutes, value, where);
   if (key == "bind") {
     config.bind = value;
@@ -113,8 +115,10 @@ Status finish(Config& config) {
   if (config.bin.empty() || config.web.empty() || config.pi.empty()) {
     return refuse("--bin, --web and --pi are needed", "command line");
   }
-  if (config.uid_base < 100'000 || config.uid_base > 2'147'000'000) {
-    return refuse("uid-base must leave room for 200000 uids between 100000 and 2^31", "uid-base");
+  if (config.port == 0) return refuse("a number from 1 to 65535 is needed here", "port");
+  const std::uint64_t end = std::uint64_t{config.uid_base} + config.uid_count;
+  if (config.uid_count < 4096 || config.uid_base < 10'000 || end > 1ULL << 31) {
+    return refuse("uid-count must be 4096 or more, and all of these uids between 10000 and 2^31", "uid-base");
   }
   if (config.sleep_minutes < 1 || config.sleep_minutes > 1440) {
     return refuse("between 1 minute and a day (1440) is needed here", "sleep-minutes");

@@ -2,6 +2,7 @@
 // and not writable by others). Unknown or repeated keys, relative paths and bad numbers refuse to
 // start, with the line.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
@@ -20,13 +21,17 @@ struct Config {
   std::string tls_certificate;
   std::string tls_key;
   std::uint32_t uid_base = 1'900'000'000;  // first of the range that only this host uses
+  std::uint32_t uid_count = 200'000;       // processes, then tenants
   std::uint32_t sleep_minutes = 15;  // without use, until a session's harness is ended
   std::string host_policy = "/etc/oqto/sandbox.toml";
 };
 
-constexpr std::uint32_t kUidRange = 200'000;  // uids from uid_base on: processes, then tenants
 constexpr std::uint32_t kFirstTenantUid = 1000;  // offset of account 0's runner; two per account
 constexpr std::uint32_t kMaxAccount = 65'535;
+
+inline std::uint32_t last_account(const Config& config) {  // whose uids are in the range
+  return std::min(kMaxAccount, (config.uid_count - kFirstTenantUid) / 2 - 1);
+}
 
 // Prints the usage and exits for --help; Errc::invalid after having said why otherwise.
 Result<Config> load_config(int argc, char** argv);

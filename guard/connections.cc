@@ -91,6 +91,8 @@ Status Guard::on_token_owner(Child&, ipc::Received& received) {
   }
   const auto found = connections_.find(owner.request);
   if (found == connections_.end() || found->second->state != Connection::State::looking_up) return {};
+  // It is from a time when --uid-count was larger.
+  if (owner.account > last_account(own_.config)) return refuse(*found->second, ipc::Refusal::limit), Status();
   Connection& connection = *found->second;
   connection.account = owner.account;
   connection.login = owner.login;

@@ -69,6 +69,7 @@ struct Child final : ipc::Watcher {
   ExitWatch exit_watch{*this};
   ipc::Health health = ipc::Health::starting;
   std::uint32_t restarts = 0;
+  std::uint32_t in_a_row = 0;        // of those: without a good run before
   std::uint64_t started_at_ms = 0;   // wall clock
   std::uint64_t started = 0;         // monotonic
   std::uint64_t restart_at = 0;      // monotonic; 0: not waiting for a restart

@@ -93,6 +93,20 @@ TEST_F(GuardSteps, ConfigRefusesWhatItDoesNotKnow) {
   EXPECT_FALSE(config({"--port"}).has_value());
 }
 
+TEST_F(GuardSteps, ConfigHoldsASmallRangeAndRefusesOneThatHoldsNobody) {
+  const auto small = config({"--uid-base", "10000", "--uid-count", "4096"});
+  ASSERT_TRUE(small.has_value());
+  EXPECT_EQ(last_account(*small), 1547U);
+  const Uids uids{small->uid_base};
+  EXPECT_LT(uids.agent(last_account(*small)), small->uid_base + small->uid_count);
+  EXPECT_GE(uids.agent(last_account(*small) + 1), small->uid_base + small->uid_count);
+  EXPECT_EQ(last_account(*config({})), kMaxAccount);
+  for (const auto& bad : std::vector<std::vector<std::string>>{{"--uid-count", "4095"}, {"--uid-base", "9999"},
+           {"--uid-base", "2147483647"}, {"--port", "0"}}) {
+    EXPECT_FALSE(config(bad).has_value()) << bad[0];
+  }
+}
+
 TEST_F(GuardSteps, ConfigRefusesAFileThatOthersCanWrite) {
   write_config("port = 444\n", 0666);
   EXPECT_FALSE(config({}).has_value());
@@ -126,7 +140,7 @@ TEST_F(GuardSteps, TenantsShareNoUid) {
     EXPECT_NE(uids.runner(account), uids.agent(account));
     EXPECT_LT(uids.agent(account), uids.runner(account + 1));
   }
-  EXPECT_LT(uids.agent(kMaxAccount), uids.base + kUidRange);
+  EXPECT_LT(uids.agent(kMaxAccount), uids.base + Config{}.uid_count);
 }
 
 TEST_F(GuardSteps, SpawnedProgramsInheritNothingButTheirDescriptors) {

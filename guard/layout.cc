@@ -102,8 +102,9 @@ Result<Fd> ensure_tenant(const Fd& state, const Uids& uids, std::uint32_t accoun
 
 Status enter_private_mounts(const Config& config) {
   if (::unshare(CLONE_NEWNS) != 0) return fail_errno("unshare(CLONE_NEWNS)");
-  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
-    return fail_errno("making our mounts private");
+  // Not private: what is unmounted outside would stay mounted in here, for as long as we run.
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) {
+    return fail_errno("making our mounts follow those outside");
   }
   TRY(bind_read_only(config.pi, config.state + "/runtime/pi"));
   return bind_read_only(config.bin + "/oqto-init", config.state + "/runtime/oqto-init");

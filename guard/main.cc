@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "base/range_lock.h"
 #include "base/sys.h"
 #include "guard/config.h"
 #include "guard/guard.h"
@@ -131,6 +132,7 @@ Status run(int argc, char** argv) {
   const Config config = TRY(load_config(argc, argv));
   raise_file_limit();
   Guard::Resources resources{.config = config, .uids = {config.uid_base}};
+  const RangeLock uids = TRY(RangeLock::take_uids(config.uid_base, config.uid_count, config.state));
 
   // --- root: acquire all that is ever needed ---
   resources.signals = TRY(ipc::signal_fd({SIGTERM, SIGINT, SIGHUP}));

@@ -93,6 +93,12 @@ make_certificate() {  # STATE HOST
   chmod 600 "$tls/key.pem"
 }
 
+prewarm_now() {  # STATE UID
+  unshare --mount --propagation private bash -euc '
+    mount --bind "$1/pi-runtime" "$2/pi"; mount --bind "$1/bin/oqto-init" "$2/oqto-init"; mount --bind "$1/bin/oqto-launch" "$2/oqto-launch"
+    exec setpriv --reuid "$3" --regid "$3" --clear-groups --no-new-privs \
+      "$2/oqto-launch" --prewarm --pi "$2/pi" --cache "$2/pi-cache" --init "$2/oqto-init"' _ "$build" "$1/runtime" "$2"
+}
 # Pi's compile cache is filled inside the sandbox: its key holds the paths and the uid in there.
 prewarm_pi() {  # STATE UID
   local cache=$1/runtime/pi-cache stamp=$1/runtime/pi-cache.stamp sum
@@ -102,10 +108,10 @@ prewarm_pi() {  # STATE UID
   install -d -m 0755 "$1" "$1/runtime" "$1/runtime/pi"
   rm -rf "$cache"; install -d -m 0700 -o "$2" -g "$2" "$cache"
   touch "$1/runtime/oqto-init" "$1/runtime/oqto-launch"
-  quietly "$1/runtime/prewarm.log" unshare --mount --propagation private bash -euc '
-    mount --bind "$1/pi-runtime" "$2/pi"; mount --bind "$1/bin/oqto-init" "$2/oqto-init"; mount --bind "$1/bin/oqto-launch" "$2/oqto-launch"
-    exec setpriv --reuid "$3" --regid "$3" --clear-groups --no-new-privs \
-      "$2/oqto-launch" --prewarm --pi "$2/pi" --cache "$2/pi-cache" --init "$2/oqto-init"' _ "$build" "$1/runtime" "$2"
+  prewarm_now "$@" >"$1/runtime/prewarm.log" 2>&1 || {
+    tail -n 5 "$1/runtime/prewarm.log" >&2
+    die "the sandbox does not work on this machine (above: why; build/bin/oqto-sandbox doctor: what to do). A container needs the right to mount and to make namespaces: docs/operating.md"
+  }
   rm -f "$1/runtime/oqto-launch"
   chown -R 0:0 "$cache"; chmod -R u=rwX,go=rX "$cache"
   printf '%s\n' "$sum" >"$stamp"
