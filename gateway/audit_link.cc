@@ -4,6 +4,7 @@
 #include <boost/asio/detached.hpp>
 #include <chrono>
 
+#include "base/encoding.h"
 #include "base/log.h"
 #include "ipc/audit_refusal.h"
 
@@ -53,7 +54,17 @@ bool AuditLink::receive_all() {
   }
 }
 
+// An auditd that was started anew does not know the blobs of the one before it: their hashes stay.
+static bool drop_blobs(ipc::AuditAppend& record) {
+  const auto dropped = std::erase_if(record.list, [](const ipc::AuditField& field) {
+    return ipc::field_name(field.key).ends_with("_blob");
+  });
+  if (dropped != 0) record.add(ipc::FieldKey::reason, "a text was not kept: the audit log lost it");
+  return dropped != 0;
+}
+
 void AuditLink::handle(const ipc::Received& received) {
+  if (const auto done = received.as<ipc::AuditBlobStored>()) return stored(done->request, to_hex(done->sha256));
   if (received.tag == ipc::Tag::audit_appended) {
     const auto done = received.as<ipc::AuditAppended>();
     if (done) done->each([this](std::uint64_t request, std::uint64_t index) { answer(request, index); });
@@ -64,7 +75,13 @@ void AuditLink::handle(const ipc::Received& received) {
     log::error("auditd sent what this process does not know", refused.error());
     return;
   }
-  if (outcomes_.contains(refused->request)) {
+  if (storing_.contains(refused->request)) return stored(refused->request, std::unexpected(refused->why.str()));
+  if (const auto kept = outcomes_.find(refused->request); kept != outcomes_.end()) {
+    if (drop_blobs(kept->second)) {
+      ipc::AuditAppend record = std::move(kept->second);
+      outcomes_.erase(kept);
+      return outcome(std::move(record));
+    }
     log::error("auditd refused an outcome", {{"why", refused->why.view()}});
   }
   answer(refused->request, std::unexpected(ipc::refusal_error(*refused)));
@@ -79,18 +96,31 @@ void AuditLink::answer(std::uint64_t request, Result<std::uint64_t> with) {
   waiting_.erase(found);
 }
 
+void AuditLink::stored(std::uint64_t request, std::expected<std::string, std::string> with) {
+  const auto found = storing_.find(request);
+  if (found == storing_.end()) return;
+  found->second->answer = std::move(with);
+  found->second->timer.cancel();
+  storing_.erase(found);
+}
+
+void AuditLink::give_up_waiting() {
+  for (auto& [request, waiting] : waiting_) waiting->timer.cancel();
+  waiting_.clear();
+  for (auto& [request, storing] : storing_) storing->timer.cancel();
+  storing_.clear();
+}
+
 void AuditLink::lost() {
   log::warn("the audit log is gone: model calls and connections are refused until it is back");
   readable_.reset();
   channel_ = ipc::Channel();
-  for (auto& [request, waiting] : waiting_) waiting->timer.cancel();
-  waiting_.clear();
+  give_up_waiting();
 }
 
 void AuditLink::replace(ipc::Channel channel) {
   if (readable_) readable_->cancel();
-  for (auto& [request, waiting] : waiting_) waiting->timer.cancel();
-  waiting_.clear();
+  give_up_waiting();
   channel_ = std::move(channel);
   listen();
   for (const auto& [request, record] : outcomes_) (void)channel_.send(record);
@@ -109,6 +139,21 @@ asio::awaitable<Result<std::uint64_t>> AuditLink::intent(ipc::AuditAppend record
   co_await waiting->timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
   waiting_.erase(request);
   co_return waiting->answer;
+}
+
+asio::awaitable<std::expected<std::string, std::string>> AuditLink::store(Fd content, std::uint32_t account) {
+  if (storing_.size() >= kMaxStoring) co_return std::unexpected("too much waits to be stored");
+  const std::uint64_t request = next_request_++;
+  if (!channel_ || !channel_.send(ipc::AuditBlob{request, account}, content)) {
+    co_return std::unexpected("the audit log cannot be reached");
+  }
+  const auto storing = std::make_shared<Storing>(io_);
+  storing_.emplace(request, storing);
+  storing->timer.expires_after(std::chrono::milliseconds(kStorePatienceMs));
+  boost::system::error_code error;
+  co_await storing->timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
+  storing_.erase(request);
+  co_return storing->answer;
 }
 
 void AuditLink::outcome(ipc::AuditAppend record) {

@@ -5,6 +5,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
+#include <expected>
 #include <map>
 #include <memory>
 #include <string>
@@ -20,6 +21,9 @@ namespace asio = boost::asio;
 
 constexpr int kAuditPatienceMs = 5000;
 constexpr std::size_t kMaxKeptOutcomes = 4096;
+constexpr int kStorePatienceMs = 10'000;
+// auditd remembers the newest 64 of a source: none that waits is among the forgotten.
+constexpr std::size_t kMaxStoring = 32;
 
 using egress::Readable;
 
@@ -33,6 +37,9 @@ class AuditLink {
   // The index, once the record is durable. Errc::unavailable: not recorded, do not act.
   asio::awaitable<Result<std::uint64_t>> intent(ipc::AuditAppend record);
   void outcome(ipc::AuditAppend record);
+  // Stores a sealed memory file of this account's; what a record's field `…_blob` then names it by, if it is
+  // sent at once. The error is a text for the record that does without.
+  asio::awaitable<std::expected<std::string, std::string>> store(Fd content, std::uint32_t account);
 
   // auditd was restarted: those who wait are refused, kept outcomes are sent again.
   void replace(ipc::Channel channel);
@@ -44,10 +51,18 @@ class AuditLink {
     Result<std::uint64_t> answer = fail(Errc::unavailable, "the audit log does not answer");
   };
 
+  struct Storing {
+    explicit Storing(asio::io_context& io) : timer(io) {}
+    asio::steady_timer timer;
+    std::expected<std::string, std::string> answer = std::unexpected("the audit log does not answer");
+  };
+
   asio::awaitable<void> receive_from(std::shared_ptr<Readable> readable);
   bool receive_all();
   void handle(const ipc::Received& received);
   void answer(std::uint64_t request, Result<std::uint64_t> with);
+  void stored(std::uint64_t request, std::expected<std::string, std::string> with);
+  void give_up_waiting();
   void lost();
   void listen();
 
@@ -59,6 +74,7 @@ class AuditLink {
   std::shared_ptr<Readable> readable_;  // of the present channel
   std::uint64_t next_request_ = 1;
   std::map<std::uint64_t, std::shared_ptr<Waiting>> waiting_;
+  std::map<std::uint64_t, std::shared_ptr<Storing>> storing_;
   std::map<std::uint64_t, ipc::AuditAppend> outcomes_;  // not acknowledged yet
 };
 

@@ -3,6 +3,7 @@
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -16,6 +17,8 @@
 namespace oqto::gateway {
 
 namespace asio = boost::asio;
+
+constexpr auto kStallTime = std::chrono::seconds(120);  // the harness takes no bytes
 
 struct AnswerHead {
   unsigned status = 0;
@@ -46,14 +49,18 @@ class Abort {
   std::function<void()> act_;
 };
 
+struct DemoAnswer;
+
 struct Call {
   const Provider& provider;
   const Model& model;
+  std::size_t body_bytes = 0;  // also when `body` was given back
   std::string body;
   bool stream = false;
   std::string query;              // as the harness sent it, from a fixed list
   std::string anthropic_version;  // checked; may be empty
   std::string anthropic_beta;     // checked; may be empty
+  std::shared_ptr<const DemoAnswer> demo = nullptr;  // of the demo: what it says
 };
 
 struct Ending {

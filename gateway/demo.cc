@@ -15,7 +15,7 @@ namespace {
 class Demo final : public Backend {
  public:
   asio::awaitable<Ending> answer(const Call& call, Sink& sink, Abort& abort) override {
-    const DemoAnswer said = demo_answer(call.body);
+    const DemoAnswer& said = *call.demo;
     const std::string id = "demo-" + Uuid::random().text();
     AnswerHead head;
     head.status = 200;
@@ -24,11 +24,11 @@ class Demo final : public Backend {
                               call.stream ? "text/event-stream" : "application/json");
     bool taken = co_await sink.head(std::move(head));
     if (taken && !call.stream) {
-      const std::string document = demo_document(said, id, call.body.size());
+      const std::string document = demo_document(said, id, call.body_bytes);
       taken = co_await sink.data(document);
     }
     if (taken && call.stream) {
-      std::vector<DemoFrame> frames = demo_frames(said, id, call.body.size());
+      std::vector<DemoFrame> frames = demo_frames(said, id, call.body_bytes);
       taken = co_await play(std::move(frames), sink, abort);
     }
     co_return Ending{taken, taken ? "" : "the session gave the call up", true};

@@ -176,6 +176,10 @@ void FakeAudit::serve() {
       if (ended_) return;
       auto received = channel_ ? channel_.receive() : fail(Errc::limit, "none");
       if (received) {
+        if (received->tag == ipc::Tag::audit_blob) {
+          take_blob(*received);
+          continue;
+        }
         const auto record = received->as<ipc::AuditAppend>();
         EXPECT_TRUE(record);
         if (record->event != ipc::Event::config_load) records_.push_back(*record);
@@ -198,6 +202,17 @@ void FakeAudit::answer(const ipc::AuditAppend& record) {
     (void)channel_.send(ipc::AuditAppended{record.request, next_index_++});
   }
 }
+// Named by its number, as if that were the hash of what is stored.
+void FakeAudit::take_blob(const ipc::Received& received) {
+  const auto blob = received.as<ipc::AuditBlob>();
+  EXPECT_TRUE(blob);
+  if (refuse_blobs_) return (void)channel_.send(ipc::AuditRefused{blob->request, "no more today"});
+  ipc::AuditBlobStored stored{blob->request, {}, 0};
+  stored.sha256[0] = static_cast<std::uint8_t>(blobs_.size() + 1);
+  EXPECT_EQ(::lseek(received.fd.get(), 0, SEEK_SET), 0);
+  blobs_[to_hex(stored.sha256)] = {sys::read_all(received.fd, 1 << 26).value_or(""), blob->account};
+  (void)channel_.send(stored);
+}
 void FakeAudit::hold(bool on) {
   const std::scoped_lock lock(mutex_);
   hold_ = on;
@@ -217,13 +232,19 @@ void FakeAudit::connect(Fd end) {
   channel_ = ipc::Channel(std::move(end));
 }
 ipc::AuditAppend FakeAudit::wait_record(ipc::Phase phase) {
+  return wait_for([phase](const ipc::AuditAppend& record) { return record.phase == phase; });
+}
+ipc::AuditAppend FakeAudit::wait_event(ipc::Event event) {
+  return wait_for([event](const ipc::AuditAppend& record) { return record.event == event; });
+}
+ipc::AuditAppend FakeAudit::wait_for(const std::function<bool(const ipc::AuditAppend&)>& wanted) {
   std::unique_lock lock(mutex_);
   ipc::AuditAppend found;
   const bool came = changed_.wait_for(lock, std::chrono::milliseconds(kPatienceMs), [&] {
     while (!records_.empty()) {
       found = std::move(records_.front());
       records_.pop_front();
-      if (found.phase == phase) return true;
+      if (wanted(found)) return true;
     }
     return false;
   });

@@ -5,6 +5,8 @@
 
 #include <condition_variable>
 #include <deque>
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -32,6 +34,7 @@ class Child {
   ~Child() { (void)end(SIGKILL); }
   void adopt(pid_t pid) { pid_ = pid; }
   int end(int signal);  // the wait status
+  [[nodiscard]] pid_t pid() const { return pid_; }
   int wait();
 
  private:
@@ -46,6 +49,16 @@ class FakeAudit {
   void hold(bool on);    // answers wait
   void refuse(bool on);  // answers are refusals
   ipc::AuditAppend wait_record(ipc::Phase phase);  // the next one of that phase
+  ipc::AuditAppend wait_event(ipc::Event event);   // the next one of that event
+  void refuse_blobs(bool on) {
+    const std::scoped_lock lock(mutex_);
+    refuse_blobs_ = on;
+  }
+  // What was stored, and whose, under the name that it was given.
+  std::pair<std::string, std::uint32_t> blob(const std::string& name) {
+    const std::scoped_lock lock(mutex_);
+    return blobs_[name];
+  }
   ipc::Outcome wait_outcome() { return wait_record(ipc::Phase::outcome).outcome; }
   ipc::Outcome last_outcome() { return wait_outcome(); }
   void disconnect();
@@ -54,6 +67,8 @@ class FakeAudit {
  private:
   void serve();
   void answer(const ipc::AuditAppend& record);
+  void take_blob(const ipc::Received& received);
+  ipc::AuditAppend wait_for(const std::function<bool(const ipc::AuditAppend&)>& wanted);
 
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -61,6 +76,8 @@ class FakeAudit {
   std::deque<ipc::AuditAppend> held_;
   bool hold_ = false;
   bool refuse_ = false;
+  bool refuse_blobs_ = false;
+  std::map<std::string, std::pair<std::string, std::uint32_t>> blobs_;
   bool ended_ = false;
   std::uint64_t next_index_ = 0;
   ipc::Channel channel_;
@@ -75,6 +92,7 @@ class Rig {
   void drop_audit() { audit.disconnect(); }
   void rewire_audit();
   int end(int signal) { return process_.end(signal); }
+  [[nodiscard]] pid_t pid() const { return process_.pid(); }
   int end_by_closing_the_guard();
   // For a configuration that is refused: the exit status, and what was said on stderr.
   static int exit_status_with(const std::string& toml, std::string& errors);

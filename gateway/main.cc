@@ -1,7 +1,9 @@
 // oqto-gateway: the only process with outbound network and the only one with provider keys. Started
 // by the guard with descriptors 3 (guard), 4 (auditd) and 6 (the operator's configuration).
+#include <malloc.h>
 #include <openssl/sha.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <boost/asio/co_spawn.hpp>
@@ -70,6 +72,18 @@ std::vector<std::string> secrets_of(const Config& config) {
   return secrets;
 }
 
+// Large pieces go back to the system at once, and a mistake in our own bounds ends this process and not the host.
+Status bound_memory() {
+  (void)::mallopt(M_ARENA_MAX, 2);
+  (void)::mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  constexpr rlim_t kAddressSpace = rlim_t{2} << 30;
+  const rlimit bound{kAddressSpace, kAddressSpace};
+  if (::setrlimit(RLIMIT_AS, &bound) != 0) return fail_errno("setrlimit(RLIMIT_AS)");
+#endif
+  return {};
+}
+
 Status run(const Options& options) {
   // --- own uid, nothing read yet ---
   TRY(sys::close_from(kConfigFd + 1));
@@ -81,7 +95,8 @@ Status run(const Options& options) {
 
   // --- the operator's configuration and the system's certificates ---
   const Config config = TRY(read_config(options));
-  asio::io_context io(1);
+  TRY(bound_memory());
+  asio::io_context io;
   const auto upstream = TRY(make_upstream(io, config, options.ca_file));
   const auto demo = make_demo();
   egress::prepare_resolver();
@@ -99,7 +114,8 @@ Status run(const Options& options) {
   AuditLink audit_link(io, std::move(audit), secrets_of(config));
   record_config(audit_link, config);
   egress::Shared egress(io, config.egress, {descriptors, descriptors / 4});
-  Shared shared{config, audit_link, *upstream, *demo, egress};
+  Workers workers(io);
+  Shared shared{config, audit_link, *upstream, *demo, egress, workers};
   Gateway gateway(sealed, io, std::move(guard), shared);
   egress::Readable signals_ready(io, signals);
   asio::co_spawn(io, stop_on_signal(signals_ready, gateway), asio::detached);

@@ -5,18 +5,14 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/asio/write.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <chrono>
 
 #include "base/log.h"
-#include "base/sys.h"
-#include "gateway/request.h"
-#include "gateway/retry_after.h"
+#include "gateway/demo.h"
+#include "gateway/model_call.h"
 #include "gateway/route.h"
-#include "gateway/session.h"
-#include "ipc/audit_refusal.h"
 
 namespace oqto::gateway {
 namespace {
@@ -26,54 +22,62 @@ namespace http = beast::http;
 using tcp = asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr auto kIdleTime = std::chrono::seconds(300);   // between two requests
-constexpr auto kBodyTime = std::chrono::seconds(120);
-constexpr auto kStallTime = std::chrono::seconds(120);  // the harness takes no bytes
+constexpr auto kIdleTime = std::chrono::seconds(300);  // between two requests
+// A body may pause for so long in all, beside what it needs at this rate.
+constexpr auto kBodyGrace = std::chrono::seconds(20);
+constexpr std::size_t kBodyBytesPerMs = 1024;
+constexpr std::size_t kFirstRoom = 64 * 1024;  // of a body that has yet to come
 constexpr std::uint32_t kMaxHeader = 16 * 1024;
-constexpr std::string_view kNoAudit = "the audit log does not accept records now";
 
 constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
-using Request = http::request<http::string_body>;
+using Parser = http::request_parser<http::buffer_body>;
+
+// What is done with a body off the loop.
+struct BodyCheck {
+  BodyCheck(std::string text, BodyRules by, bool keep) : body(std::move(text)), rules(by), contents(new Contents(keep)) {}
+  void run() {
+    result = check_body(body, rules);
+    body = {};
+    if (!result) return;
+    contents->feed(result->text);
+    contents->finish();
+    if (rules.kind == ProviderKind::demo) demo = std::make_shared<DemoAnswer>(demo_answer(result->text));
+  }
+
+  std::string body;
+  const BodyRules rules;
+  std::unique_ptr<Contents> contents;
+  std::expected<CheckedBody, std::string> result = std::unexpected("");
+  std::shared_ptr<const DemoAnswer> demo;
+};
 
 // A part of a bounded number, given back at the end.
-template <class Number>
 class Share {
  public:
-  Share(Number& total, Number amount, Number most) : total_(total), amount_(amount) {
-    granted_ = total_ + amount_ <= most;
-    if (granted_) total_ += amount_;
+  Share(int& total, int most) : total_(total), granted_(total < most) {
+    if (granted_) ++total_;
   }
   Share(const Share&) = delete;
   Share& operator=(const Share&) = delete;
   ~Share() {
-    if (granted_) total_ -= amount_;
+    if (granted_) --total_;
   }
   [[nodiscard]] bool granted() const { return granted_; }
 
  private:
-  Number& total_;
-  Number amount_;
-  bool granted_ = false;
+  int& total_;
+  const bool granted_;
 };
 
-ipc::AuditAppend record_of(const Session& session, const Call& call, ipc::Phase phase) {
-  ipc::AuditAppend record;
-  record.event = ipc::Event::model_call;
-  record.phase = phase;
-  record.add(ipc::FieldKey::session, session.id.text());
-  record.add(ipc::FieldKey::account, std::to_string(session.account));
-  record.add(ipc::FieldKey::provider, call.provider.name);
-  record.add(ipc::FieldKey::model, call.model.id);
-  return record;
-}
-
-class Connection final : public Sink, public std::enable_shared_from_this<Connection> {
+class Connection final : public std::enable_shared_from_this<Connection> {
  public:
   Connection(std::shared_ptr<Session> session, tcp::socket socket)
       : session_(std::move(session)), stream_(std::move(socket)) {
     session_->connections.insert(&stream_.socket());
   }
-  ~Connection() override { session_->connections.erase(&stream_.socket()); }
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+  ~Connection() { session_->connections.erase(&stream_.socket()); }
 
   asio::awaitable<void> run() {
     error_code ignored;
@@ -84,34 +88,10 @@ class Connection final : public Sink, public std::enable_shared_from_this<Connec
     stream_.socket().shutdown(tcp::socket::shutdown_both, ignored);
   }
 
-  // --- Sink: the answer on its way in ---
-  asio::awaitable<bool> head(AnswerHead head) override {
-    status_ = head.status;
-    usage_ = UsageReader(head.sse);
-    hold(head);
-    http::response<http::empty_body> response;
-    response.version(11);
-    response.result(head.status);
-    for (const auto& [name, value] : head.headers) response.set(name, value);
-    response.set(http::field::cache_control, "no-cache");
-    response.chunked(true);
-    http::response_serializer<http::empty_body> serializer(response);
-    stream_.expires_after(kStallTime);
-    auto [error, n] = co_await http::async_write_header(stream_, serializer, kToken);
-    co_return !error;
-  }
-  asio::awaitable<bool> data(std::string_view bytes) override {
-    usage_.feed(bytes);
-    const auto chunk = http::make_chunk(asio::buffer(bytes));
-    stream_.expires_after(kStallTime);
-    auto [error, n] = co_await asio::async_write(stream_, chunk, kToken);
-    co_return !error;
-  }
-
  private:
   // False: the connection is done.
   asio::awaitable<bool> serve_one(beast::flat_buffer& buffer) {
-    http::request_parser<http::string_body> parser;
+    Parser parser;
     parser.header_limit(kMaxHeader);
     parser.body_limit(kMaxBodyBytes);
     stream_.expires_after(kIdleTime);
@@ -121,7 +101,7 @@ class Connection final : public Sink, public std::enable_shared_from_this<Connec
                                 "invalid_request_error", "the request has more than 32 MiB");
     }
     if (header_error) co_return false;
-    const Request& request = parser.get();
+    const auto& request = parser.get();
     const auto route =
         find_route(session_->shared.config, request.method_string(), request.target());
     if (!route) {
@@ -134,161 +114,101 @@ class Connection final : public Sink, public std::enable_shared_from_this<Connec
       co_return co_await refuse(http::status::length_required, kind, "invalid_request_error",
                                 "HTTP/1.1 with a Content-Length is needed");
     }
-    Shared& shared = session_->shared;
-    const auto bytes = static_cast<std::size_t>(*length);
-    const Share own(shared.account_bodies_bytes[session_->account], bytes, kMaxAccountBodiesBytes);
-    const Share bodies(shared.bodies_bytes, own.granted() ? bytes : 0, kMaxBodiesBytes);
-    if (!own.granted() || !bodies.granted()) {
+    if (kind == ProviderKind::demo && *length > kMaxDemoBytes) {
+      co_return co_await refuse(http::status::payload_too_large, kind, "invalid_request_error",
+                                "the demo takes no request of more than 8 MiB");
+    }
+    BodyBudget::Hold room(session_->shared.bodies, session_->account);
+    std::string body;
+    const Body came = co_await read_body(buffer, parser, static_cast<std::size_t>(*length), room, body);
+    if (came == Body::cut) co_return false;
+    if (came == Body::no_room) {
       co_return co_await refuse(http::status::service_unavailable, kind, "overloaded_error",
                                 "too many large requests are in progress");
     }
-    stream_.expires_after(kBodyTime);
-    auto [body_error, m] = co_await http::async_read(stream_, buffer, parser, kToken);
-    if (body_error) co_return false;
-    co_return co_await check_and_perform(*route, parser.release());
+    co_return co_await check_and_perform(*route, parser, std::move(body), room);
   }
 
-  asio::awaitable<bool> check_and_perform(Route route, Request request) {
-    const Provider& provider = *route.provider;
-    const auto facts = read_body(request.body());
-    if (!facts) {
-      co_return co_await refuse(http::status::bad_request, provider.kind, "invalid_request_error",
-                                facts.error());
+  // Only what has come takes room, and what comes too slowly is cut.
+  enum class Body : std::uint8_t { whole, cut, no_room };
+  asio::awaitable<Body> read_body(beast::flat_buffer& buffer, Parser& parser, std::size_t length,
+                                  BodyBudget::Hold& room, std::string& body) {
+    const auto began = std::chrono::steady_clock::now();
+    std::size_t got = 0;
+    while (!parser.is_done()) {
+      if (got == body.size()) {
+        const std::size_t size = std::min(length, std::max(kFirstRoom, 2 * got));
+        if (!room.resize(size)) co_return Body::no_room;
+        body.resize(size);
+      }
+      auto& into = parser.get().body();
+      into.data = body.data() + got;
+      into.size = body.size() - got;
+      stream_.expires_at(began + kBodyGrace + std::chrono::milliseconds(got / kBodyBytesPerMs));
+      auto [error, n] = co_await http::async_read_some(stream_, buffer, parser, kToken);
+      got = body.size() - into.size;
+      if (error && error != http::error::need_buffer) co_return Body::cut;
     }
-    const Model* model = provider.model(facts->model);
+    body.resize(got);
+    co_return Body::whole;
+  }
+
+  asio::awaitable<bool> check_and_perform(Route route, const Parser& parser, std::string body,
+                                          BodyBudget::Hold& room) {
+    const Provider& provider = *route.provider;
+    const std::size_t bytes = body.size();
+    const BodyRules rules{provider.kind, session_->total.delegated_fetch};
+    const auto check = std::make_shared<BodyCheck>(std::move(body), rules, session_->total.audit_contents != 0);
+    std::function<void()> job = [check] { check->run(); };
+    const bool read = co_await session_->shared.workers.run(session_->account, bytes, std::move(job));
+    if (!read) {
+      co_return co_await refuse(http::status::service_unavailable, provider.kind, "overloaded_error",
+                                "there is no memory for this request now");
+    }
+    if (!check->result) {
+      co_return co_await refuse(http::status::bad_request, provider.kind, "invalid_request_error",
+                                check->result.error());
+    }
+    CheckedBody& checked = *check->result;
+    const Model* model = provider.model(checked.model);
     if (model == nullptr) {
       const std::string why = "this model is not configured for \"" + provider.name + '"';
       co_return co_await refuse(http::status::not_found, provider.kind, "not_found_error", why);
     }
-    const Share calls(session_->calls_now, 1, kMaxCalls);
+    const Share calls(session_->calls_now, kMaxCalls);
     if (!calls.granted()) {
       co_return co_await refuse(http::status::too_many_requests, provider.kind,
                                 "rate_limit_error", "this session has 8 calls in progress");
     }
-    const Call call{.provider = provider,
-                    .model = *model,
-                    .body = std::move(request.body()),
-                    .stream = facts->stream,
-                    .query = route.query,
-                    .anthropic_version = checked_header(request["anthropic-version"]),
-                    .anthropic_beta = checked_header(request["anthropic-beta"])};
-    const bool whole = co_await perform(call);
+    (void)room.resize(checked.text.size());
+    const auto& request = parser.get();
+    Call call{.provider = provider,
+              .model = *model,
+              .body_bytes = checked.text.size(),
+              .body = std::move(checked.text),
+              .stream = checked.stream,
+              .query = route.query,
+              .anthropic_version = checked_header(request["anthropic-version"]),
+              .anthropic_beta = checked_header(request["anthropic-beta"]),
+              .demo = check->demo};
+    ModelCall performed(session_, stream_, room, std::move(call), std::move(check->contents));
+    performed.record_removed(checked.removed);
+    const bool whole = co_await perform(performed, provider.kind);
     co_return whole && request.keep_alive();
   }
 
-  asio::awaitable<bool> perform(const Call& call) {
+  asio::awaitable<bool> perform(ModelCall& call, ProviderKind kind) {
     const auto abort = std::make_shared<Abort>();
     const auto done = std::make_shared<bool>(false);
     asio::co_spawn(stream_.get_executor(), watch(shared_from_this(), abort, done), asio::detached);
-    const std::uint64_t began = sys::monotonic_ms();
-    auto wanted = record_of(*session_, call, ipc::Phase::intent);
-    wanted.add(ipc::FieldKey::args_bytes, std::to_string(call.body.size()));
-    const auto index = co_await session_->shared.audit.intent(std::move(wanted));
-    bool whole = false;
-    if (!index) {
-      whole = co_await refuse(http::status::service_unavailable, call.provider.kind,
-                              "overloaded_error", ipc::is_over_budget(index.error())
-                                                      ? std::string_view(index.error().what)
-                                                      : kNoAudit);
-    } else {
-      whole = co_await answer(call, *abort, *index, began);
+    const bool whole = co_await call.perform(*abort);
+    if (const auto& refusal = call.refusal()) {
+      co_await refuse(static_cast<http::status>(refusal->status), kind, refusal->type, refusal->message,
+                      refusal->retry_after_s);
     }
     *done = true;
     stream_.cancel();  // the watcher's wait
     co_return whole && stream_.socket().is_open();
-  }
-
-  asio::awaitable<bool> answer(const Call& call, Abort& abort, std::uint64_t intent,
-                               std::uint64_t began) {
-    status_ = 0;
-    usage_ = UsageReader();
-    provider_ = &call.provider;
-    Shared& shared = session_->shared;
-    Backend& backend = call.provider.kind == ProviderKind::demo ? shared.demo : shared.upstream;
-    Ending ending{false, "the session gave the call up"};
-    const std::uint64_t left_ms = co_await wait_for_provider(abort);
-    if (left_ms != 0) {
-      co_return co_await refuse_held(call, left_ms, intent, began);
-    }
-    if (!abort.requested()) ending = co_await backend.answer(call, *this, abort);
-    account(call, ending, intent, began);
-    if (ending.complete) {
-      const auto last = http::make_chunk_last();
-      stream_.expires_after(kStallTime);
-      auto [error, n] = co_await asio::async_write(stream_, last, kToken);
-      co_return !error;
-    }
-    if (status_ != 0 || abort.requested()) co_return false;  // a cut answer shows as a cut one
-    co_return co_await refuse(http::status::bad_gateway, call.provider.kind, "api_error",
-                              ending.reason);
-  }
-
-  // A provider that is asked too often asks for a pause: what this session wants of it waits here.
-  void hold(const AnswerHead& head) {
-    if (head.status != 429 && head.status != 503) return;
-    for (const auto& [name, value] : head.headers) {
-      if (name != "retry-after") continue;
-      const auto ms = retry_after_ms(value, sys::now_ms());
-      if (ms) session_->holds[provider_] = {head.status, sys::monotonic_ms() + *ms};
-    }
-  }
-
-  // Returns how much longer it is than a call may wait here; 0: go on, or it was given up.
-  asio::awaitable<std::uint64_t> wait_for_provider(Abort& abort) {
-    const std::uint64_t give_up = sys::monotonic_ms() + kMaxHeldMs;
-    asio::steady_timer timer(stream_.get_executor());
-    abort.act_with([&timer] { timer.cancel(); });
-    std::uint64_t left = 0;
-    while (!abort.requested()) {
-      const std::uint64_t until = session_->holds[provider_].until;
-      const std::uint64_t now = sys::monotonic_ms();
-      if (until <= now) break;
-      if (until > give_up) {
-        left = until - now;
-        break;
-      }
-      timer.expires_after(std::chrono::milliseconds(until - now));
-      (void)co_await timer.async_wait(kToken);
-    }
-    abort.act_with({});
-    co_return left;
-  }
-
-  asio::awaitable<bool> refuse_held(const Call& call, std::uint64_t left_ms, std::uint64_t intent,
-                                    std::uint64_t began) {
-    const std::uint64_t seconds = (left_ms + 999) / 1000;
-    const std::string why = "the model provider \"" + call.provider.name + "\" asked for a pause; it takes calls in " +
-                            std::to_string(seconds) + " s";
-    status_ = session_->holds[provider_].status;
-    account(call, Ending{false, why, false}, intent, began);
-    const std::string_view type = status_ == 429 ? "rate_limit_error" : "overloaded_error";
-    co_return co_await refuse(static_cast<http::status>(status_), call.provider.kind, type, why, seconds);
-  }
-
-  // The outcome, before the last byte goes in.
-  void account(const Call& call, const Ending& ending, std::uint64_t intent, std::uint64_t began) {
-    // A provider that refuses a call does not charge for it; one that says nothing may.
-    const bool may_cost = ending.sent && (status_ == 0 || status_ / 100 == 2);
-    const Counted used = count_call(usage_, call.model, call.body.size(), may_cost);
-    ipc::OpenGate& total = session_->total;
-    total.calls += 1;
-    total.tokens_in += used.tokens_in;
-    total.tokens_out += used.tokens_out;
-    total.cost_nanos += used.cost_nanos;
-    total.estimated_calls += used.estimated ? 1 : 0;
-    auto record = record_of(*session_, call, ipc::Phase::outcome);
-    const bool success = ending.complete && status_ / 100 == 2;
-    record.outcome = success ? ipc::Outcome::success : ipc::Outcome::failure;
-    record.intent = intent;
-    record.add(ipc::FieldKey::http_status, std::to_string(status_));
-    record.add(ipc::FieldKey::tokens_in, std::to_string(used.tokens_in));
-    record.add(ipc::FieldKey::tokens_out, std::to_string(used.tokens_out));
-    if (used.cost_nanos != 0) record.add(ipc::FieldKey::cost_nanos, std::to_string(used.cost_nanos));
-    if (used.estimated) record.add(ipc::FieldKey::estimated, "true");
-    record.add(ipc::FieldKey::duration_ms, std::to_string(sys::monotonic_ms() - began));
-    if (!ending.complete) record.add(ipc::FieldKey::reason, ending.reason);
-    session_->shared.audit.outcome(std::move(record));
-    if (session_->report) session_->report(*session_);
   }
 
   // Whatever arrives during a call ends it: the harness closed, or speaks out of turn.
@@ -316,9 +236,6 @@ class Connection final : public Sink, public std::enable_shared_from_this<Connec
 
   std::shared_ptr<Session> session_;
   beast::tcp_stream stream_;
-  unsigned status_ = 0;  // of the answer that was begun, 0: none yet
-  UsageReader usage_;
-  const Provider* provider_ = nullptr;  // of the call in progress
 };
 
 asio::awaitable<void> serve_connection(std::shared_ptr<Connection> connection) {

@@ -13,17 +13,18 @@
 #include "egress/session.h"
 #include "gateway/audit_link.h"
 #include "gateway/backend.h"
+#include "gateway/body_budget.h"
 #include "gateway/config.h"
 #include "gateway/network.h"
 #include "gateway/usage.h"
+#include "gateway/workers.h"
 
 namespace oqto::gateway {
 
 constexpr std::size_t kMaxConnections = 32;  // of one session
 constexpr int kMaxCalls = 8;                 // of one session at a time
 constexpr std::size_t kMaxBodyBytes = 32 * 1024 * 1024;
-constexpr std::size_t kMaxBodiesBytes = 512 * 1024 * 1024;  // of all sessions together
-constexpr std::size_t kMaxAccountBodiesBytes = 96 * 1024 * 1024;  // so no tenant takes them all
+constexpr std::size_t kMaxDemoBytes = 8 * 1024 * 1024;
 
 // What all sessions share. Outlives them.
 struct Shared {
@@ -32,8 +33,8 @@ struct Shared {
   Backend& upstream;
   Backend& demo;
   egress::Shared& egress;
-  std::size_t bodies_bytes = 0;
-  std::map<std::uint32_t, std::size_t> account_bodies_bytes = {};  // one entry per account
+  Workers& workers;
+  BodyBudget bodies = {};
 };
 
 struct Session {

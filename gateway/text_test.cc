@@ -7,7 +7,6 @@
 #include "gateway/demo.h"
 #include "gateway/pi_files.h"
 #include "gateway/redactor.h"
-#include "gateway/request.h"
 #include "gateway/retry_after.h"
 #include "gateway/route.h"
 #include "gateway/usage.h"
@@ -224,24 +223,6 @@ TEST(GatewayUsage, ARefusedCallCostsNothing) {
   EXPECT_FALSE(counted.estimated);
 }
 
-TEST(GatewayRequest, ReadsTheModelOnceOrRefuses) {
-  const auto good = read_body(R"({"messages":[{"model":"inner"}],"model":"m","stream":true})");
-  ASSERT_TRUE(good);
-  EXPECT_EQ(good->model, "m");
-  EXPECT_TRUE(good->stream);
-  for (const char* bad :
-       {"", "[]", "{}", R"({"model":1})", R"({"model":["m"]})", R"({"model":"m","model":"n"})",
-        R"({"model":"m","\u006dodel":"n"})", R"({"model":"m"} {"model":"n"})",
-        R"({"model":"m","stream":"yes"})", R"({"model":"m","stream":true,"stream":false})",
-        "{\"model\":\"\xff\"}"}) {
-    EXPECT_FALSE(read_body(bad)) << bad;
-  }
-  // Attack: a provider that ignores case would take the second one.
-  EXPECT_FALSE(read_body(R"({"model":"cheap","MODEL":"dear"})"));
-  EXPECT_FALSE(read_body(R"({"model":"m","stream":false,"Stream":true})"));
-  EXPECT_FALSE(read_body(R"({"Model":"m"})"));
-  EXPECT_FALSE(read_body(std::string(1 << 20, '[')));
-}
 TEST(GatewayRetryAfter, IsSecondsOrADate) {
   constexpr std::uint64_t kNow = 1'445'412'400'000;  // Wed, 21 Oct 2015 07:26:40 GMT
   EXPECT_EQ(retry_after_ms("7", kNow), 7000U);

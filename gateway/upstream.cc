@@ -27,10 +27,11 @@ constexpr std::size_t kPiece = 16 * 1024;
 
 constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 
-http::request<http::string_body> make_request(const Call& call) {
+// The body is looked at where it lies.
+http::request<http::span_body<const char>> make_request(const Call& call) {
   const Provider& provider = call.provider;
   const bool anthropic = provider.kind == ProviderKind::anthropic;
-  http::request<http::string_body> request;
+  http::request<http::span_body<const char>> request;
   request.version(11);
   request.method(http::verb::post);
   request.target(provider.endpoint.prefix + (anthropic ? "/v1/messages" : "/chat/completions") +
@@ -52,7 +53,7 @@ http::request<http::string_body> make_request(const Call& call) {
   } else if (!provider.key.empty()) {
     request.set(http::field::authorization, "Bearer " + provider.key);
   }
-  request.body() = call.body;
+  request.body() = {call.body.data(), call.body.size()};
   request.prepare_payload();
   return request;
 }

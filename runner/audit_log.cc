@@ -112,7 +112,7 @@ void AuditLog::on_message(ipc::Received& received) {
     const Error& why = ipc::refusal_error(*refused);
     if (refused->reason == ipc::RefusedFor::budget) used_up_until_ = sys::monotonic_ms() + kUsedUpMs;
     if (!storing_.contains(refused->request)) return settle(refused->request, std::unexpected(why));
-    log::warn("auditd does not store a long command", {{"why", refused->why.view()}});
+    log::warn("auditd does not store a text", {{"why", refused->why.view()}});
     end_store(refused->request, std::unexpected(why));
   }
 }

@@ -1,5 +1,6 @@
 // Turns that are hard to keep: unreadable, deep, long, and with a history that stalls.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "runner/runner_fixture.h"
 
@@ -33,6 +34,35 @@ TEST_F(Runner, AttackATooDeeplyNestedArgumentHidesNoToolCall) {
   ASSERT_NE(found, records.end());
   EXPECT_NE(found->args.find("touch x"), std::string::npos);
   EXPECT_NE(found->args.find("the bottom"), std::string::npos) << "nothing of it is left out";
+}
+
+TEST_F(Runner, TheLogHasTheHashOfAToolsOutputAndAllOfItWhereThePolicySaysSo) {
+  const auto browser = host_.connect();
+  const auto ended_call = [&] {
+    const std::size_t before = host_.audited().size();
+    const std::string id = session(*browser);
+    EXPECT_TRUE(prompt(*browser, id, "deep").boolean_at("success"));
+    browser->event("agent.idle");
+    std::string text;
+    // The record may wait for its blob.
+    for (int tries = 0; tries < 1000 && text.find("output_sha256=") == std::string::npos; ++tries) {
+      const auto records = host_.audited();
+      for (std::size_t i = before; i < records.size(); ++i) {
+        if (records[i].event == ipc::Event::tool_call) text = records[i].text;
+      }
+      ::usleep(10'000);
+    }
+    return text;
+  };
+  // printf %s "from the bottom" | sha256sum
+  const std::string hash = "output_sha256=7a197f07116b562a43e12a1acb578793da7900347ce19885e56591fdb4cf399b\n";
+  const std::string without = ended_call();
+  EXPECT_NE(without.find(hash), std::string::npos) << without;
+  EXPECT_EQ(without.find("output_blob="), std::string::npos) << without;
+  host_.keep_contents(true);
+  const std::string with = ended_call();
+  EXPECT_NE(with.find(hash), std::string::npos) << with;
+  EXPECT_NE(with.find("output_blob=" + std::string(64, '0')), std::string::npos) << with;
 }
 
 TEST_F(Runner, AStalledHistoryDelaysAPromptAndForgetsItself) {

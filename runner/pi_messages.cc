@@ -105,6 +105,11 @@ std::string content_text(const Json* content) {
   return text;
 }
 
+bool is_text(const Json* content) {
+  if (content == nullptr || content->array() == nullptr) return true;
+  return std::ranges::all_of(*content->array(), [](const Json& block) { return block.text_at("type") == "text"; });
+}
+
 Message assistant_message(const Json& pi, std::string id) {
   Message message{.id = std::move(id), .role = protocol::Role::assistant, .created_at = time_of(pi)};
   message.model = pi.text_at("model");

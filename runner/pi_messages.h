@@ -24,5 +24,6 @@ protocol::Message tool_message(const protocol::Json& pi, std::string id);
 
 // The text blocks of a content array joined; of an image, a note.
 std::string content_text(const protocol::Json* content);
+bool is_text(const protocol::Json* content);  // and nothing else
 
 }  // namespace oqto::runner

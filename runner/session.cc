@@ -181,6 +181,7 @@ void Session::on_sandbox(GuardLink::Started started, bool resumed, const Reply& 
   }
   closing_ = sleeping_ = ready_ = turn_open_ = settled_ = false;
   policy_ = policy_json(started.answer);
+  audit_contents_ = started.answer.audit_contents != 0;
   if (record_.profile != started.answer.profile || record_.closed) {
     record_.profile = started.answer.profile;
     record_.closed = false;

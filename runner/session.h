@@ -63,6 +63,8 @@ struct SessionHost {
   virtual void keep_record(ipc::AuditAppend entry) = 0;
   // The same with `args`, however long.
   virtual void record_with_args(ipc::AuditAppend entry, std::string args) = 0;
+  // With the hash of what a tool put out; `keep`: with all of it, or why it was not kept.
+  virtual void record_with_output(ipc::AuditAppend entry, const std::string& output, bool keep) = 0;
   virtual void on_models(const std::vector<protocol::ModelInfo>& models) = 0;
   virtual const std::vector<protocol::ModelInfo>& offered_models() = 0;  // empty: not known
   virtual void on_changed(Session& session) = 0;  // what list_json says is another now
@@ -165,7 +167,7 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
   void on_tool_begins(std::string_view call, std::string_view tool,
                       const std::string& args_json) override;
   void on_tool_ended(std::string_view call, std::string_view tool, bool failed,
-                     std::uint64_t took_ms) override;
+                     std::uint64_t took_ms, const std::string& output) override;
   void on_thinking_level(std::string_view level) override;
   void on_settled() override;
   // --- PiProcess::Owner ---
@@ -303,6 +305,7 @@ class Session final : public TranslatorSink, public PiProcess::Owner, public Out
   std::string provider_;
   std::string thinking_level_;
   std::string policy_;  // the effective one as JSON, while it is live
+  bool audit_contents_ = false;  // of the same
   std::uint64_t version_ = 0;
   UsageCount usage_before_;  // this sandbox, or this gateway
   bool summary_known_;  // usage_before_ has what earlier processes counted

@@ -290,11 +290,11 @@ void Session::on_tool_begins(std::string_view call, std::string_view tool,
 }
 
 void Session::on_tool_ended(std::string_view call, std::string_view tool, bool failed,
-                            std::uint64_t took_ms) {
+                            std::uint64_t took_ms, const std::string& output) {
   ipc::AuditAppend record = tool_record(call, tool, session_uuid(record_.id));
   record.outcome = failed ? ipc::Outcome::failure : ipc::Outcome::success;
   record.add(ipc::FieldKey::duration_ms, std::to_string(took_ms));
-  host_.keep_record(std::move(record));
+  host_.record_with_output(std::move(record), output, audit_contents_);
 }
 
 // What a harness says and we cannot read may be a tool call: the log has that there was something.

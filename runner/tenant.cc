@@ -1,8 +1,12 @@
 // Connections, lanes, the audit rule, and what the guard says.
 #include "runner/tenant.h"
 
-#include <algorithm>
+#include <openssl/sha.h>
 
+#include <algorithm>
+#include <array>
+
+#include "base/encoding.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "ipc/audit_refusal.h"
@@ -326,6 +330,21 @@ void Tenant::record_with_args(ipc::AuditAppend entry, std::string args) {
   audit_.store(args, [post, entry = std::move(entry)](const Result<std::string>& blob) mutable {
     entry.add(blob ? ipc::FieldKey::args_blob : ipc::FieldKey::truncated, blob.value_or("true"));
     post(std::move(entry));
+  });
+}
+
+void Tenant::record_with_output(ipc::AuditAppend entry, const std::string& output, bool keep) {
+  std::array<std::uint8_t, SHA256_DIGEST_LENGTH> sum{};
+  (void)::SHA256(reinterpret_cast<const unsigned char*>(output.data()), output.size(), sum.data());
+  entry.add(ipc::FieldKey::output_sha256, to_hex(sum));
+  if (!keep) return audit_.keep(std::move(entry));
+  audit_.store(output, [this, entry = std::move(entry)](const Result<std::string>& blob) mutable {
+    if (blob) {
+      entry.add(ipc::FieldKey::output_blob, *blob);
+    } else {
+      entry.add(ipc::FieldKey::reason, "the output was not kept: the audit log did not store it");
+    }
+    audit_.keep(std::move(entry));
   });
 }
 

@@ -65,6 +65,7 @@ class Tenant final : public GuardEvents, public SessionHost, public ConnectionHo
   Status record(ipc::AuditAppend entry) override { return audit_.post(std::move(entry)); }
   void keep_record(ipc::AuditAppend entry) override { audit_.keep(std::move(entry)); }
   void record_with_args(ipc::AuditAppend entry, std::string args) override;
+  void record_with_output(ipc::AuditAppend entry, const std::string& output, bool keep) override;
   void on_models(const std::vector<protocol::ModelInfo>& models) override;
   const std::vector<protocol::ModelInfo>& offered_models() override { return models_; }
   void on_changed(Session& session) override;

@@ -261,6 +261,7 @@ void Host::guard_loop() {
       started.network = "filtered";
       started.domains.values = {"a.example:443"};
       started.max_processes = 99;
+      started.audit_contents = keep_contents_ ? 1 : 0;
       (void)guard_.send(started, theirs);
     } else if (received->tag == ipc::Tag::approval_answer) {
       answers_.push_back(*received->as<ipc::ApprovalAnswer>());

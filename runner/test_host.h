@@ -92,6 +92,7 @@ class Host {
   void start_history();
   void stop_history();  // SIGKILL
   void pause_history(bool on);  // SIGSTOP, SIGCONT
+  void keep_contents(bool on) { keep_contents_ = on; }  // in sandboxes that start from now on
   void audit_answers(bool on) { audit_answers_ = on; }
   void cut_audit();
   void wire_audit();
@@ -120,6 +121,7 @@ class Host {
   std::vector<AuditedRecord> records_;
   std::vector<ipc::ApprovalAnswer> answers_;
   std::atomic<bool> audit_answers_ = true;
+  std::atomic<bool> keep_contents_ = false;
   std::atomic<bool> stopping_ = false;
   std::atomic<bool> ready_ = false;
   std::atomic<int> sandboxes_ = 0;

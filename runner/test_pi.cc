@@ -169,7 +169,7 @@ void FakePi::prompt(const std::string& text) {
     say(kStart);
     say(R"({"type":"message_end","message":{"role":"assistant","stopReason":"toolUse","content":[{"type":"toolCall","id":"c1","name":"bash","arguments":)" + args + "}]}}");
     say(R"({"type":"tool_execution_start","toolCallId":"c1","toolName":"bash","args":)" + args + "}");
-    say(R"({"type":"tool_execution_end","toolCallId":"c1","toolName":"bash","result":{"content":[]},"isError":false})");
+    say(R"({"type":"tool_execution_end","toolCallId":"c1","toolName":"bash","result":{"content":[{"type":"text","text":"from the bottom"}]},"isError":false})");
     say(R"({"type":"message_end","message":{"role":"toolResult","toolCallId":"c1","toolName":"bash","content":[],"timestamp":1795350000001}})");
     turn("done");
   } else {

@@ -244,12 +244,13 @@ void Translator::on_tool(const Json& record, std::string_view type, std::uint64_
     sink_.on_event(events::tool_progress(call, tool->second.name, text));
   } else if (type == "tool_execution_end") {
     const Json* result = record.find("result");
-    const std::string text = result == nullptr ? "" : content_text(result->find("content"));
+    const Json* content = result == nullptr ? nullptr : result->find("content");
+    const std::string text = content_text(content);
     const auto measured = static_cast<std::int64_t>(now_ms - tool->second.started_ms);
     const std::int64_t took = record.integer_at("durationMs", measured);
     const auto took_ms = static_cast<std::uint64_t>(took < 0 ? 0 : took);
     const bool failed = record.boolean_at("isError");
-    sink_.on_tool_ended(call, tool->second.name, failed, took_ms);
+    sink_.on_tool_ended(call, tool->second.name, failed, took_ms, is_text(content) ? text : content->dump());
     sink_.on_event(events::tool_end(call, tool->second.name, text, failed, took_ms));
     tools_.erase(tool);
     if (tools_.empty()) {

@@ -34,8 +34,9 @@ class TranslatorSink {
   // As the agent reports it, before and after: what really ran, the monitor records.
   virtual void on_tool_begins(std::string_view /*call*/, std::string_view /*tool*/,
                               const std::string& /*args_json*/) {}
+  // `output` is what the model gets of it: text, or JSON where it is more than that.
   virtual void on_tool_ended(std::string_view /*call*/, std::string_view /*tool*/, bool /*failed*/,
-                             std::uint64_t /*took_ms*/) {}
+                             std::uint64_t /*took_ms*/, const std::string& /*output*/) {}
   virtual void on_settled() = 0;  // the turn, its retries and its compaction are really over
 };
 
