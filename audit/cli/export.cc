@@ -23,13 +23,16 @@ int export_entries(const Arguments& arguments) {
   if (with_personal && format == "jsonl") {
     return complain("--personal is for ocsf and cef: jsonl is the entries' own bytes");
   }
-  std::uint64_t found = 0;
-  return visit_entries(
+  Searched searched;
+  const int status = visit_entries(
       log_dir(arguments), *query,
       [&](const SeenEntry& seen) {
         return print(spell(seen.index, with_personal ? seen.opened : seen.entry) + "\n");
       },
-      found);
+      searched);
+  // For the pipe that takes it an empty export is none the worse; a person is told.
+  if (status == kOk && searched.found == 0 && query->limit > 0) (void)nothing_found(*query, searched);
+  return status;
 }
 
 }  // namespace
@@ -40,7 +43,9 @@ Command export_command() {
           .details =
               "jsonl is the entries' own bytes: the SHA-256 of a zero byte and the line without its\n"
               "end is the entry's leaf hash. What is no entry of this program is kept as\n"
-              "{\"malformed\":...}.",
+              "{\"malformed\":...}.\n"
+              "Exit status: 0 written, also if nothing fits (stderr says so); 2 not readable or wrong\n"
+              "usage.",
           .options = joined(
               {log_option(),
                {"--personal", "",

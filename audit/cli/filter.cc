@@ -56,11 +56,33 @@ bool read_classes(const Arguments& arguments, Query& query) {
   if (!names) return false;
   for (const std::string& name : *names) {
     const auto uid = find_ocsf_class(name);
-    if (!uid) {
+    if (!uid || ocsf_class_name(*uid) == "Unknown") {
       (void)complain("--class: no OCSF class " + name + " (as 3002, or authentication)");
       return false;
     }
     query.classes.push_back(*uid);
+  }
+  return true;
+}
+
+bool read_events(Query& query) {
+  for (const std::string& event : query.events) {
+    const auto problem = event_problem(event);
+    if (!problem) continue;
+    (void)complain("--event: " + *problem);
+    return false;
+  }
+  return true;
+}
+
+bool read_sessions(Query& query) {
+  for (std::string& session : query.sessions) {
+    auto id = plain_session(session);
+    if (!id) {
+      (void)complain("--session: " + session + " is no session id, nor the beginning of one");
+      return false;
+    }
+    session = std::move(*id);
   }
   return true;
 }
@@ -83,9 +105,9 @@ std::vector<Option> filter_options() {
                          "seconds, or -90m, -2h, -7d before now"},
       {"--to", "TIME", "before this time"},
       {"--range", "A..B", "entries A to B, both included; A.. for all from A on"},
-      {"--actor", "NAME", "who acted: a user's name, or a process (runner, accounts, ...)"},
-      {"--tenant", "ACCOUNT", "whom it concerns: account number or user name"},
-      {"--session", "ID", "session id, or its beginning"},
+      {"--actor", "NAME", "who acted: a user's name or account, or a process (runner, accounts, ...)"},
+      {"--tenant", "ACCOUNT", "whom it concerns: account number or user name, either finds both"},
+      {"--session", "ID", "session id, or its beginning; also as oqtoctl has it, oqto-..."},
       {"--class", "CLASS", "OCSF class: number or name (authentication, process_activity, ...)"},
       {"--event", "EVENT", "login, exec, session.start, ...; session.* for all that begin so"},
       {"--outcome", "OUTCOME", "success, failure or unknown"},
@@ -107,7 +129,7 @@ std::optional<Query> read_query(const Arguments& arguments) {
   }
   if (!read_time(arguments, "--from", query.from_ms) ||
       !read_time(arguments, "--to", query.to_ms) || !read_classes(arguments, query) ||
-      !read_outcomes(arguments, query)) {
+      !read_outcomes(arguments, query) || !read_events(query) || !read_sessions(query)) {
     return std::nullopt;
   }
   if (arguments.has("--range") && !read_range(arguments.get("--range"), query)) {

@@ -19,14 +19,14 @@ std::optional<std::uint64_t> wanted_index(const std::string& log, const std::str
   query.from_ms = *time;
   query.limit = 1;
   std::optional<std::uint64_t> index;
-  std::uint64_t found = 0;
+  Searched searched;
   const int status = visit_entries(
       log, query,
       [&](const SeenEntry& seen) {
         index = seen.index;
         return false;
       },
-      found);
+      searched);
   if (status == kOk && !index) (void)complain("no entry is as young as " + before);
   return status == kOk ? index : std::nullopt;
 }

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "audit/read/open_entry.h"
-#include "audit/read/query.h"
 #include "audit/read/reader.h"
+#include "audit/read/selection.h"
 
 namespace oqto::audit::cli {
 
@@ -14,6 +14,8 @@ struct SeenEntry {
   std::uint64_t index = 0;
   std::string_view entry;   // as it stands in the log
   std::string_view opened;  // with its personal fields, where the log has the key to them
+  std::string_view related = {};  // what it belongs to, opened; empty: nothing
+  std::uint64_t related_index = 0;
 };
 // false: enough.
 using EntryVisitor = std::function<bool(const SeenEntry& seen)>;
@@ -32,15 +34,31 @@ class Opener {
   KeyReader keys_;
 };
 
-// Visits what the query asks for, at most its limit; kOk, or kUnusable after a complaint. `found`
-// counts.
+// What was looked through.
+struct Searched {
+  std::uint64_t found = 0;
+  std::uint64_t entries = 0;
+  std::uint64_t first = 0, last = 0;  // indices, if there are entries
+  std::vector<std::string> unknown;   // sentences, see Selection
+};
+
+// Visits what the query asks for, at most its limit; kOk, or kUnusable after a complaint.
 int visit_entries(const std::string& log, const Query& query, const EntryVisitor& visit,
-                  std::uint64_t& found);
+                  Searched& searched);
+
+// Says on stderr that nothing was found, and among what. kFindings.
+int nothing_found(const Query& query, const Searched& searched);
+
+// For a selection over this log: earlier entries by number, opened.
+Relations::Fetch fetch_from(Opener& opener);
+Result<Names> read_names(const std::string& log);
+// Reads the whole log if the selection wants to know the names in it.
+Status learn_names(const std::string& log, Selection& selection);
 
 // What became of reading, as an exit status. Errc::unavailable is how a sink says "enough".
 int reading_ended(const std::string& log, const LogReader& reader, const Status& status);
 Status enough();
 
-std::string shown(std::string_view entry, bool json);
+std::string shown(std::string_view entry, bool json, std::string_view related = {});
 
 }  // namespace oqto::audit::cli

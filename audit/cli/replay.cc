@@ -43,8 +43,8 @@ using Recordings = std::map<Terminal, std::vector<Chunk>>;
 int find_recordings(const std::string& log, const std::string& session, Recordings& found) {
   Query query;
   query.events = {"recording.chunk"};
-  if (!session.empty()) query.sessions = {session};
-  std::uint64_t count = 0;
+  if (!session.empty()) query.sessions = {plain_session(session).value_or(session)};
+  Searched searched;
   return visit_entries(
       log, query,
       [&](const SeenEntry& seen) {
@@ -54,7 +54,7 @@ int find_recordings(const std::string& log, const std::string& session, Recordin
         found[terminal].push_back({entry->number("fields.chunk"), seen.index, blobs_of(seen.entry)});
         return true;
       },
-      count);
+      searched);
 }
 
 // nullopt after findings: one line for each chunk that is not as it must be.

@@ -37,7 +37,7 @@ int show(const Arguments& arguments) {
   const auto query = read_query(as_range);
   if (!query) return kUnusable;
   const bool json = arguments.has("--json");
-  std::uint64_t found = 0;
+  Searched searched;
   if (arguments.has("--blob")) {
     std::string text;
     const int read = visit_entries(
@@ -46,7 +46,7 @@ int show(const Arguments& arguments) {
           text = seen.entry;
           return false;
         },
-        found);
+        searched);
     if (read != kOk || !text.empty()) return read != kOk ? read : show_blob(arguments, text);
   }
   const int status = visit_entries(
@@ -56,8 +56,8 @@ int show(const Arguments& arguments) {
         return print((seen.index == query->first ? "" : "\n") + entry_page(seen.opened) +
                      "leaf hash               " + to_hex(leaf_hash(seen.entry)) + "\n");
       },
-      found);
-  if (status != kOk || found > 0) return status;
+      searched);
+  if (status != kOk || searched.found > 0) return status;
   auto reader = LogReader::open(log_dir(arguments));
   const auto count = reader ? reader->count() : Result<std::uint64_t>(0);
   return complain("there is no entry " + std::to_string(query->first) + ": the log has " +

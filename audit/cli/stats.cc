@@ -38,7 +38,17 @@ struct Stats {
     group.bytes += bytes;
   }
 
-  void add(std::uint64_t index, std::string_view text) {
+  // The host's processes say whom they act for by number: the name comes from elsewhere in the log.
+  void name_tenants(const Names& names) {
+    Groups named;
+    for (const auto& [account, group] : tenants) {
+      const std::string name = names.name_of(account);
+      named[printable(account + (name.empty() ? "" : " " + name))] = group;
+    }
+    tenants = std::move(named);
+  }
+
+  void add(std::uint64_t index, std::string_view text, std::string_view related) {
     ++all.entries;
     all.bytes += text.size();
     const auto entry = ReadEntry::parse(text);
@@ -54,9 +64,11 @@ struct Stats {
           text.size());
     count(events, printable(entry->text("event")), text.size());
     count(days, utc_day(time), text.size());
-    const std::string account = entry->text("actor.account");
-    const std::string name = entry->text("actor.username");
-    count(tenants, account.empty() ? "(host)" : printable(account + " " + name), text.size());
+    const auto belongs = related.empty() ? std::nullopt : ReadEntry::parse(related);
+    std::string account = entry->text("actor.account");
+    if (account.empty()) account = entry->text("fields.account");
+    if (account.empty() && belongs) account = belongs->text("fields.account");
+    count(tenants, account.empty() ? "(host)" : account, text.size());
     const std::string phase = entry->text("phase");
     if (phase == "intent") open_intents.insert(index);
     if (phase == "outcome") open_intents.erase(entry->number("intent"));
@@ -138,52 +150,73 @@ Room room_of(const Fd& log, const Stats& stats) {
   return room;
 }
 
-std::string size_text(const Stats& stats, const Room& room) {
-  return std::to_string(stats.all.entries) + " entries, " + std::to_string(stats.all.bytes) +
-         " B; segments " + std::to_string(room.segments) + " B, tiles " + std::to_string(room.tiles) +
-         " B, blobs " + std::to_string(room.blobs) + " B\n" + std::to_string(room.per_day) +
-         " B per day with entries (of the last 7); " + std::to_string(room.free) + " B free: full in " +
-         (room.per_day == 0 ? "unknown" : room.days_left()) + " days\n";
+std::string size_text(const Stats& stats, const std::optional<Room>& room) {
+  const std::string counted =
+      std::to_string(stats.all.entries) + " entries, " + std::to_string(stats.all.bytes) + " B";
+  if (!room) return counted + "\n";
+  return counted + "; segments " + std::to_string(room->segments) + " B, tiles " +
+         std::to_string(room->tiles) + " B, blobs " + std::to_string(room->blobs) + " B\n" +
+         std::to_string(room->per_day) + " B per day with entries (of the last 7); " +
+         std::to_string(room->free) + " B free: full in " +
+         (room->per_day == 0 ? "unknown" : room->days_left()) + " days\n";
+}
+
+std::string json_text_of(const Stats& stats, const std::optional<Room>& room) {
+  std::string text = "{";
+  const auto add = [&text](std::string_view name, const std::string& value) {
+    if (text.back() != '{') text += ',';
+    ((text += '"') += name) += "\":" + value;
+  };
+  add("entries", std::to_string(stats.all.entries));
+  add("entry_bytes", std::to_string(stats.all.bytes));
+  if (room) {
+    add("segment_bytes", std::to_string(room->segments));
+    add("tile_bytes", std::to_string(room->tiles));
+    add("blob_bytes", std::to_string(room->blobs));
+    add("free_bytes", std::to_string(room->free));
+    add("bytes_per_day", std::to_string(room->per_day));
+    add("days_until_full", room->days_left());
+    add("entry_bytes_per_day", std::to_string(growth_per_day(stats)));
+  }
+  add("intents_without_outcome", std::to_string(stats.open_intents.size()));
+  add("malformed", std::to_string(stats.malformed));
+  return text + json("classes", stats.classes) + json("events", stats.events) +
+         json("tenants", stats.tenants) + json("days", stats.days) + "}\n";
 }
 
 int stats(const Arguments& arguments) {
   const std::string path = log_dir(arguments);
+  const auto query = read_query(arguments);
+  if (!query) return kUnusable;
   Stats stats;
-  std::uint64_t found = 0;
+  const auto names = read_names(path);
+  if (!names) return complain("the log " + path + ": " + reason(names.error()));
+  Searched searched;
   const int status = visit_entries(
-      path, {},
+      path, *query,
       [&](const SeenEntry& seen) {
-        stats.add(seen.index, seen.entry);
+        stats.add(seen.index, seen.entry, seen.related);
         return true;
       },
-      found);
+      searched);
   if (status != kOk) return status;
-  const auto log = sys::open_dir(path.c_str());
-  if (!log) return complain("the log " + path + ": " + reason(log.error()));
-  const Room room = room_of(*log, stats);
-  const std::string open = std::to_string(stats.open_intents.size());
+  if (searched.found == 0 && query->selects_by_content()) return nothing_found(*query, searched);
+  stats.name_tenants(*names);
+  std::optional<Room> room;  // of the whole log: a part of it says nothing about the disk
+  if (!query->selects_by_content() && !arguments.has("--range")) {
+    const auto log = sys::open_dir(path.c_str());
+    if (!log) return complain("the log " + path + ": " + reason(log.error()));
+    room = room_of(*log, stats);
+  }
   if (arguments.has("--size")) {
     return print(size_text(stats, room) + table("by day", stats.days)) ? kOk : kUnusable;
   }
-  if (arguments.has("--json")) {
-    std::string text = R"({"entries":)" + std::to_string(stats.all.entries) +
-                       R"(,"entry_bytes":)" + std::to_string(stats.all.bytes) +
-                       R"(,"segment_bytes":)" + std::to_string(room.segments) + R"(,"tile_bytes":)" +
-                       std::to_string(room.tiles) + R"(,"blob_bytes":)" +
-                       std::to_string(room.blobs) + R"(,"free_bytes":)" + std::to_string(room.free) +
-                       R"(,"bytes_per_day":)" + std::to_string(room.per_day) +
-                       R"(,"days_until_full":)" + room.days_left() + R"(,"entry_bytes_per_day":)" +
-                       std::to_string(growth_per_day(stats)) + R"(,"intents_without_outcome":)" + open +
-                       R"(,"malformed":)" + std::to_string(stats.malformed);
-    text += json("classes", stats.classes) + json("events", stats.events) +
-            json("tenants", stats.tenants) + json("days", stats.days) + "}\n";
-    return print(text) ? kOk : kUnusable;
-  }
+  if (arguments.has("--json")) return print(json_text_of(stats, room)) ? kOk : kUnusable;
   std::string text = size_text(stats, room);
   if (stats.all.entries > 0) {
     text += "from " + utc_text(stats.first_ms) + " to " + utc_text(stats.last_ms) + "\n";
   }
-  text += open + " intents without an outcome\n";
+  text += std::to_string(stats.open_intents.size()) + " intents without an outcome\n";
   if (stats.malformed > 0) text += std::to_string(stats.malformed) + " malformed entries\n";
   text += table("by class", stats.classes) + table("by event", stats.events) +
           table("by tenant", stats.tenants) + table("by day", stats.days);
@@ -195,9 +228,13 @@ int stats(const Arguments& arguments) {
 Command stats_command() {
   return {.name = "stats",
           .summary = "Counts entries and bytes per class, event, tenant and day; size and growth.",
-          .options = {log_option(),
-                      {"--size", "", "only the size, the growth per day, and how long the disk lasts"},
-                      {"--json", "", "one JSON object instead of text"}},
+          .details = "A tenant is whom an entry concerns, whoever wrote it; (host): nobody. With filters only\n"
+                     "what fits is counted, and nothing is said about the disk.\n"
+                     "Exit status: 0 counted, 1 nothing fits the filters, 2 not readable or wrong usage.",
+          .options = joined({log_option(),
+                             {"--size", "", "only the size, the growth per day, and how long the disk lasts"},
+                             {"--json", "", "one JSON object instead of text"}},
+                            filter_options()),
           .run = stats};
 }
 

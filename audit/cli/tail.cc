@@ -27,17 +27,21 @@ void stop_on_interrupt() {
 
 struct Follower {
   LogReader reader;
-  const Query& query;
+  Selection& selection;
+  std::uint64_t first;
   bool json;
   Opener& opener;
+  std::uint64_t shown_entries = 0;
 
   EntrySink sink() {
     return [this](std::uint64_t index, std::string_view entry) -> Status {
       if (interrupted != 0) return enough();
-      if (index < query.first) return {};
+      if (selection.needs_names()) selection.learn(entry);
       const std::string opened = opener.open(entry);
-      if (!query.matches(index, opened) || print(shown(opened, json))) return {};
-      return enough();
+      if (!selection.takes(index, opened) || index < first) return {};
+      ++shown_entries;
+      const auto& related = selection.related();
+      return print(shown(opened, json, related ? std::string_view(related->entry) : "")) ? Status() : enough();
     };
   }
 
@@ -55,27 +59,33 @@ struct Follower {
 };
 
 // The index from which on `count` entries fit. Without filters that is arithmetic.
-Result<std::uint64_t> start_of(LogReader& reader, Opener& opener, const Query& query,
-                               std::uint64_t count, bool has_filters) {
-  if (!has_filters) {
+Result<std::uint64_t> start_of(LogReader& reader, Opener& opener, Selection& selection,
+                               std::uint64_t count, Searched& searched) {
+  const Query& query = selection.asked();
+  if (!query.selects_by_content()) {
     const std::uint64_t size = TRY(reader.count());
-    return size - std::min(size, count);
+    const std::uint64_t end = query.last < size ? query.last + 1 : size;
+    searched.entries = end - std::min(end, query.first);
+    return std::max(query.first, end - std::min(end, count));
   }
   std::vector<std::uint64_t> newest;  // a ring
-  std::uint64_t found = 0;
   TRY(reader.seek(query.first));
   TRY(reader.read_new([&](std::uint64_t index, std::string_view entry) -> Status {
-    if (count == 0 || !query.matches(index, opener.open(entry))) return {};
+    const bool takes = selection.takes(index, opener.open(entry));
+    if (index < query.first || index > query.last) return {};
+    if (searched.entries++ == 0) searched.first = index;
+    searched.last = index;
+    if (!takes || count == 0) return {};
     if (newest.size() < count) {
       newest.push_back(index);
     } else {
-      newest[found % count] = index;
+      newest[searched.found % count] = index;
     }
-    ++found;
+    ++searched.found;
     return {};
   }));
   if (newest.empty()) return reader.count();
-  return found <= count ? newest.front() : newest[found % count];
+  return searched.found <= count ? newest.front() : newest[searched.found % count];
 }
 
 int tail(const Arguments& arguments) {
@@ -85,21 +95,29 @@ int tail(const Arguments& arguments) {
   auto query = read_query(arguments);
   if (!query) return kUnusable;
   const bool follow = arguments.has("-f");
-  const bool has_filters = std::ranges::any_of(
-      filter_options(), [&](const Option& option) { return arguments.has(option.name); });
   auto reader = LogReader::open(log);
   if (!reader) return complain("the log " + log + ": " + reason(reader.error()));
   const auto opener = Opener::create(log);
   if (!opener) return complain("the log " + log + ": " + reason(opener.error()));
   if (follow) stop_on_interrupt();
-  const auto start = start_of(*reader, **opener, *query, *count, has_filters);
+  Selection selection(*query, fetch_from(**opener));
+  if (const Status learnt = learn_names(log, selection); !learnt) {
+    return reading_ended(log, *reader, learnt);
+  }
+  Searched searched;
+  const auto start = start_of(*reader, **opener, selection, *count, searched);
   if (!start) return reading_ended(log, *reader, std::unexpected(start.error()));
-  query->first = std::max(query->first, *start);
+  searched.unknown = selection.unknown();
   if (follow) reader->only_durable();
-  Follower follower{std::move(*reader), *query, arguments.has("--json"), **opener};
-  Status status = follower.reader.seek(query->first);
+  Follower follower{std::move(*reader), selection, *start, arguments.has("--json"), **opener};
+  Status status = follower.reader.seek(*start);
+  if (follow) {
+    for (const std::string& sentence : searched.unknown) (void)complain(sentence + " (following)");
+  }
   if (status) status = follow ? follower.follow() : follower.reader.read_new(follower.sink());
-  return reading_ended(log, follower.reader, status);
+  const int ended = reading_ended(log, follower.reader, status);
+  if (ended != kOk || follow || follower.shown_entries > 0 || *count == 0) return ended;
+  return nothing_found(*query, searched);
 }
 
 }  // namespace
@@ -108,7 +126,9 @@ Command tail_command() {
   return {.name = "tail",
           .summary = "Shows the newest entries, oldest first: time (UTC), number, who, event, "
                      "fields.",
-          .details = "Signatures are not checked here: that is `oqto-audit verify`.",
+          .details = "Exit status: 0 something was shown, 1 nothing fits (stderr says among what), 2 not\n"
+                     "readable or wrong usage. Where it says (happened TIME) the entry was written later\n"
+                     "than that. Signatures are not checked here: that is `oqto-audit verify`.",
           .options = joined({log_option(),
                              {"-n", "N", "how many entries (default 20)"},
                              {"-f", "", "go on with each entry once it is safely on the disk, until\n"

@@ -46,6 +46,22 @@ std::string who(const Members& actor) {
   return text + std::string(plain(value_of(actor, "process")));
 }
 
+// Who, what and where of the entry that this one belongs to, as far as it does not say so itself.
+std::string facts_of(std::string_view related, const Members& fields) {
+  constexpr std::string_view kFacts[] = {"username", "account", "session", "command", "tool",
+                                         "process",  "host",    "port",    "provider", "model"};
+  const auto members = json_members(related);
+  const auto theirs = members ? json_members(value_of(*members, "fields")) : std::nullopt;
+  if (!theirs) return {};
+  std::string text;
+  for (const std::string_view fact : kFacts) {
+    const std::string_view value = value_of(*theirs, fact);
+    if (value.empty() || !value_of(fields, fact).empty()) continue;
+    ((text += text.empty() ? "" : " ") += fact) += "=" + shorten(plain(value));
+  }
+  return text.empty() ? "" : "  [" + text + "]";
+}
+
 std::string malformed(std::string_view entry) {
   std::string text = R"({"malformed":)";
   append_json(text, entry);
@@ -58,12 +74,15 @@ std::string entry_json(std::string_view entry) {
   return json_members(entry) ? std::string(entry) : malformed(entry);
 }
 
-std::string entry_line(std::string_view entry) {
+std::string entry_line(std::string_view entry, std::string_view related) {
   const auto members = json_members(entry);
   const auto actor = members ? json_members(value_of(*members, "actor")) : std::nullopt;
   const auto fields = members ? json_members(value_of(*members, "fields")) : std::nullopt;
   if (!actor || !fields) return shorten(malformed(entry));
   std::string line = utc(value_of(*members, "time"));
+  if (const auto at = value_of(*fields, "at"); !at.empty()) {
+    line += " (happened " + shorten(plain(at)) + ")";
+  }
   line += "  #" + std::string(value_of(*members, "seq"));
   line += "  " + who(*actor);
   line += "  " + std::string(plain(value_of(*members, "event")));
@@ -76,12 +95,13 @@ std::string entry_line(std::string_view entry) {
     line += "  session=" + std::string(plain(session));
   }
   for (const JsonMember& field : *fields) {
+    if (field.key == "at") continue;
     line += "  " + std::string(field.key) + "=" + shorten(plain(field.value));
   }
   // What open_entry() could not open, or what it was not asked to.
   const std::string_view sealed = value_of(*members, "sealed");
   if (!sealed.empty()) line += "  " + json_text(sealed).value_or("(sealed)");
-  return line;
+  return line + facts_of(related, *fields);
 }
 
 std::string entry_page(std::string_view entry) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "base/nearest_word.h"
 #include "sandbox/policy/builder.h"
 
 namespace oqto::sandbox {

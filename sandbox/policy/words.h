@@ -33,7 +33,4 @@ Worded<std::vector<std::string>> normal_domains(std::string_view text);
 Worded<std::string> normal_variable(std::string_view text);  // for env.pass
 Worded<std::string> normal_setting(std::string_view name, std::string_view value);
 
-// The known word nearest to `word`, if it can be meant.
-std::string_view nearest_word(std::string_view word, const std::vector<std::string_view>& known);
-
 }  // namespace oqto::sandbox
