@@ -255,6 +255,8 @@ TEST_F(Cli, ExportsSurviveOtherPeoplesParsers) {
       run(std::string("python3 ") + OQTO_CHECK_EXPORTS + " " + log_->dir() + files);
   EXPECT_EQ(checked.status, 0) << checked.out;
   EXPECT_EQ(checked.out, std::to_string(log_->size()) + "\n");
+  const Output ocsf = run(std::string("python3 ") + OQTO_CHECK_OCSF + " " + dir_.path() + "/ocsf | tail -n 20");
+  EXPECT_TRUE(contains(ocsf.out, std::to_string(log_->size()) + " good, 0 bad")) << ocsf.out;
   EXPECT_EQ(lines(audit("export --event login")), 2);
   EXPECT_EQ(audit("export --format csv").status, 2);
 }

@@ -1,21 +1,35 @@
+#include <functional>
+
 #include "audit/cli/cli.h"
 #include "audit/cli/read.h"
+#include "audit/format/format.h"
+#include "audit/format/hash.h"
 #include "audit/read/entry_view.h"
 #include "audit/read/export.h"
 
 namespace oqto::audit::cli {
 namespace {
 
-std::string as_line(std::uint64_t /*index*/, std::string_view entry) {
-  return entry_json(entry);
+// The first line of the checkpoint: which log it is.
+std::string name_of_log(const std::string& log) {
+  const auto note = read_file(log + "/" + kCheckpointFile, kMaxNoteFile);
+  return note ? std::string(first_line(*note)) : std::string();
+}
+
+using Speller = std::function<std::string(std::uint64_t index, std::string_view entry)>;
+
+Speller speller_of(std::string_view format, const std::string& log) {
+  if (format == "jsonl") return [](std::uint64_t, std::string_view entry) { return entry_json(entry); };
+  if (format == "cef") return to_cef;
+  if (format != "ocsf") return nullptr;
+  return [from = OcsfSource{name_of_log(log)}](std::uint64_t index, std::string_view entry) {
+    return to_ocsf(index, entry, from);
+  };
 }
 
 int export_entries(const Arguments& arguments) {
   const std::string format = arguments.get("--format", "jsonl");
-  const auto spell = format == "jsonl"  ? as_line
-                     : format == "ocsf" ? to_ocsf
-                     : format == "cef"  ? to_cef
-                                        : nullptr;
+  const Speller spell = speller_of(format, log_dir(arguments));
   if (spell == nullptr) return complain("--format is jsonl, ocsf or cef");
   const auto query = read_query(arguments);
   if (!query) return kUnusable;
