@@ -65,6 +65,7 @@ Command show_command();
 Command search_command();
 Command export_command();
 Command stats_command();
+Command timeline_command();
 Command keygen_command();
 Command rotate_command();
 Command shred_command();

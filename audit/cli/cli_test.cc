@@ -290,7 +290,7 @@ TEST_F(Cli, EveryCommandExplainsItselfAndRefusesWhatItDoesNotKnow) {
   const Output all = run(oqto_audit("--help"));
   EXPECT_EQ(all.status, 0);
   for (const std::string command :
-       {"verify", "prove", "check-proof", "tail", "search", "show", "export", "stats", "keygen",
+       {"verify", "prove", "check-proof", "tail", "search", "show", "export", "stats", "timeline", "keygen",
         "witness serve", "witness submit", "completion"}) {
     EXPECT_TRUE(contains(all.out, "  " + command + " ")) << command;
     const Output help = run(oqto_audit(command + " --help"));

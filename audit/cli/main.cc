@@ -66,7 +66,7 @@ int run(std::span<char* const> words) {
 std::span<const Command> commands() {
   static const Command kCommands[] = {
       verify_command(), prove_command(),  check_proof_command(), tail_command(),
-      search_command(), show_command(),   export_command(),      stats_command(),
+      search_command(), show_command(),   export_command(),      stats_command(), timeline_command(),
       keygen_command(), rotate_command(), shred_command(), replay_command(), prune_command(), copy_command(), collect_command(), witness_serve_command(), witness_submit_command(), completion_command()};
   return kCommands;
 }

@@ -142,6 +142,27 @@ TEST_F(Question, NothingFoundIsSaidWithWhatWasSearched) {
   EXPECT_TRUE(contains(exported.out, "nothing found")) << exported.out;
 }
 
+TEST_F(Question, TheTimelineOfASessionAndOfAPersonIsTold) {
+  for (const std::string subject : {"oqto-e0a6cb16-9495-4ee4-91ea-dcdcaaa467fd", "e0a6", "anna", "7"}) {
+    const Output story = ask("timeline " + subject);
+    EXPECT_EQ(story.status, 0) << story.out;
+    EXPECT_TRUE(contains(story.out, "anna asked: “deploy”")) << story.out;
+    EXPECT_TRUE(contains(story.out, "The agent called the model / ")) << story.out;
+    EXPECT_TRUE(contains(story.out, "FAILED")) << story.out;
+    EXPECT_FALSE(contains(story.out, "mallory")) << story.out;
+  }
+  EXPECT_TRUE(contains(ask("timeline anna").out, "anna signed in")) << ask("timeline anna").out;
+  const Output json = run("(" + oqto_audit("timeline anna --json --log ") + host_->log_dir() +
+                          ") | python3 -c 'import json,sys; s=json.load(sys.stdin); print(s[\"subject\"], s[\"totals\"][\"prompts\"], s[\"next\"])'");
+  EXPECT_EQ(json.out, "anna 1 None\n");
+  const Output part = ask("timeline anna --limit 2");
+  EXPECT_TRUE(contains(part.out, "It goes on: --range ")) << part.out;
+  const Output nobody = ask("timeline zoe");
+  EXPECT_EQ(nobody.status, 2);
+  EXPECT_TRUE(contains(nobody.out, "no account or user zoe")) << nobody.out;
+  EXPECT_EQ(ask("timeline ffff").status, 1);
+}
+
 TEST_F(Question, AttackAnOutcomeOfSomebodyElsesIntentIsNotJoinedToIt) {
   EXPECT_EQ(found("search --event command --outcome failure --tenant anna"), 0);
   EXPECT_EQ(found("search --event command --outcome failure --tenant bob"), 1);
