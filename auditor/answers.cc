@@ -7,14 +7,10 @@
 #include "protocol/json_writer.h"
 
 namespace oqto::auditor {
-namespace {
-
 using protocol::Code;
 using protocol::Failure;
 using protocol::JsonArray;
 using protocol::JsonObject;
-
-constexpr std::size_t kExportRows = 1000;
 
 Failure failure_of(const Error& error) {
   switch (error.code) {
@@ -29,8 +25,23 @@ Failure failure_of(const Error& error) {
   }
 }
 
+void add_unknown(JsonObject& data, const std::vector<std::string>& unknown) {
+  if (unknown.empty()) return;
+  JsonArray array;
+  for (const std::string& sentence : unknown) array.text(sentence);
+  data.json("unknown", array.str());
+}
+
+namespace {
+
+constexpr std::size_t kExportRows = 1000;
+
 Answers::Counted failed(const Error& error) {
   return {std::unexpected(failure_of(error)), 0};
+}
+
+Answers::Counted refused(std::string why) {
+  return {std::unexpected(Failure{Code::bad_request, std::move(why)}), 0};
 }
 
 }  // namespace
@@ -61,6 +72,8 @@ Answers::Counted Answers::to(const protocol::AuditCommand& command) {
         using Args = std::remove_cvref_t<decltype(args)>;
         if constexpr (std::is_same_v<Args, protocol::AuditCheckpoint>) return checkpoint(args);
         if constexpr (std::is_same_v<Args, protocol::AuditSearch>) return search(args);
+        if constexpr (std::is_same_v<Args, protocol::AuditSubjects>) return subjects();
+        if constexpr (std::is_same_v<Args, protocol::AuditTimeline>) return timeline(args);
         if constexpr (std::is_same_v<Args, protocol::AuditEntry>) return entry(args);
         if constexpr (std::is_same_v<Args, protocol::AuditConsistency>) return consistency(args);
         if constexpr (std::is_same_v<Args, protocol::AuditSeals>) return seals(args);
@@ -98,6 +111,7 @@ Answers::Counted Answers::consistency(const protocol::AuditConsistency& args) {
 }
 
 Answers::Counted Answers::search(const protocol::AuditSearch& args) {
+  if (auto problem = filter_problem(args.filter)) return refused(std::move(*problem));
   const Search::Range range{.from = args.from.value_or(0),
                             .to = args.before.value_or(protocol::kMaxAuditIndex),
                             .ascending = false,
@@ -109,6 +123,7 @@ Answers::Counted Answers::search(const protocol::AuditSearch& args) {
   JsonObject data;
   data.json("entries", rows.str()).number("indexed", follower_.state().next);
   data.json("next", page->next ? std::to_string(*page->next) : "null");
+  add_unknown(data, page->unknown);
   return {data.str(), page->rows.size()};
 }
 
@@ -129,20 +144,24 @@ Answers::Counted Answers::entry(const protocol::AuditEntry& args) {
 }
 
 Answers::Counted Answers::export_range(const protocol::AuditExport& args) {
+  if (auto problem = filter_problem(args.filter)) return refused(std::move(*problem));
   const Search::Range range{.from = args.from,
                             .to = args.to.value_or(protocol::kMaxAuditIndex),
                             .ascending = true,
                             .limit = kExportRows};
   const auto page = search_.run(args.filter, range);
   if (!page) return failed(page.error());
+  const auto published = view_.published();
+  const audit::OcsfSource from{published ? std::string(audit::first_line(published->note)) : ""};
   std::string lines;
   for (const Row& row : page->rows) {
-    lines += args.format == protocol::ExportFormat::ocsf ? audit::to_ocsf(row.index, row.entry)
+    lines += args.format == protocol::ExportFormat::ocsf ? audit::to_ocsf(row.index, row.entry, from)
                                                          : row.entry;
     lines += '\n';
   }
   JsonObject data;
   data.text("lines", lines).number("count", page->rows.size());
+  add_unknown(data, page->unknown);
   data.json("next", page->next ? std::to_string(*page->next) : "null");
   return {data.str(), page->rows.size()};
 }

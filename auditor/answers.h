@@ -14,6 +14,9 @@ namespace oqto::auditor {
 
 using Answer = std::expected<std::string, protocol::Failure>;
 
+protocol::Failure failure_of(const Error& error);
+// Who was asked for and is not in the log, a sentence each.
+void add_unknown(protocol::JsonObject& data, const std::vector<std::string>& unknown);
 std::string hashes_json(const std::vector<audit::Hash>& hashes);
 
 class Answers {
@@ -30,6 +33,8 @@ class Answers {
  private:
   Counted checkpoint(const protocol::AuditCheckpoint& args);
   Counted search(const protocol::AuditSearch& args);
+  Counted subjects();
+  Counted timeline(const protocol::AuditTimeline& args);
   Counted entry(const protocol::AuditEntry& args);
   Counted consistency(const protocol::AuditConsistency& args);
   Counted seals(const protocol::AuditSeals& args);

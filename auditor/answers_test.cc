@@ -78,5 +78,38 @@ TEST(Answers, AttackPiecesOfAnotherAccountAreNoPartOfARecording) {
   EXPECT_TRUE(data.find("next")->is_null());
 }
 
+TEST(Answers, TellAStoryAndWhoseThereAre) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  Served served(host);
+  constexpr const char* kSession = "e0a6cb16-9495-4ee4-91ea-dcdcaaa467fd";
+  ipc::AuditClient guard(host.source(ipc::Process::guard, 0, "", 11, 0));
+  auto ann = host.client();
+  ASSERT_TRUE(guard.append(audit::record(ipc::Event::session_start, ipc::Phase::intent)
+                               .add(ipc::FieldKey::account, "7").add(ipc::FieldKey::session, kSession)));
+  const auto prompt = ann.append(audit::record(ipc::Event::command, ipc::Phase::intent)
+                                     .add(ipc::FieldKey::command, "prompt").add(ipc::FieldKey::session, kSession)
+                                     .add(ipc::FieldKey::args, R"({"message":"deploy"})"));
+  ASSERT_TRUE(prompt);
+  auto outcome = audit::record(ipc::Event::command, ipc::Phase::outcome);
+  outcome.intent = *prompt;
+  outcome.outcome = ipc::Outcome::failure;
+  const auto last = ann.append(outcome);
+  ASSERT_TRUE(last && served.covers(*last));
+  const auto subjects = served.ask("audit.subjects", R"("x":1)");
+  ASSERT_NE(subjects.find("sessions"), nullptr);
+  ASSERT_EQ(subjects.find("sessions")->array()->size(), 1U);
+  EXPECT_EQ((*subjects.find("sessions")->array())[0].text_at("session"), kSession);
+  EXPECT_EQ((*subjects.find("sessions")->array())[0].text_at("name"), "ann");
+  for (const std::string whose : {R"("sessions":["oqto-e0a6cb16"])", R"("tenants":["ann"])"}) {
+    const auto story = served.ask("audit.timeline", whose);
+    ASSERT_NE(story.find("scenes"), nullptr) << whose;
+    const auto* scenes = story.find("scenes")->array();
+    ASSERT_EQ(scenes->size(), 2U);
+    EXPECT_EQ((*scenes)[1].text_at("sentence"), "ann asked: “deploy”");
+    EXPECT_EQ((*scenes)[1].text_at("mark"), "failed");
+  }
+}
+
 }  // namespace
 }  // namespace oqto::auditor

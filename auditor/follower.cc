@@ -104,6 +104,7 @@ Status Follower::follow() {
   view_ = TRY(LogView::open(log_dir_));
   reader_ = TRY(audit::LogReader::open(log_dir_));
   reader_->only_durable();
+  relations_.emplace([this](std::uint64_t index) { return earlier(index); });
   const Coverage coverage = index_->coverage();
   if (!anchored_) TRY(reader_->seek(coverage.next - 1));
   for (;;) {
@@ -141,11 +142,19 @@ Status Follower::check_gone() {
   return useless(kForeign);
 }
 
+std::optional<std::string> Follower::earlier(std::uint64_t index) {
+  if (auto entry = recent(index)) return entry;
+  auto entry = view_->entry(index, published_);
+  return entry ? std::optional(std::move(*entry)) : std::nullopt;
+}
+
 Status Follower::take(std::uint64_t index, std::string_view entry) {
   if (!anchored_) return check_anchor(index, entry);
   if (index < index_->coverage().next && index_->coverage().next != index_->coverage().first)
     return {};
-  const Status added = index_->add(index, entry);
+  const auto related = relations_->of(index, entry);
+  const Status added =
+      index_->add(index, entry, related ? std::string_view(related->entry) : std::string_view());
   if (!added) return added.error().code == Errc::limit ? added : useless(kDamaged);
   if (!entry.contains(kReadEvent)) ++acts_;
   TRY(keep_recent(index, entry));

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "audit/read/reader.h"
+#include "audit/read/relations.h"
 #include "auditor/index.h"
 #include "auditor/log_view.h"
 
@@ -50,6 +51,7 @@ class Follower {
   Status follow();  // until it is told to stop, or something is wrong
   Status open_index();
   Status take(std::uint64_t index, std::string_view entry);
+  [[nodiscard]] std::optional<std::string> earlier(std::uint64_t index);
   Status check_anchor(std::uint64_t index, std::string_view entry);
   Status check_gone();
   Status keep_recent(std::uint64_t index, std::string_view entry);
@@ -66,6 +68,7 @@ class Follower {
   std::optional<LogView> view_;
   std::optional<audit::LogReader> reader_;
   std::optional<IndexWriter> index_;
+  std::optional<audit::Relations> relations_;
   bool is_useless_ = false;
   bool anchored_ = false;  // the index is known to be of this log
   std::uint64_t waiting_since_ms_ = 0;

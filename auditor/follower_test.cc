@@ -75,6 +75,40 @@ TEST(Follower, FindsWhatWasCommittedByItsWordsAndItsFacts) {
   EXPECT_FALSE(reading.search.run({.text = "//"}, {}));
 }
 
+TEST(Follower, FindsByNameWhatCarriesOnlyTheAccountAndOutcomesByTheirIntents) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  TempDir dir;
+  ipc::AuditClient gateway(host.source(ipc::Process::gateway, 0, "", 18, 20003));
+  auto ann = host.client();
+  const auto own = ann.append(audit::record(ipc::Event::command).add(ipc::FieldKey::command, "get_state"));
+  const auto call = gateway.append(audit::record(ipc::Event::model_call, ipc::Phase::intent)
+                                       .add(ipc::FieldKey::account, "7").add(ipc::FieldKey::model, "opus"));
+  ASSERT_TRUE(own && call);
+  auto outcome = audit::record(ipc::Event::model_call, ipc::Phase::outcome);
+  outcome.intent = *call;
+  outcome.outcome = ipc::Outcome::failure;
+  const auto came = gateway.append(outcome);
+  ASSERT_TRUE(came);
+  {
+    Reading reading(host.log_dir(), dir.path());
+    ASSERT_TRUE(reading.reaches(*came + 1));
+    for (const std::string who : {"ann", "ANN", "7"}) {
+      EXPECT_EQ(reading.find({.tenants = {who}, .events = {"model.call"}}), (Indices{*call, *came})) << who;
+    }
+    EXPECT_EQ(reading.find({.text = "opus", .outcomes = {"failure"}}), Indices{*came});
+    const auto unknown = reading.search.run({.tenants = {"amn"}}, {.from = 0, .to = 1000, .ascending = true, .limit = 10});
+    ASSERT_TRUE(unknown && unknown->unknown.size() == 1);
+    EXPECT_TRUE(unknown->unknown[0].contains("did you mean ann?")) << unknown->unknown[0];
+  }
+  // Names are kept with the index: what comes after a restart is found by them as well.
+  const auto later = gateway.append(audit::record(ipc::Event::model_call).add(ipc::FieldKey::account, "7"));
+  ASSERT_TRUE(later);
+  Reading again(host.log_dir(), dir.path());
+  ASSERT_TRUE(again.reaches(*later + 1));
+  EXPECT_EQ(again.find({.tenants = {"ann"}, .events = {"model.call"}}), (Indices{*call, *came, *later}));
+}
+
 TEST(Follower, GoesOnWhereItStopped) {
   TestHost host;
   ASSERT_TRUE(host.start());

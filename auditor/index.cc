@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "audit/read/entry_reader.h"
+#include "audit/read/query.h"
 #include "auditor/words.h"
 #include "base/encoding.h"
 
@@ -14,13 +15,14 @@ namespace {
 
 using sqlite::Statement;
 
-constexpr std::int64_t kVersion = 1;
+constexpr std::int64_t kVersion = 2;
 constexpr const char* kFile = "/index.db";
 
 constexpr const char* kSchema =
     "CREATE TABLE coverage (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER, first INTEGER,"
     "  next INTEGER, first_leaf TEXT, last_leaf TEXT);"
     "CREATE TABLE times (block INTEGER PRIMARY KEY, min_ms INTEGER, max_ms INTEGER);"
+    "CREATE TABLE names (account TEXT, name TEXT, PRIMARY KEY (account, name)) WITHOUT ROWID;"
     // Contentless: the texts stay in the log, whose keys may be erased. `keys` are few and short.
     "CREATE VIRTUAL TABLE words USING fts5(keys, body, content='', tokenize='unicode61');"
     "INSERT INTO words(words, rank) VALUES ('automerge', 4);";
@@ -64,6 +66,22 @@ Result<IndexWriter> IndexWriter::open(const std::string& dir) {
   return writer;
 }
 
+static Status read_names(sqlite::Database& db, audit::Names& names) {
+  Statement row(db, "SELECT account, name FROM names");
+  while (TRY(row.step())) (void)names.learn({row.string(0), row.string(1)});
+  return {};
+}
+
+Status IndexWriter::load_names() {
+  return read_names(db_, names_);
+}
+
+Result<audit::Names> IndexReader::names() {
+  audit::Names names;
+  TRY(read_names(db_, names));
+  return names;
+}
+
 Status IndexWriter::load() {
   bool is_empty = false;
   {
@@ -81,10 +99,10 @@ Status IndexWriter::load() {
   }
   coverage_ = {static_cast<std::uint64_t>(row.int64(1)), static_cast<std::uint64_t>(row.int64(2)),
                *first_leaf, *last_leaf};
-  return {};
+  return load_names();
 }
 
-Status IndexWriter::add(std::uint64_t index, std::string_view entry) {
+Status IndexWriter::add(std::uint64_t index, std::string_view entry, std::string_view related) {
   if (!in_transaction_) {
     TRY(sqlite::execute(db_, "BEGIN"));
     in_transaction_ = true;
@@ -102,7 +120,16 @@ Status IndexWriter::add(std::uint64_t index, std::string_view entry) {
   const std::uint64_t time = read->number("time");
   times.min_ms = std::min(times.min_ms, time);
   times.max_ms = std::max(times.max_ms, time);
-  const Words words = words_of(*read);
+  if (const auto happened = audit::happened_ms(*read)) {
+    times.min_ms = std::min(times.min_ms, *happened);
+    times.max_ms = std::max(times.max_ms, *happened);
+  }
+  if (const auto pair = names_.learn(entry)) {
+    Statement name(db_, "INSERT OR IGNORE INTO names VALUES (?, ?)");
+    TRY(name.text(pair->account).text(pair->name).run());
+  }
+  const auto belongs = related.empty() ? std::nullopt : audit::ReadEntry::parse(related);
+  const Words words = words_of(*read, belongs ? &*belongs : nullptr);
   insert_->reset();
   return insert_->number(signed_of(index)).text(words.keys).text(words.text).run();
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "audit/format/hash.h"
+#include "audit/read/names.h"
 #include "sqlite/sqlite.h"
 
 namespace oqto::auditor {
@@ -29,7 +30,8 @@ class IndexWriter {
 
   [[nodiscard]] const Coverage& coverage() const { return coverage_; }
   // In order and without a gap. Visible to readers after commit().
-  Status add(std::uint64_t index, std::string_view entry);
+  // `related`: the entry that it belongs to, or empty.
+  Status add(std::uint64_t index, std::string_view entry, std::string_view related = {});
   Status commit();
 
  private:
@@ -39,11 +41,13 @@ class IndexWriter {
     std::uint64_t max_ms = 0;
   };
   Status load();
+  Status load_names();
   Status save();
 
   sqlite::Database db_;
   std::unique_ptr<sqlite::Statement> insert_;
   Coverage coverage_;
+  audit::Names names_;
   bool in_transaction_ = false;
   std::map<std::uint64_t, Times> times_;  // of blocks with entries since the last commit
 };
@@ -57,6 +61,8 @@ class IndexReader {
   // Indices of [from, to) that match, at most `limit`: the largest, or the smallest if `ascending`.
   Result<std::vector<std::uint64_t>> find(const std::string& expression, std::uint64_t from,
                                           std::uint64_t to, bool ascending, std::size_t limit);
+  // The accounts and users that the log names.
+  Result<audit::Names> names();
   // The part of [from, to) outside of which no entry has a time within [from_ms, to_ms).
   Result<std::pair<std::uint64_t, std::uint64_t>> narrow(std::uint64_t from, std::uint64_t to,
                                                          std::uint64_t from_ms,

@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <tuple>
 
-#include "audit/read/entry_reader.h"
+#include "audit/read/relations.h"
+#include "audit/read/selection.h"
 #include "auditor/words.h"
 #include "base/sys.h"
 
@@ -86,22 +87,82 @@ Result<std::vector<std::uint64_t>> Search::candidates(Walk& walk) {
   return matching;
 }
 
-bool Search::fits(const protocol::AuditFilter& filter, const Row& row) const {
-  if (!filter.from_ms && !filter.to_ms && filter.without.empty() &&
-      (filter.text.empty() || row.opened.how == LogView::Opening::nothing_sealed)) {
-    return true;
-  }
+std::optional<Row> Search::related(const Row& row) {
+  audit::Relations relations([this](std::uint64_t index) -> std::optional<std::string> {
+    auto text = entry(index);
+    return text ? std::optional(std::move(*text)) : std::nullopt;
+  });
+  auto found = relations.of(row.index, row.entry);
+  if (!found) return std::nullopt;
+  Row other{found->index, std::move(found->entry), {}};
+  other.opened = view_.open_sealed(other.index, other.entry);
+  return other;
+}
+
+// The index knows all words but those that are sealed.
+bool Search::has_texts(const std::string& wanted, const audit::ReadEntry& entry, const Row& row) {
+  using enum LogView::Opening;
+  const auto other = related(row);
+  const auto belongs = other ? audit::ReadEntry::parse(other->entry) : std::nullopt;
+  if (row.opened.how == nothing_sealed && (!other || other->opened.how == nothing_sealed)) return true;
+  std::string all = all_texts(entry, row.opened.plaintext);
+  if (belongs) all += ' ' + all_texts(*belongs, other->opened.plaintext);
+  return has_words(all, wanted);
+}
+
+bool Search::fits(const protocol::AuditFilter& filter, const Row& row) {
+  if (!filter.from_ms && !filter.to_ms && filter.without.empty() && filter.text.empty()) return true;
   const auto entry = audit::ReadEntry::parse(row.entry);
   if (!entry) return false;
-  const std::uint64_t time = entry->number("time");
-  if (filter.from_ms && time < *filter.from_ms) return false;
-  if (filter.to_ms && time >= *filter.to_ms) return false;
+  const auto is_within = [&](std::uint64_t time) {
+    return time >= filter.from_ms.value_or(0) && time < filter.to_ms.value_or(~std::uint64_t{0});
+  };
+  const auto happened = audit::happened_ms(*entry);
+  if (!is_within(entry->number("time")) && (!happened || !is_within(*happened))) return false;
   const std::string event = entry->text("event");
   if (std::ranges::any_of(filter.without, [&](const auto& one) { return is_event(one, event); })) {
     return false;
   }
-  return filter.text.empty() || row.opened.how == LogView::Opening::nothing_sealed ||
-         has_words(all_texts(*entry, row.opened.plaintext), filter.text);
+  return filter.text.empty() || has_texts(filter.text, *entry, row);
+}
+
+std::optional<std::string> filter_problem(const protocol::AuditFilter& filter) {
+  for (const auto* events : {&filter.events, &filter.without}) {
+    for (const std::string& event : *events) {
+      if (auto problem = audit::event_problem(event)) return problem;
+    }
+  }
+  for (const std::string& session : filter.sessions) {
+    if (!audit::plain_session(session)) {
+      return session + " is no session id, nor the beginning of one";
+    }
+  }
+  return std::nullopt;
+}
+
+Result<audit::Names> Search::names() {
+  auto names = TRY(index())->names();
+  if (!names) return fail(Errc::unavailable, "the index is being made again: try again in a moment");
+  return names;
+}
+
+// A name stands for its account and the other way round.
+Result<protocol::AuditFilter> Search::as_the_log_spells(protocol::AuditFilter filter,
+                                                        std::vector<std::string>& unknown) {
+  for (std::string& session : filter.sessions) {
+    session = audit::plain_session(session).value_or(session);
+  }
+  if (filter.tenants.empty() && filter.actors.empty()) return filter;
+  audit::Query asked;
+  asked.tenants = filter.tenants;
+  asked.actors = filter.actors;
+  auto known = TRY(names());
+  audit::Selection selection(std::move(asked), {});
+  selection.learn(std::move(known));
+  unknown = selection.unknown();
+  filter.tenants = selection.wanted().tenants;
+  filter.actors = selection.wanted().actors;
+  return filter;
 }
 
 Result<std::string> Search::entry(std::uint64_t index) {
@@ -111,7 +172,9 @@ Result<std::string> Search::entry(std::uint64_t index) {
   return view_.entry(index, published.checkpoint.size);
 }
 
-Result<Page> Search::run(const protocol::AuditFilter& filter, Range range) {
+Result<Page> Search::run(const protocol::AuditFilter& asked, Range range) {
+  Page page;
+  const protocol::AuditFilter filter = TRY(as_the_log_spells(asked, page.unknown));
   const auto expression = match_expression(filter);
   if (!expression) return fail(Errc::invalid, "the text has no letter and no digit in it");
   const Follower::State state = follower_.state();
@@ -124,7 +187,6 @@ Result<Page> Search::run(const protocol::AuditFilter& filter, Range range) {
     std::tie(walk.from, walk.to) = *part;
   }
   const std::uint64_t deadline = sys::monotonic_ms() + kMaxMs;
-  Page page;
   std::size_t bytes = 0;
   while (!walk.done()) {
     for (const std::uint64_t index : TRY(candidates(walk))) {

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "audit/read/entry_reader.h"
+#include "audit/read/names.h"
 #include "auditor/follower.h"
 #include "auditor/index.h"
 #include "auditor/log_view.h"
@@ -19,9 +21,13 @@ struct Row {
 };
 struct Page {
   std::vector<Row> rows;
+  std::vector<std::string> unknown;  // who was asked for and is not in the log, a sentence each
   std::optional<std::uint64_t>
       next;  // where to go on: below it, or from it if ascending; none: done
 };
+
+// What no log can hold, in a sentence.
+std::optional<std::string> filter_problem(const protocol::AuditFilter& filter);
 
 class Search {
  public:
@@ -37,6 +43,11 @@ class Search {
   // Errc::invalid: the text has no word in it. Errc::unavailable: the index is being made again.
   Result<Page> run(const protocol::AuditFilter& filter, Range range);
 
+  // What an entry belongs to: an outcome to its intent.
+  std::optional<Row> related(const Row& row);
+
+  // The accounts and users that the log names.
+  Result<audit::Names> names();
   // One entry, from the tiles or from what has just been read.
   Result<std::string> entry(std::uint64_t index);
 
@@ -47,7 +58,10 @@ class Search {
   struct Walk;
   Result<IndexReader*> index();
   Result<std::vector<std::uint64_t>> candidates(Walk& walk);
-  bool fits(const protocol::AuditFilter& filter, const Row& row) const;
+  bool fits(const protocol::AuditFilter& filter, const Row& row);
+  bool has_texts(const std::string& wanted, const audit::ReadEntry& entry, const Row& row);
+  Result<protocol::AuditFilter> as_the_log_spells(protocol::AuditFilter filter,
+                                                  std::vector<std::string>& unknown);
 
   LogView& view_;
   Follower& follower_;

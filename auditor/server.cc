@@ -21,6 +21,10 @@ std::string query_of(const protocol::AuditCommand& command) {
     query.json("filter", protocol::filter_json(range->filter)).number("from", range->from);
     if (range->to) query.number("to", *range->to);
     query.text("format", range->format == protocol::ExportFormat::ocsf ? "ocsf" : "jsonl");
+  } else if (const auto* story = std::get_if<protocol::AuditTimeline>(&command.args)) {
+    query.json("filter", protocol::filter_json(story->filter));
+    if (story->before) query.number("before", *story->before);
+    query.number("limit", story->limit);
   } else if (const auto* entry = std::get_if<protocol::AuditEntry>(&command.args)) {
     query.number("index", entry->index);
   } else if (const auto* recording = std::get_if<protocol::AuditRecording>(&command.args)) {

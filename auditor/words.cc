@@ -4,6 +4,8 @@
 #include <array>
 #include <vector>
 
+#include "audit/read/query.h"
+
 namespace oqto::auditor {
 namespace {
 
@@ -91,18 +93,38 @@ std::string text_expression(std::string_view text) {
 
 }  // namespace
 
-Words words_of(const audit::ReadEntry& entry) {
-  Words words;
+namespace {
+
+void add_who(std::string& keys, const audit::ReadEntry& entry) {
+  for (const std::string_view path : audit::actor_paths(entry)) {
+    add_key(keys, Key::actor, entry.text(path));
+  }
+  for (const std::string_view path : audit::tenant_paths(entry)) {
+    add_key(keys, Key::tenant, entry.text(path));
+  }
+  for (const std::string_view path : audit::session_paths()) {
+    add_key(keys, Key::session, entry.text(path));
+  }
+}
+
+void add_texts(std::string& all, const audit::ReadEntry& entry) {
   for (const std::string_view path : {"actor.username", "actor.process"}) {
-    add_key(words.keys, Key::actor, entry.text(path));
+    (all += ' ') += entry.text(path);
   }
-  for (const std::string_view path :
-       {"actor.account", "actor.username", "fields.account", "fields.username"}) {
-    add_key(words.keys, Key::tenant, entry.text(path));
+  for (const audit::JsonMember& field : entry.fields) {
+    (void)audit::any_text(field.value, [&](const std::string& text) {
+      (all += ' ') += text;
+      return false;
+    });
   }
-  for (const std::string_view path : {"actor.session", "fields.session"}) {
-    add_key(words.keys, Key::session, entry.text(path));
-  }
+}
+
+}  // namespace
+
+Words words_of(const audit::ReadEntry& entry, const audit::ReadEntry* related) {
+  Words words;
+  add_who(words.keys, entry);
+  if (related != nullptr) add_who(words.keys, *related);
   add_key(words.keys, Key::event, entry.text("event"));
   add_key(words.keys, Key::ocsf_class, entry.text("class_uid"));
   add_key(words.keys, Key::intent, entry.text("intent"));
@@ -110,17 +132,12 @@ Words words_of(const audit::ReadEntry& entry) {
   if (const std::string outcome = entry.text("outcome"); outcome != "unknown") {
     add_key(words.keys, Key::outcome, outcome);
   }
-  if (!entry.raw("sealed").empty()) add_key(words.keys, Key::sealed, "1");
+  const bool is_sealed =
+      !entry.raw("sealed").empty() || (related != nullptr && !related->raw("sealed").empty());
+  if (is_sealed) add_key(words.keys, Key::sealed, "1");
   words.text = entry.text("event");
-  for (const std::string_view path : {"actor.username", "actor.process"}) {
-    (words.text += ' ') += entry.text(path);
-  }
-  for (const audit::JsonMember& field : entry.fields) {
-    (void)audit::any_text(field.value, [&](const std::string& text) {
-      (words.text += ' ') += text;
-      return false;
-    });
-  }
+  add_texts(words.text, entry);
+  if (related != nullptr) add_texts(words.text, *related);
   std::ranges::replace(words.text, '\0', ' ');
   return words;
 }

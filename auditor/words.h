@@ -15,8 +15,9 @@ struct Words {
   std::string text;
 };
 // What is sealed is left out, so that the index holds nothing that an erased key should have taken
-// along: such an entry is marked instead, and looked into when somebody searches.
-Words words_of(const audit::ReadEntry& entry);
+// along: such an entry is marked instead, and looked into when somebody searches. `related`: what it
+// belongs to, or nullptr; it is found by who and what stands there as well.
+Words words_of(const audit::ReadEntry& entry, const audit::ReadEntry* related = nullptr);
 
 // What finds a superset of the entries that fit: all but times, left out events and sealed texts.
 // Empty: everything may fit. nullopt: the text has no word in it.

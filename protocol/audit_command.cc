@@ -80,6 +80,24 @@ Args search(Fields& fields) {
   return args;
 }
 
+Args subjects(Fields&) {
+  return AuditSubjects{};
+}
+
+Args timeline(Fields& fields) {
+  AuditTimeline args;
+  args.filter = filter_of(fields);
+  if (args.filter.sessions.empty() && args.filter.tenants.empty()) {
+    fields.wrong("sessions", "or `tenants` must say whose story");
+  }
+  args.before = fields.number("before", false, kMaxAuditIndex);
+  const auto limit = fields.number("limit", false, kMaxAuditStory);
+  if (limit == 0U) fields.wrong("limit", "must be at least 1");
+  args.limit = static_cast<std::uint32_t>(limit.value_or(args.limit));
+  args.all = fields.boolean("all").value_or(false);
+  return args;
+}
+
 Args entry(Fields& fields) {
   return AuditEntry{fields.number("index", true, kMaxAuditIndex).value_or(0),
                     fields.number("old_size", false, kMaxAuditIndex)};
@@ -119,6 +137,8 @@ struct Known {
 };
 constexpr auto kKnown = std::to_array<Known>({{"audit.checkpoint", checkpoint},
                                               {"audit.search", search},
+                                              {"audit.subjects", subjects},
+                                              {"audit.timeline", timeline},
                                               {"audit.entry", entry},
                                               {"audit.consistency", consistency},
                                               {"audit.seals", seals},

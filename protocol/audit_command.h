@@ -13,6 +13,7 @@
 namespace oqto::protocol {
 
 constexpr std::uint32_t kMaxAuditPage = 100;
+constexpr std::uint32_t kMaxAuditStory = 1000;   // entries of one part of a story
 constexpr std::size_t kMaxAuditTextBytes = 256;  // of one search
 constexpr std::size_t kMaxAuditChoices = 16;     // of one filter
 constexpr std::uint64_t kMaxAuditIndex = 1ULL << 53;
@@ -42,6 +43,13 @@ struct AuditSearch {  // newest first
   std::optional<std::uint64_t> from;    // … and with at least this one
   std::uint32_t limit = 50;
 };
+struct AuditSubjects {};  // whose story there is: the newest sessions, and who has an account
+struct AuditTimeline {  // the newest entries that fit, told as a story
+  AuditFilter filter;
+  std::optional<std::uint64_t> before;
+  std::uint32_t limit = 400;
+  bool all = false;  // also what pages and the host do by themselves, one by one
+};
 struct AuditEntry {
   std::uint64_t index = 0;
   std::optional<std::uint64_t> old_size;
@@ -68,7 +76,7 @@ struct AuditExport {  // oldest first
 
 struct AuditCommand {
   CommandHead head;
-  std::variant<AuditCheckpoint, AuditSearch, AuditEntry, AuditConsistency, AuditSeals,
+  std::variant<AuditCheckpoint, AuditSearch, AuditSubjects, AuditTimeline, AuditEntry, AuditConsistency, AuditSeals,
                AuditRecording, AuditExport>
       args;
 };

@@ -28,8 +28,22 @@ TEST(AuditCommand, ReadsASearchAndSaysItAgain) {
       R"({"text":"a b","from_ms":5,"actors":["ann"],"without":["audit.read"],"classes":[3002],"intent":9})");
 }
 
+TEST(AuditCommand, AStoryIsOfSomebody) {
+  const auto decoded = frame("audit.timeline", R"("sessions":["oqto-e0a6"],"before":7,"all":true)");
+  const auto* command = std::get_if<AuditCommand>(&decoded);
+  ASSERT_NE(command, nullptr);
+  const auto* story = std::get_if<AuditTimeline>(&command->args);
+  ASSERT_NE(story, nullptr);
+  EXPECT_EQ(story->before, 7U);
+  EXPECT_TRUE(story->all);
+}
+
 TEST(AuditCommand, AttackWhateverIsWrongGetsOneClearError) {
   const std::pair<const char*, std::string> wrong[] = {
+      {"audit.timeline", ""},
+      {"audit.timeline", R"("text":"everything")"},
+      {"audit.timeline", R"("tenants":["ann"],"limit":1001)"},
+      {"audit.timeline", R"("tenants":["ann"],"all":"yes")"},
       {"audit.entry", ""},
       {"audit.entry", R"("index":-1)"},
       {"audit.entry", R"("index":1e300)"},

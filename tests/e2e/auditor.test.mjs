@@ -72,9 +72,80 @@ test("an administrator invites an auditor, who signs in and sees the time line",
   await byId(page, "password").fill(PASSWORD);
   await byId(page, "register-submit").click();
   await byId(page, "auditor").waitFor();
-  await byId(page, "audit-row").first().waitFor();
+  await byId(page, "scene").first().waitFor();
   assert.match(await byId(page, "trust").innerText(), /Nothing is verified/);
   await shot("1-unpinned");
+});
+
+test("the page opens with the story of the newest session: what was asked, and what the machine then did", async () => {
+  const scenes = byId(page, "scene");
+  const prompt = page.locator('li.kind-prompt').filter({ hasText: "deploy the blue version" });
+  assert.match(await prompt.locator("> [data-testid=scene]").innerText(), /alice asked: “deploy the blue version”/);
+  assert.match(await prompt.locator("> details > summary").innerText(), /steps/);
+  const tool = prompt.locator("li.kind-tool").first();
+  assert.match(await tool.innerText(), /The agent used bash/);
+  await tool.locator("summary").first().click();
+  const echo = tool.locator('[data-kind="program"]').filter({ hasText: "/bin/echo deploying 2" }).first();
+  await echo.waitFor({ state: "visible" });
+  assert.match(await prompt.innerText(), /called the model mock\/mock-1/);
+  assert.match(await byId(page, "story-summary").innerText(), /2 prompts, 1 tool call, .*model calls \(.*tokens in/);
+  assert.equal(await scenes.filter({ hasText: "list_sessions" }).locator("xpath=self::*[@data-kind='command']").count(), 0);
+  const folded = page.locator('[data-kind="folded"]').first();
+  assert.match(await folded.innerText(), /pages and the host do by themselves/);
+  await echo.click();
+  await byId(page, "audit-detail").waitFor();
+  assert.match(await byId(page, "audit-detail").innerText(), /1007 Process Activity/);
+  await byId(page, "detail-close").click();
+  await shot("1-story");
+});
+
+test("a person's story, only what failed, and what pages do by themselves, are one click each", async () => {
+  await byId(page, "person").filter({ hasText: "alice" }).click();
+  await until("her sign-up", async () => (await byId(page, "scene").filter({ hasText: "alice made the account" }).count()) > 0);
+  await byId(page, "story-minor").check();
+  await until("each of them", async () => (await page.locator('[data-kind="folded"]').count()) === 0 && (await byId(page, "scene").count()) > 5);
+  assert.ok(await byId(page, "scene").filter({ hasText: /alice (connected|commanded)/ }).count() > 0);
+  await byId(page, "story-minor").uncheck();
+  await until("folded again", async () => (await page.locator('[data-kind="folded"]').count()) > 0);
+});
+
+test("the address holds what is looked at: a reload and a shared link show the same", async () => {
+  assert.match(page.url(), /#view=story&tenant=alice/);
+  await page.reload();
+  await byId(page, "scene").first().waitFor();
+  assert.equal(await byId(page, "filter-tenant").inputValue(), "alice");
+  const other = await page.context().newPage();
+  await other.goto(`${host.origin}/#view=list&text=deploy&events=0&entry=0`);
+  await byId(other, "audit-row").first().waitFor();
+  assert.equal(await byId(other, "filter-text").inputValue(), "deploy");
+  assert.equal(await byId(other, "group-0").getAttribute("aria-pressed"), "true");
+  assert.match(await byId(other, "audit-detail").innerText(), /Entry 0/);
+  await other.close();
+  await byId(page, "filter-tenant").fill("alcie");
+  await byId(page, "filter-tenant").press("Enter");
+  await byId(page, "story-nothing").waitFor();
+  assert.match(await byId(page, "story-nothing").innerText(), /no account or user alcie: did you mean alice\?/);
+  await byId(page, "filter-tenant").fill("");
+  await byId(page, "filter-tenant").press("Enter");
+  await byId(page, "scene").first().waitFor();
+});
+
+test("the story fits a phone, in the dark and in the light", async () => {
+  await byId(page, "subject-session").first().click();
+  await byId(page, "scene").first().waitFor();
+  for (const [width, height] of [[390, 844], [1440, 900]]) {
+    for (const colorScheme of ["light", "dark"]) {
+      await page.setViewportSize({ width, height });
+      await page.emulateMedia({ colorScheme });
+      await shot(`story-${width}-${colorScheme}`);
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `nothing is wider than ${width}`);
+    }
+  }
+  await page.setViewportSize({ width: 1280, height: 820 });
+  await page.emulateMedia({ colorScheme: "light" });
+  await byId(page, "view-list").click();
+  await byId(page, "audit-row").first().waitFor();
+  await clear();
 });
 
 test("without a pinned key the page says plainly that nothing is verified, and how to get the key", async () => {
@@ -260,7 +331,7 @@ test("AttackTheProcessThatServesAuditorsHasNoRightsButToReadTheLog", async () =>
 
 test("AttackTenantsReachNoAuditCommandAndAuditorsNoTenants", async () => {
   const tenant = await Mux.open(host, alice);
-  for (const cmd of ["audit.checkpoint", "audit.search", "audit.entry", "audit.consistency", "audit.seals", "audit.recording", "audit.export"]) {
+  for (const cmd of ["audit.checkpoint", "audit.search", "audit.subjects", "audit.timeline", "audit.entry", "audit.consistency", "audit.seals", "audit.recording", "audit.export"]) {
     const answer = await tenant.command(cmd, "_system", { index: 0, old_size: 0, from: 0 });
     assert.deepEqual([answer.success, answer.code], [false, "bad_request"], cmd);
   }
@@ -290,7 +361,8 @@ test("AttackFramesOfAnAuditorGetOneClearErrorEach", async () => {
   const bad = [
     ["audit.search", { text: 7 }], ["audit.search", { text: "x".repeat(257) }], ["audit.search", { limit: 0 }], ["audit.search", { limit: 101 }],
     ["audit.search", { actors: "ada" }], ["audit.search", { actors: Array(17).fill("a") }], ["audit.search", { actors: [""] }], ["audit.search", { before: -1 }],
-    ["audit.search", { from_ms: 1.5 }], ["audit.search", { text: "//" }], ["audit.entry", {}], ["audit.entry", { index: "1" }], ["audit.entry", { index: 2 ** 60 }],
+    ["audit.search", { from_ms: 1.5 }], ["audit.search", { text: "//" }], ["audit.search", { events: ["exce"] }], ["audit.search", { sessions: ["hello"] }],
+    ["audit.timeline", {}], ["audit.timeline", { tenants: ["alice"], limit: 1001 }], ["audit.timeline", { sessions: ["hello"] }], ["audit.entry", {}], ["audit.entry", { index: "1" }], ["audit.entry", { index: 2 ** 60 }],
     ["audit.consistency", {}], ["audit.seals", {}], ["audit.seals", { from: "0" }], ["audit.export", { from: 0, format: "xml" }], ["audit.recording", { index: "x" }], ["audit.nothing", {}],
   ];
   for (const [cmd, fields] of bad) {

@@ -44,7 +44,7 @@ async function openAuditor() {
       socket.send(data ? JSON.stringify({ ...frame, success: true, data }) : text);
     });
   });
-  await opened.goto(host.origin);
+  await opened.goto(`${host.origin}/#view=list`);
   await byId(opened, "username").fill("ada");
   await byId(opened, "password").fill(PASSWORD);
   await byId(opened, "login-submit").click();

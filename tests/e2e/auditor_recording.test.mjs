@@ -49,7 +49,7 @@ before(async () => {
       socket.send(changed ? JSON.stringify({ ...frame, data: changed }) : text);
     });
   });
-  await page.goto(host.origin);
+  await page.goto(`${host.origin}/#view=list`);
   await byId(page, "username").fill("ada");
   await byId(page, "password").fill(PASSWORD);
   await byId(page, "login-submit").click();

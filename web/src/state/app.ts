@@ -154,8 +154,7 @@ export function leave(hint: string): void {
   mux.stop();
   batch(() => {
     forgetAll();
-    auditorPage.value?.closeEntry();
-    if (auditorPage.value) auditorPage.value.rows.value = [];
+    auditorPage.value?.left();
     overlay.value = null;
     user.value = null;
     loginHint.value = hint;

@@ -1,6 +1,7 @@
 // What an auditor looks at: the time line, and one entry with its proof.
 
 import { batch, computed, signal } from "@preact/signals";
+import { NO_FILTER, type Filter } from "../audit/place";
 import { readEntry, isCommitted, type Entry, type Row } from "../audit/entry";
 import { leafHash, parseProof, verifyInclusion, type Checkpoint } from "../audit/verify";
 import { ConnectionLost } from "../net/mux";
@@ -9,22 +10,7 @@ import { indexed, noted, pinned, trust, whyNot, type Guard, type Noted } from ".
 import { mux } from "./link";
 import { messageOf, toast } from "./store";
 
-export interface Filter {
-  text: string;
-  groups: number[]; // of EVENT_GROUPS
-  actor: string;
-  tenant: string;
-  session: string;
-  outcome: "" | "success" | "failure";
-  since: "" | "1h" | "24h" | "7d" | "between";
-  from: string; // datetime-local, UTC
-  to: string;
-  reads: boolean; // show the records of reading
-  intent: number | null;
-}
-export const NO_FILTER: Filter = {
-  text: "", groups: [], actor: "", tenant: "", session: "", outcome: "", since: "", from: "", to: "", reads: false, intent: null,
-};
+export { NO_FILTER, type Filter };
 
 export type Proof =
   | { kind: "checking" }
@@ -44,6 +30,7 @@ export const rows = signal<Entry[]>([]);
 export const older = signal<number | null>(null); // where the next page begins
 export const loading = signal(false);
 export const failure = signal("");
+export const unknown = signal<string[]>([]); // who was asked for and is not in the log
 export const newer = signal(0); // acts since the list was loaded
 export const opened = signal<Opened | null>(null);
 export const openIndex = signal<number | null>(null);
@@ -134,13 +121,14 @@ async function page(before: number | null): Promise<void> {
   loading.value = true;
   failure.value = "";
   try {
-    const answer = await mux.request<{ entries: Row[]; next: number | null; indexed: number }>(
+    const answer = await mux.request<{ entries: Row[]; next: number | null; indexed: number; unknown?: string[] }>(
       "_system", "audit.search", { ...wired, limit: PAGE, ...(before === null ? {} : { before }) });
     if (mine !== latest) return;
     batch(() => {
       const got = answer.entries.map(readEntry);
       rows.value = before === null ? got : [...rows.value, ...got];
       older.value = answer.next;
+      unknown.value = answer.unknown ?? [];
       indexed.value = answer.indexed;
       if (before === null) newer.value = 0;
     });
@@ -216,14 +204,9 @@ export function download(name: string, type: string, parts: string[]): void {
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
-export async function auditConnected(): Promise<void> {
-  await Promise.all([refresh(), checkNow()]); // seals may take a while; the list need not wait for them
-}
-
 export function auditGrew(acts: number, next: number): void {
   batch(() => {
     newer.value += acts;
     indexed.value = next;
   });
-  if (rows.value.length === 0 && !loading.value && filterCount.value === 0) void refresh(); // the log has just begun
 }

@@ -2,6 +2,7 @@ import { act, className, sessionOf, valueText, who } from "../../audit/entry";
 import { plain, plainLines } from "../../audit/safe";
 import { toHex } from "../../audit/verify";
 import { closeEntry, openEntry, opened, openIndex, type Opened, type Proof } from "../../state/audit";
+import { view } from "../../state/audit_place";
 import { trust, trustOpen, type Guard } from "../../state/audit_trust";
 import { useLayer } from "../../state/layers";
 import { CopyButton, IconButton, Skeleton } from "../../ui/basics";
@@ -44,9 +45,9 @@ function Shown({ shown }: { shown: Opened }) {
       </dl>
       <Sealed shown={shown} />
       <div class="audit-links">
-        {session && <button type="button" class="secondary small" data-testid="only-session" onClick={() => apply({ session })}>Only this session</button>}
+        {session && <button type="button" class="secondary small" data-testid="only-session" onClick={() => apply({ session, tenant: "" })}>Only this session</button>}
         {entry.intent !== null && <button type="button" class="secondary small" data-testid="goto-intent" onClick={() => void openEntry(entry.intent!)}>What began it: #{entry.intent}</button>}
-        {entry.phase === "intent" && <button type="button" class="secondary small" data-testid="goto-outcome" onClick={() => apply({ intent: entry.index })}>What came of it</button>}
+        {entry.phase === "intent" && <button type="button" class="secondary small" data-testid="goto-outcome" onClick={() => { view.value = "list"; apply({ intent: entry.index }); }}>What came of it</button>}
       </div>
       {entry.event === "recording.chunk" && <Player key={entry.index} entry={entry} />}
       <details class="audit-raw">

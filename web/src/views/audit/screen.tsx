@@ -1,7 +1,8 @@
 // The auditor's page: filters, the time line, one entry, and how far all of it can be believed.
 import { useEffect } from "preact/hooks";
 import { signOut } from "../../state/app";
-import { filtersOpen, newer, openIndex, refresh } from "../../state/audit";
+import { filtersOpen, newer, openIndex } from "../../state/audit";
+import { view } from "../../state/audit_place";
 import { finding, trouble } from "../../state/audit_trust";
 import { useLayer } from "../../state/layers";
 import { link, overlay, user } from "../../state/store";
@@ -10,7 +11,8 @@ import { IconButton, MenuItem, Popover } from "../../ui/basics";
 import { Icon, Mark } from "../../ui/icon";
 import { Overlays } from "../dialogs";
 import { Detail } from "./detail";
-import { Filters, FilterSummary } from "./filters";
+import { Filters, FilterSummary, show, ViewSwitch } from "./filters";
+import { Story } from "./story";
 import { Timeline } from "./timeline";
 import { FindingBanner, TrustChip, TrustDialog } from "./trust";
 
@@ -30,13 +32,13 @@ export function AuditScreen() {
         {trouble.value && (
           <p class="audit-note bad" role="alert"><Icon name="warning" /> <span>The host does not follow its own log: {trouble.value}. What is newer is not shown.</span></p>
         )}
-        <FilterSummary />
+        {view.value === "list" && <FilterSummary />}
         {newer.value > 0 && (
-          <button type="button" class="audit-newer" data-testid="audit-newer" onClick={() => void refresh()}>
+          <button type="button" class="audit-newer" data-testid="audit-newer" onClick={() => { newer.value = 0; show(); }}>
             <Icon name="retry" size={14} /> {newer.value} newer {newer.value === 1 ? "entry" : "entries"}
           </button>
         )}
-        <Timeline />
+        {view.value === "story" ? <Story /> : <Timeline />}
       </main>
       <Detail />
       <TrustDialog />
@@ -52,6 +54,7 @@ function Top() {
       <IconButton class="audit-filter-button" icon="menu" label="Filters" testid="open-filters" aria-expanded={filtersOpen.value} onClick={() => (filtersOpen.value = true)} />
       <Mark size={24} />
       <h1>Audit log</h1>
+      <ViewSwitch />
       <TrustChip />
       <Popover label={<span class="avatar">{name.slice(0, 1).toUpperCase()}</span>} name={`Signed in as ${name}, auditor`} buttonClass="avatar-button" testid="account-menu" align="end">
         {(close) => (

@@ -1,7 +1,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import { act, who, type Entry } from "../../audit/entry";
 import { plain } from "../../audit/safe";
-import { failure, filterCount, loading, loadOlder, older, openEntry, openIndex, refresh, rows } from "../../state/audit";
+import { failure, filterCount, loading, loadOlder, older, openEntry, openIndex, refresh, rows, unknown } from "../../state/audit";
 import { anyOpen } from "../../state/layers";
 import { Skeleton } from "../../ui/basics";
 import { Icon, type IconName } from "../../ui/icon";
@@ -106,6 +106,7 @@ export function Timeline() {
       {!loading.value && !failure.value && list.length === 0 && older.value === null && (
         <div class="nothing">
           <h2>{filterCount.value > 0 ? "No entry fits" : "Nothing is recorded yet"}</h2>
+          {unknown.value.map((sentence) => <p key={sentence} data-testid="audit-unknown">{plain(sentence)}.</p>)}
           <p>{filterCount.value > 0 ? "Fewer filters show more. Words match beginnings of words." : "Everything that people command will stand here."}</p>
         </div>
       )}
