@@ -71,6 +71,7 @@ Status Guard::answer_operator(Operator& peer, const ipc::CtlRequest& request) {
     end_session(request.session, "killed by the operator");
     return peer.channel.send(ipc::CtlEnd{1, ""});
   }
+  if (request.verb != ipc::CtlVerb::kill_tenant) return peer.channel.send(ipc::CtlEnd{0, "this host does not know that"});
   const auto tenant = tenants_.find(request.account);
   if (tenant == tenants_.end()) return peer.channel.send(ipc::CtlEnd{0, "this tenant is not active"});
   killed.add(ipc::FieldKey::command, "kill tenant")

@@ -160,6 +160,8 @@ TEST_F(Erasing, OfALiveLogIsRecordedBeforeAndAfter) {
     wanted.verb = ipc::AuditVerb::erase;
     wanted.account = tenant;
     wanted.day = static_cast<std::uint32_t>(day);
+    wanted.operator_uid = 4711;
+    wanted.operator_name = std::string_view("ann");
     EXPECT_TRUE(host_.auditd.guard.send(wanted));
     return *host_.auditd.guard.wait(10'000)->as<ipc::AuditManaged>();
   };
@@ -178,6 +180,9 @@ TEST_F(Erasing, OfALiveLogIsRecordedBeforeAndAfter) {
   const auto entries = entries_of(host_);
   EXPECT_TRUE(contains(entries[done.index], R"("event":"key.erase","phase":"intent")"));
   EXPECT_TRUE(contains(entries[done.index], yesterday));
+  for (const std::uint64_t index : {done.index, done.index + 1}) {
+    EXPECT_TRUE(contains(entries[index], R"j("operator_uid":"4711","operator":"ann (claimed)")j")) << entries[index];
+  }
   EXPECT_TRUE(contains(entries[done.index + 1], "\"intent\":" + std::to_string(done.index)));
 }
 

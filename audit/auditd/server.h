@@ -111,8 +111,8 @@ class Server {
   // server_manage.cc
   Status manage(const ipc::AuditManage& wanted);
   Result<std::uint64_t> commit_own(ipc::AuditAppend record);
-  Result<std::uint64_t> erase_key(std::uint32_t account, std::uint32_t day);
-  Result<std::uint64_t> permit_prune(std::uint64_t index);
+  Result<std::uint64_t> erase_key(const ipc::AuditManage& wanted);
+  Result<std::uint64_t> permit_prune(const ipc::AuditManage& wanted);
   void drop(Source& source, std::string_view why);
   std::uint64_t count_unread(Source& source);
   bool has_share(Source& source);

@@ -27,6 +27,14 @@ ipc::AuditAppend record_of(ipc::Event event, ipc::Phase phase, const Status& sta
   return record;
 }
 
+// Who asked: the kernel's login uid, and the name that oqtoctl gives.
+ipc::AuditAppend by_operator(ipc::AuditAppend record, const ipc::AuditManage& wanted) {
+  record.add(FieldKey::operator_uid, std::to_string(wanted.operator_uid));
+  const std::string name = wanted.operator_name.str();
+  if (!name.empty()) record.add(FieldKey::operator_name, name + " (claimed)");
+  return record;
+}
+
 }  // namespace
 
 // Its index once it is durable.
@@ -42,7 +50,8 @@ Result<std::uint64_t> Server::commit_own(ipc::AuditAppend record) {
   return fail(Errc::unavailable, "the audit log does not accept records now");
 }
 
-Result<std::uint64_t> Server::erase_key(std::uint32_t account, std::uint32_t day) {
+Result<std::uint64_t> Server::erase_key(const ipc::AuditManage& wanted) {
+  const std::uint32_t account = wanted.account, day = wanted.day;
   const std::uint64_t from = std::uint64_t{day} * kDayMs;
   if (account == 0) return fail(Errc::invalid, "only a tenant's key can be erased");
   if (sys::now_ms() < from + kDayMs) {
@@ -50,7 +59,8 @@ Result<std::uint64_t> Server::erase_key(std::uint32_t account, std::uint32_t day
   }
   const std::string text = utc_day(from);
   const auto fields = [&](ipc::AuditAppend record) {
-    return std::move(record.add(FieldKey::account, std::to_string(account)).add(FieldKey::day, text));
+    record.add(FieldKey::account, std::to_string(account)).add(FieldKey::day, text);
+    return by_operator(std::move(record), wanted);
   };
   const std::uint64_t intent = TRY(
       commit_own(fields(record_of(ipc::Event::key_erase, ipc::Phase::intent, {}))));
@@ -63,22 +73,23 @@ Result<std::uint64_t> Server::erase_key(std::uint32_t account, std::uint32_t day
 }
 
 // Only whole segments can go, and never the newest.
-Result<std::uint64_t> Server::permit_prune(std::uint64_t index) {
+Result<std::uint64_t> Server::permit_prune(const ipc::AuditManage& wanted) {
   const Fd segments = TRY(sys::open_beneath(log_.dir(), kSegmentDir, O_RDONLY | O_DIRECTORY));
   const auto firsts = TRY(list_segments(segments));
-  const auto above = std::ranges::upper_bound(firsts, index);
+  const auto above = std::ranges::upper_bound(firsts, wanted.index);
   if (above == firsts.begin() || *std::prev(above) == firsts.front()) {
     return fail(Errc::not_found, "no whole segment is before this entry");
   }
   const std::uint64_t minimum = *std::prev(above);
-  (void)TRY(commit_own(record_of(ipc::Event::log_prune, ipc::Phase::event, {})
-                           .add(FieldKey::minimum_index, std::to_string(minimum))));
+  ipc::AuditAppend permit = record_of(ipc::Event::log_prune, ipc::Phase::event, {});
+  permit.add(FieldKey::minimum_index, std::to_string(minimum));
+  (void)TRY(commit_own(by_operator(std::move(permit), wanted)));
   return minimum;
 }
 
 Status Server::manage(const ipc::AuditManage& wanted) {
-  const auto done = wanted.verb == ipc::AuditVerb::erase ? erase_key(wanted.account, wanted.day)
-                                                         : permit_prune(wanted.index);
+  const auto done = wanted.verb == ipc::AuditVerb::erase ? erase_key(wanted)
+                                                         : permit_prune(wanted);
   ipc::AuditManaged answer;
   answer.request = wanted.request;
   answer.ok = done ? 1 : 0;

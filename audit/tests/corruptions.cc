@@ -274,7 +274,7 @@ std::vector<Corruption> tile_corruptions() {
            [](const std::string& text) { return text.substr(0, text.size() - 32); },
            "bytes, expected"),
       file(Where::hashes, full, "a hash too many in a tile",
-           [](const std::string& text) { return text + text.substr(0, 32); }, "bytes, expected"),
+           [](const std::string& text) { return text + text.substr(0, 32); }, "is longer than a tile"),
       file(Where::hashes, full, "a hash tile of zeros",
            [](const std::string& text) { return std::string(text.size(), '\0'); },
            "hash 0 differs"),

@@ -5,7 +5,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { build, byId, Host, Mux, openBrowser, openPage, Provider, toolTurns, until } from "./lib.mjs";
+import { bin, build, byId, Host, Mux, openBrowser, openPage, Provider, toolTurns, until } from "./lib.mjs";
 
 const HOSTILE = "<img src=x onerror=alert(1)>\u202egnp.exe\u202c \u001b]0;owned\u0007 \u2066zwj\u200b end";
 const PASSWORD = "correct horse battery";
@@ -439,6 +439,7 @@ test("AttackARolledBackLogIsNoticedAndTheTwoNotesAreTheEvidence", async () => {
   await host.down();  // and the log, with everything the signer remembers, is put back
   execFileSync("rm", ["-rf", audit]);
   execFileSync("mv", [kept, audit]);
+  execFileSync(bin("oqtoctl"), ["adopt", "--state", host.state]);  // whoever does this is root there
   await host.up();
   await page.reload();
   await byId(page, "finding").waitFor();
