@@ -179,19 +179,33 @@ class StoryTeller {
     return found == story_.turns_.end() ? std::nullopt : std::optional(found->second);
   }
 
-  // By who started it; else the one tool call that runs; else what was asked last.
+  // By who started it; else the one tool call that runs; else what was asked last. What the harness
+  // itself starts while one tool call runs belongs to that.
   std::optional<std::size_t> parent_of_program() const {
     for (const std::string_view path : {"fields.pid", "fields.ppid"}) {
       const auto found = story_.processes_.find(keyed(session_, entry_.text(path)));
-      if (found != story_.processes_.end()) return found->second;
+      if (found == story_.processes_.end()) continue;
+      const auto call = is_of_a_call(found->second) ? std::nullopt : open_call();
+      return call ? call : found->second;
     }
     return running_call();
   }
 
-  std::optional<std::size_t> running_call() const {
+  bool is_of_a_call(std::optional<std::size_t> scene) const {
+    for (; scene; scene = story_.parents_[*scene]) {
+      if (story_.scenes_[*scene].kind == "tool") return true;
+    }
+    return false;
+  }
+
+  std::optional<std::size_t> open_call() const {
     const auto open = story_.open_calls_.find(session_);
-    if (open != story_.open_calls_.end() && open->second.size() == 1) return open->second.front();
-    return turn();
+    return open != story_.open_calls_.end() && open->second.size() == 1 ? std::optional(open->second.front()) : std::nullopt;
+  }
+
+  std::optional<std::size_t> running_call() const {
+    const auto call = open_call();
+    return call ? call : turn();
   }
 
   std::optional<std::size_t> parent_of_others() const {

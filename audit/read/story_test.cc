@@ -120,6 +120,30 @@ TEST(Story, TellsWhatWasAskedAndBeneathItWhatTheMachineDid) {
             "The session ended: closed by its user (none)\n");
 }
 
+TEST(Story, WhatTheHarnessStartsBelongsToTheCallThatRunsAndItsOwnChildrenToTheirs) {
+  Teller teller;
+  const auto prompt = of(Event::command, Phase::intent).add(FieldKey::command, "prompt").add(FieldKey::args, R"({"cmd":"prompt","message":"go"})");
+  teller.say(Process::session, 2, exec("7", "1", {"pi"}));
+  teller.say(Process::runner, 2, prompt);
+  teller.say(Process::runner, 2, of(Event::tool_call).add(FieldKey::tool, "bash").add(FieldKey::call_id, "c1").add(FieldKey::args, R"({"command":"serve &"})"));
+  teller.say(Process::session, 2, exec("10", "7", {"serve"}));
+  auto ended = of(Event::tool_call).add(FieldKey::tool, "bash").add(FieldKey::call_id, "c1");
+  ended.outcome = Outcome::success;
+  teller.say(Process::runner, 2, std::move(ended));
+  teller.say(Process::runner, 2, of(Event::tool_call).add(FieldKey::tool, "bash").add(FieldKey::call_id, "c2").add(FieldKey::args, R"({"command":"ls"})"));
+  teller.say(Process::session, 2, exec("11", "7", {"ls"}));
+  teller.say(Process::session, 2, exec("12", "10", {"cgi"}));
+  teller.story.finish(false);
+  EXPECT_EQ(teller.text(),
+            "ran pi (none)\n"
+            "alice asked: “go” (open)\n"
+            " The agent used bash: serve & (done)\n"
+            "  ran serve (none)\n"
+            "   ran cgi (none)\n"
+            " The agent used bash: ls (open)\n"
+            "  ran ls (none)\n");
+}
+
 TEST(Story, CountsWhatItTells) {
   Teller teller = whole_session();
   teller.story.finish(false);
