@@ -2,6 +2,7 @@
 // what the old one opened: the other logins, their connections, the browsers that counted as known, and a
 // link for a reset.
 #include <algorithm>
+#include <iterator>
 
 #include "accounts/rules.h"
 #include "accounts/service.h"
@@ -98,7 +99,8 @@ ipc::AuthReply Service::finish_change(const Call& call, const Attempt& attempt, 
       TRY(store_.forget_devices(account.id, device_of(call)));
     }
     // This browser's login begins anew too: whoever has a copy of its cookie is out.
-    (void)TRY(start_login(account, call, *tokens, sys::now_ms()));
+    const StartedLogin started = TRY(start_login(account, call, *tokens, sys::now_ms()));
+    std::ranges::copy_if(started.ended, std::back_inserter(ended), [&](std::uint64_t other) { return other != login->id; });
     TRY(throttle_.succeeded(attempt));
     TRY(transaction.commit());
     return ended;
@@ -151,19 +153,21 @@ ipc::AuthReply Service::finish_reset(const Call& call, const Digest& code, const
                                         {FieldKey::remote, call.remote},
                                         {FieldKey::command, "reset with a link"}});
   if (!intent) return failure_reply(intent.error());
+  std::vector<std::uint64_t> replaced;  // of whoever was signed in with this browser, which may be somebody else
   const auto change = [&]() -> Status {
     auto transaction = TRY(store_.begin());
     TRY(store_.set_password_hash(account.id, hash));
     TRY(store_.forget_reset(account.id));
     (void)TRY(store_.end_logins_of(account.id));
     TRY(store_.forget_devices(account.id, std::nullopt));
-    (void)TRY(start_login(account, call, *tokens, now));
+    replaced = TRY(start_login(account, call, *tokens, now)).ended;
     return transaction.commit();
   };
   const Status changed = change();
   recorder_.outcome(Event::password_change, *intent, changed);
   if (!changed) return failure_reply(changed.error());
   tell_.ended(account.id, false);  // all its connections: none is of the login that begins here
+  for (const std::uint64_t login : replaced) tell_.revoked(login);
   return signed_in(200, account, *tokens);
 }
 

@@ -123,7 +123,10 @@ void AuditLink::replace(ipc::Channel channel) {
   give_up_waiting();
   channel_ = std::move(channel);
   listen();
-  for (const auto& [request, record] : outcomes_) (void)channel_.send(record);
+  for (auto& [request, record] : outcomes_) {
+    (void)drop_blobs(record);
+    (void)channel_.send(record);
+  }
 }
 
 asio::awaitable<Result<std::uint64_t>> AuditLink::intent(ipc::AuditAppend record) {

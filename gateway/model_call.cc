@@ -46,8 +46,9 @@ ipc::AuditAppend ModelCall::record_of(ipc::Event event, ipc::Phase phase) const 
   return record;
 }
 
-void ModelCall::record_removed(const std::vector<Removed>& removed) {
-  for (const Removed& one : removed) {
+// After the intent, which the log refuses a tenant that has used up its share: these it takes always.
+void ModelCall::record_removed() {
+  for (const Removed& one : removed_) {
     ipc::AuditAppend record = record_of(ipc::Event::denial, ipc::Phase::event);
     record.outcome = ipc::Outcome::failure;
     record.add(FieldKey::capability, one.capability).add(FieldKey::member, one.member);
@@ -85,6 +86,7 @@ asio::awaitable<bool> ModelCall::perform(Abort& abort) {
     refuse(503, "overloaded_error", ipc::is_over_budget(index.error()) ? index.error().what : kNoAudit);
     co_return false;
   }
+  record_removed();
   co_return co_await answer(abort, *index);
 }
 

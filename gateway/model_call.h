@@ -29,7 +29,8 @@ class ModelCall final : public Sink {
             std::unique_ptr<Contents> sent);
 
   // What the request wanted and did not get.
-  void record_removed(const std::vector<Removed>& removed);
+  // What was taken out of the request: recorded once the call itself is.
+  void note_removed(std::vector<Removed> removed) { removed_ = std::move(removed); }
   // True: the whole answer was passed on. Otherwise refusal() says what to answer, if anything can be.
   asio::awaitable<bool> perform(Abort& abort);
   [[nodiscard]] const std::optional<CallRefusal>& refusal() const { return refusal_; }
@@ -39,6 +40,7 @@ class ModelCall final : public Sink {
 
  private:
   [[nodiscard]] ipc::AuditAppend record_of(ipc::Event event, ipc::Phase phase) const;
+  void record_removed();
   asio::awaitable<void> name_contents(ipc::AuditAppend& record, Contents& contents, ipc::FieldKey blob);
   asio::awaitable<std::uint64_t> wait_for_provider(Abort& abort);
   asio::awaitable<bool> answer(Abort& abort, std::uint64_t intent);
@@ -50,6 +52,7 @@ class ModelCall final : public Sink {
   boost::beast::tcp_stream& stream_;
   BodyBudget::Hold& room_;
   Call call_;
+  std::vector<Removed> removed_;
   const std::unique_ptr<Contents> sent_;
   Contents got_;
   const std::uint64_t began_;

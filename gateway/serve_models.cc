@@ -192,7 +192,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
               .anthropic_beta = checked_header(request["anthropic-beta"]),
               .demo = check->demo};
     ModelCall performed(session_, stream_, room, std::move(call), std::move(check->contents));
-    performed.record_removed(checked.removed);
+    performed.note_removed(std::move(checked.removed));
     const bool whole = co_await perform(performed, provider.kind);
     co_return whole && request.keep_alive();
   }

@@ -9,6 +9,13 @@ namespace oqto::runner {
 
 static constexpr Error kNoAudit = ipc::kLogRefuses;
 
+// An auditd that was started anew does not know the blobs of the one before it, and ends who names one.
+static void drop_blobs(ipc::AuditAppend& record) {
+  const auto dropped = std::erase_if(
+      record.list, [](const ipc::AuditField& field) { return ipc::field_name(field.key).ends_with("_blob"); });
+  if (dropped != 0) record.add(ipc::FieldKey::reason, "a text was not kept: the audit log lost it");
+}
+
 AuditLog::AuditLog(Reactor& reactor)
     : reactor_(reactor),
       peer_(reactor, [this](ipc::Received& received) { on_message(received); },
@@ -17,6 +24,7 @@ AuditLog::AuditLog(Reactor& reactor)
 void AuditLog::attach(ipc::Channel channel) {
   fail_all();  // the old auditd's answers never come
   peer_.attach(std::move(channel));
+  for (ipc::AuditAppend& record : owed_) drop_blobs(record);
   send_owed();
 }
 

@@ -7,7 +7,9 @@ namespace {
 
 constexpr std::uint64_t kDayMs = 86'400'000;
 constexpr std::uint64_t kSecondMs = 1000;
-constexpr std::uint64_t kReservePart = 16;  // of the whole, for outcomes
+constexpr std::uint64_t kReservePart = 16;  // of the whole, for outcomes and for who commands
+// What cannot be slowed (our own processes' records of a tenant) makes the tenant wait no longer than this.
+constexpr std::uint64_t kMostDebtMs = 2 * kSecondMs;
 
 }  // namespace
 
@@ -35,11 +37,12 @@ Budget::Used Budget::used(std::uint32_t account) const {
 
 Budget::Stage Budget::stage(std::uint32_t account) const { return stage_of(used(account)); }
 
-bool Budget::admits(std::uint32_t account, bool is_outcome) const {
+bool Budget::admits(std::uint32_t account, Reserve reserve) const {
   if (stage(account) != Stage::used_up) return true;
   const Used now = used(account);
-  return is_outcome && now.bytes < limits_.bytes + limits_.bytes / kReservePart &&
-         now.records < limits_.records + limits_.records / kReservePart;
+  if (reserve == Reserve::none) return false;
+  const std::uint64_t part = reserve == Reserve::half ? 2 * kReservePart : kReservePart;
+  return now.bytes < limits_.bytes + limits_.bytes / part && now.records < limits_.records + limits_.records / part;
 }
 
 std::uint64_t Budget::wait_ms(std::uint32_t account, std::uint64_t now) const {
@@ -53,6 +56,7 @@ void Budget::pay(Account& account, std::uint64_t bytes, std::uint64_t now) const
   const std::uint64_t cost =
       std::max(kSecondMs / limits_.slow_records, bytes * kSecondMs / limits_.slow_bytes);
   account.paid_at = std::max(account.paid_at, now - std::min(now, kSecondMs)) + cost;
+  account.paid_at = std::min(account.paid_at, now + kMostDebtMs);
 }
 
 std::optional<Budget::Stage> Budget::charge(std::uint32_t account, std::uint64_t bytes, std::uint64_t now) {

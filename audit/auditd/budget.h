@@ -29,8 +29,11 @@ class Budget {
   std::map<std::uint32_t, std::uint64_t> begin_day(std::uint64_t now_ms);
 
   [[nodiscard]] Stage stage(std::uint32_t account) const;
-  // Whether a record is taken at all. Outcomes have a reserve: what was begun is to be concluded.
-  [[nodiscard]] bool admits(std::uint32_t account, bool is_outcome) const;
+  // What may use the reserve: outcomes all of it, since what was begun is to be concluded; the tenant's own
+  // commands half of it, since whoever has an agent that used all up must be able to stop it.
+  enum class Reserve : std::uint8_t { none, half, whole };
+  // Whether a record is taken at all.
+  [[nodiscard]] bool admits(std::uint32_t account, Reserve reserve) const;
   // Until its next record is taken. Times are monotonic milliseconds.
   [[nodiscard]] std::uint64_t wait_ms(std::uint32_t account, std::uint64_t now) const;
 

@@ -50,22 +50,34 @@ TEST(Budget, AnotherDayBeginsAnewAndSaysHowManyWereRefused) {
   EXPECT_TRUE(budget.begin_day(5 * kDay).empty());
   (void)budget.charge(7, 1000, 1);
   (void)budget.charge(8, 10, 1);
-  EXPECT_FALSE(budget.admits(7, false));
+  EXPECT_FALSE(budget.admits(7, Budget::Reserve::none));
   for (int i = 0; i < 3; ++i) budget.charge_refusal(7, 1);
   EXPECT_TRUE(budget.begin_day(5 * kDay + kDay - 1).empty()) << "the same day";
-  EXPECT_FALSE(budget.admits(7, false));
+  EXPECT_FALSE(budget.admits(7, Budget::Reserve::none));
   EXPECT_EQ(budget.begin_day(6 * kDay), (std::map<std::uint32_t, std::uint64_t>{{7, 3}}));
-  EXPECT_TRUE(budget.admits(7, false));
+  EXPECT_TRUE(budget.admits(7, Budget::Reserve::none));
   EXPECT_EQ(budget.wait_ms(7, 1), 0U);
 }
 
 TEST(Budget, OutcomesHaveAReserveThatEndsToo) {
   Budget budget({.bytes = 16'000, .records = 1'000'000, .slow_bytes = 100, .slow_records = 10});
   (void)budget.charge(7, 16'000, 1);
-  EXPECT_FALSE(budget.admits(7, false));
-  EXPECT_TRUE(budget.admits(7, true));
-  (void)budget.charge(7, 1000, 1);
-  EXPECT_FALSE(budget.admits(7, true));
+  EXPECT_FALSE(budget.admits(7, Budget::Reserve::none));
+  EXPECT_TRUE(budget.admits(7, Budget::Reserve::half));
+  (void)budget.charge(7, 500, 1);
+  EXPECT_FALSE(budget.admits(7, Budget::Reserve::half));
+  EXPECT_TRUE(budget.admits(7, Budget::Reserve::whole));
+  (void)budget.charge(7, 500, 1);
+  EXPECT_FALSE(budget.admits(7, Budget::Reserve::whole));
+}
+
+// Records of our own processes are never slowed: what they tell of a tenant may not make it wait for hours.
+TEST(Budget, AttackAFloodOfRefusalsMakesItsTenantWaitTwoSecondsAtMost) {
+  Budget budget({.bytes = 16'000, .records = 1'000'000, .slow_bytes = 100, .slow_records = 10});
+  (void)budget.charge(7, 16'000, 10'000);
+  for (int i = 0; i < 10'000; ++i) budget.charge_refusal(7, 10'000);
+  EXPECT_GT(budget.wait_ms(7, 10'000), 0U);
+  EXPECT_LE(budget.wait_ms(7, 10'000), 2000U);
 }
 
 ipc::AuditAppend numbered(std::uint64_t request, Event event, std::string_view padding) {
@@ -148,10 +160,15 @@ TEST(AuditBudget, WhatWasBegunIsConcludedWhenTheShareIsUsedUp) {
   ipc::AuditClient runner(host.source(ipc::Process::runner, 8, "bob"));
   const auto intent = runner.append(record(Event::command, Phase::intent));
   ASSERT_TRUE(intent);
+  ipc::AuditClient agent(host.source(ipc::Process::session, 8, "bob"));
   Result<std::uint64_t> last = 0;
-  for (int i = 0; i < 100 && last; ++i) last = runner.append(record(Event::command, Phase::intent));
+  for (int i = 0; i < 100 && last; ++i) last = agent.append(record(Event::exec));
   ASSERT_FALSE(last) << "used up";
   EXPECT_TRUE(contains(last.error().what, "00:00 UTC")) << last.error().what;
+  EXPECT_TRUE(runner.append(record(Event::command, Phase::intent))) << "who commands can still stop it";
+  bool refused = false;
+  for (int i = 0; i < 100 && !refused; ++i) refused = !runner.append(record(Event::command, Phase::intent)).has_value();
+  ASSERT_TRUE(refused) << "but not for ever";
   auto outcome = record(Event::command, Phase::outcome);
   outcome.intent = *intent;
   EXPECT_TRUE(runner.append(outcome));

@@ -234,12 +234,15 @@ bool is_personal(FieldKey key, bool by_tenant) {
     case FieldKey::remote:
     case FieldKey::query:
     case FieldKey::environment:
+    case FieldKey::environment_sha256:
+    case FieldKey::argv_sha256:
     case FieldKey::member:
     // What is guessed could be confirmed by its hash.
     case FieldKey::request_sha256:
     case FieldKey::response_sha256:
     case FieldKey::output_sha256:
       return true;
+    case FieldKey::sha256:
     case FieldKey::reason:  // what our own parts say is no tenant's text
       return by_tenant;
     default:

@@ -30,6 +30,7 @@ void Server::pause(Source& source) {
 
 // One record of each in turn, so that a tenant's flood in one session does not keep another of its own back.
 void Server::take_paused() {
+  if (!paused_.empty()) begin_day(sys::now_ms());  // nobody else may have anything to say
   const std::uint64_t now = sys::monotonic_ms();
   for (std::size_t left = paused_.size(); left > 0; --left) {
     const std::uint64_t id = paused_.front();
@@ -76,7 +77,10 @@ bool Server::refuse_over_budget(Source& source, const ipc::AuditAppend& record, 
   const bool may_refuse = source.actor->account != 0 || (source.actor->process == ipc::Process::gateway &&
                                                          record.phase == ipc::Phase::intent);
   if (account == 0 || !may_refuse) return false;
-  if (budget_.admits(account, record.phase == ipc::Phase::outcome)) return false;
+  const auto reserve = record.phase == ipc::Phase::outcome                  ? Budget::Reserve::whole
+                       : source.actor->process == ipc::Process::runner ? Budget::Reserve::half
+                                                                       : Budget::Reserve::none;
+  if (budget_.admits(account, reserve)) return false;
   budget_.charge_refusal(account, sys::monotonic_ms());
   const auto sent = source.channel.send(
       ipc::AuditRefused{record.request, ipc::kBudgetUsedUp.what, ipc::RefusedFor::budget});

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "base/encoding.h"
 #include "audit/cli/cli.h"
 #include "audit/cli/read.h"
 #include "audit/format/json.h"
@@ -116,7 +117,7 @@ int timeline(const Arguments& arguments) {
         const auto entry = ReadEntry::parse(seen.opened);
         for (const std::string_view path : session_paths()) {
           std::string id = entry ? entry->text(path) : "";
-          if (!subject->query.sessions.empty() && id.starts_with(subject->query.sessions.front())) sessions.insert(std::move(id));
+          if (!subject->query.sessions.empty() && oqto::Uuid::parse(id) && id.starts_with(subject->query.sessions.front())) sessions.insert(std::move(id));
         }
         return true;
       },
