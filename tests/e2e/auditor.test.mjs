@@ -85,6 +85,7 @@ test("the page opens with the story of the newest session: what was asked, and w
   const tool = prompt.locator("li.kind-tool").first();
   assert.match(await tool.innerText(), /The agent used bash/);
   await tool.locator("summary").first().click();
+  await tool.locator("details details > summary").first().click();  // what the shell then started
   const echo = tool.locator('[data-kind="program"]').filter({ hasText: "/bin/echo deploying 2" }).first();
   await echo.waitFor({ state: "visible" });
   assert.match(await prompt.innerText(), /called the model mock\/mock-1/);
