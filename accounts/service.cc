@@ -69,11 +69,11 @@ void Service::handle(Call call, const Respond& respond) {
     case AuthEndpoint::list_invites: return respond(list_invites(call));
     case AuthEndpoint::create_invite: return respond(create_invite(call));
     case AuthEndpoint::revoke_invite: return respond(revoke_invite(call));
-    case AuthEndpoint::health:  // no route leads to it yet
     case AuthEndpoint::change_password: return change_password(std::move(call), respond);
     case AuthEndpoint::reset_password: return reset_password(std::move(call), respond);
     case AuthEndpoint::list_logins: return respond(list_logins(call));
     case AuthEndpoint::end_logins: return respond(end_logins(call));
+    case AuthEndpoint::health:  // no route leads to it
     case AuthEndpoint::kEnd: break;  // the codec refuses it
   }
   respond(error_reply(Code::not_found, "there is no such endpoint"));

@@ -34,7 +34,7 @@ struct Shared {
   Backend& demo;
   egress::Shared& egress;
   Workers& workers;
-  BodyBudget bodies = {};
+  BodyBudget& bodies;
 };
 
 struct Session {

@@ -42,7 +42,11 @@ function takeToken(kind: "setup" | "invite" | "reset"): string {
   const found = new RegExp(`^#${kind}=(.{1,256})$`).exec(location.hash);
   if (!found) return "";
   history.replaceState(null, "", location.pathname);
-  return decodeURIComponent(found[1]!);
+  try {
+    return decodeURIComponent(found[1]!);
+  } catch {
+    return found[1]!;  // the host says that it is not valid
+  }
 }
 
 export async function arrive(): Promise<void> {
@@ -64,7 +68,7 @@ export async function arrive(): Promise<void> {
     if (state.setup_required) {
       screen.value = "setup";
     } else if (reset) {
-      screen.value = "reset";  // whoever is signed in here: the link says whose it is
+      screen.value = "reset";  // whoever is signed in here: the link alone decides whose password it is
     } else if (invite && !state.user) {
       screen.value = "register";
     } else if (state.user) {

@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { http } from "../../net/http";
 import type { LoginEntry } from "../../protocol/types";
-import { leave } from "../../state/app";
+import { signOut } from "../../state/app";
 import { ago } from "../../state/clock";
 import { messageOf, toast, user } from "../../state/store";
 import { Dialog, FormError, Skeleton } from "../../ui/basics";
@@ -68,8 +68,8 @@ function Logins({ list, after, fail }: LoginsProps) {
     setBusy(true);
     fail("");
     try {
+      if (current) return await signOut();  // what this browser keeps goes with it
       await http.endLogins(which);
-      if (current) return leave("You are signed out.");
       await after();
     } catch (failure) {
       fail(messageOf(failure));
