@@ -366,7 +366,9 @@ def stand_alone():
 
 
 def main():
+    print("# installing", flush=True)
     install()
+    print("# installed", flush=True)
     passed = failed = 0
     chosen = [t for t in tests if t[1] is not stand_alone or (HOME / "bin/oqto-sandbox").exists()]
     for number, (words, body) in enumerate(chosen, 1):
