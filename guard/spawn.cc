@@ -79,7 +79,7 @@ Status become(const Spawn& wanted, pid_t parent) {
   if (::sigprocmask(SIG_SETMASK, &none, nullptr) != 0) return fail_errno("sigprocmask");
   if (::setsid() < 0) return fail_errno("setsid");
   if (wanted.netns != nullptr && ::setns(wanted.netns->get(), CLONE_NEWNET) != 0) {
-    return fail_errno("setns");
+    return fail_errno("setns to its network (a container that shares its host's needs a network of its own)");
   }
   const Fd null = TRY(sys::open_file("/dev/null", O_RDWR));
   if (::dup2(null.get(), 0) < 0 || ::dup2(2, 1) < 0) return fail_errno("dup2");

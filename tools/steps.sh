@@ -106,7 +106,9 @@ prewarm_pi() {  # STATE UID
   [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$sum" ] && return
   step "prewarming Pi inside the sandbox"
   install -d -m 0755 "$1" "$1/runtime" "$1/runtime/pi"
-  rm -rf "$cache"; install -d -m 0700 -o "$2" -g "$2" "$cache"
+  rm -rf "$cache"
+  install -d -m 0700 -o "$2" -g "$2" "$cache" 2>/dev/null \
+    || die "this user namespace does not have the uid $2; in a container with 65,536 ids: --uid-base 10000 --uid-count 50000"
   touch "$1/runtime/oqto-init" "$1/runtime/oqto-launch"
   prewarm_now "$@" >"$1/runtime/prewarm.log" 2>&1 || {
     tail -n 5 "$1/runtime/prewarm.log" >&2

@@ -62,7 +62,9 @@ export class Provider {
 
 // ---------------------------------------------------------------- the host
 
-let nextUidBase = 1_700_000_000 + (process.pid % 400) * 1_000_000;
+// OQTO_E2E_UIDS: the uids of one host, BASE:COUNT, where there are few.
+const [uidBase, uidCount] = (process.env.OQTO_E2E_UIDS ?? `${1_700_000_000 + (process.pid % 400) * 1_000_000}:200000`).split(":").map(Number);
+let nextUidBase = uidBase;
 
 export class Host {
   /** `providerUrl`: an OpenAI-like provider besides the demo; it is then the default. `egress`: more of
@@ -73,7 +75,7 @@ export class Host {
     execFileSync("chmod", ["755", host.state]);
     host.port = await freePort();
     host.uidBase = nextUidBase;
-    nextUidBase += 200_000;
+    nextUidBase += uidCount;
     const file = path.join(host.state, "host-policy.toml");
     if (policy !== undefined) writeFileSync(file, policy, { mode: 0o644 });
     host.args = ["--host-policy", file, ...args];
@@ -98,7 +100,7 @@ export class Host {
   async up() {
     this.log = "";
     this.child = spawn(process.env.OQTO_RUN ?? path.join(root, "run"), ["--state", this.state, "--port", String(this.port),
-      "--uid-base", String(this.uidBase), ...this.args], { stdio: ["ignore", "pipe", "pipe"] });
+      "--uid-base", String(this.uidBase), "--uid-count", String(uidCount), ...this.args], { stdio: ["ignore", "pipe", "pipe"] });
     this.child.stderr.on("data", (d) => { this.log += d; if (process.env.OQTO_E2E_VERBOSE) process.stderr.write(d); });
     this.exited = new Promise((done) => this.child.once("exit", (code, signal) => done(code ?? signal)));
     this.link = await new Promise((done, fail) => {
@@ -109,7 +111,7 @@ export class Host {
         const found = /Open (\S+)/.exec(out);
         if (found) { clearTimeout(timer); done(found[1]); }
       });
-      void this.exited.then((code) => fail(new Error(`the host ended with ${code}\n${this.log}`)));
+      void this.exited.then((code) => { clearTimeout(timer); fail(new Error(`the host ended with ${code}\n${this.log}`)); });
     });
   }
   /** Orderly stop; returns the exit status. */
@@ -132,7 +134,7 @@ export class Host {
     return readdirSync("/proc").filter((pid) => /^\d+$/.test(pid)).filter((pid) => {
       try {
         const { uid } = statSync(`/proc/${pid}`);
-        return uid >= this.uidBase && uid < this.uidBase + 200_000 && match.test(readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " "));
+        return uid >= this.uidBase && uid < this.uidBase + uidCount && match.test(readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " "));
       } catch { return false; }
     }).map(Number);
   }
