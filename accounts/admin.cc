@@ -175,6 +175,7 @@ Result<std::size_t> Service::end_logins(const Account& account, std::string_view
     auto transaction = TRY(store_.begin());
     if (disabled >= 0) TRY(store_.set_disabled(account.id, disabled != 0));
     auto ended = TRY(store_.end_logins_of(account.id));
+    TRY(store_.forget_devices(account.id));
     if (disabled == 1) TRY(store_.forget_reset(account.id));
     TRY(transaction.commit());
     return ended;

@@ -26,10 +26,6 @@ HashSource source_of(const Account& account) {
   return {.trusted = true, .name = "account " + std::to_string(account.id)};
 }
 
-std::optional<Digest> device_of(const Call& call) {
-  return call.device ? std::optional(sha256(*call.device)) : std::nullopt;
-}
-
 }  // namespace
 
 // --- the own password ----------------------------------------------------------------------------
@@ -82,8 +78,7 @@ ipc::AuthReply Service::finish_change(const Call& call, const Attempt& attempt, 
     if (!recorded) return failure_reply(recorded.error());
     return error_reply(Code::forbidden, kWrongOld);
   }
-  const auto tokens = new_tokens(call);
-  if (!tokens) return failure_reply(tokens.error());
+  const Tokens tokens = new_tokens();
   const auto intent = recorder_.intent(
       Event::password_change,
       {{FieldKey::account, id}, {FieldKey::username, account.username}, {FieldKey::remote, call.remote},
@@ -93,13 +88,11 @@ ipc::AuthReply Service::finish_change(const Call& call, const Attempt& attempt, 
     auto transaction = TRY(store_.begin());
     TRY(store_.set_password_hash(account.id, done.new_hash));
     TRY(store_.forget_reset(account.id));
+    TRY(store_.forget_devices(account.id));
     std::vector<std::uint64_t> ended;
-    if (!keep_others) {
-      ended = TRY(store_.end_logins_of(account.id, login->id));
-      TRY(store_.forget_devices(account.id, device_of(call)));
-    }
-    // This browser's login begins anew too: whoever has a copy of its cookie is out.
-    const StartedLogin started = TRY(start_login(account, call, *tokens, sys::now_ms()));
+    if (!keep_others) ended = TRY(store_.end_logins_of(account.id, login->id));
+    // This browser's login begins anew too: whoever has a copy of its cookies is out.
+    const StartedLogin started = TRY(start_login(account, call, tokens, sys::now_ms()));
     std::ranges::copy_if(started.ended, std::back_inserter(ended), [&](std::uint64_t other) { return other != login->id; });
     TRY(throttle_.succeeded(attempt));
     TRY(transaction.commit());
@@ -109,7 +102,7 @@ ipc::AuthReply Service::finish_change(const Call& call, const Attempt& attempt, 
   recorder_.outcome(Event::password_change, *intent, ended ? Status() : std::unexpected(ended.error()));
   if (!ended) return failure_reply(ended.error());
   for (const std::uint64_t other : *ended) tell_.revoked(other);
-  auto reply = signed_in(200, account, *tokens);
+  auto reply = signed_in(200, account, tokens);
   reply.body.value = ended_answer(ended->size());
   return reply;
 }
@@ -145,8 +138,7 @@ ipc::AuthReply Service::finish_reset(const Call& call, const Digest& code, const
   if (!found) return failure_reply(found.error());
   if (!*found) return error_reply(Code::forbidden, kDeadReset);
   const Account& account = **found;
-  const auto tokens = new_tokens(call);
-  if (!tokens) return failure_reply(tokens.error());
+  const Tokens tokens = new_tokens();
   const auto intent = recorder_.intent(Event::password_change,
                                        {{FieldKey::account, std::to_string(account.id)},
                                         {FieldKey::username, account.username},
@@ -159,8 +151,8 @@ ipc::AuthReply Service::finish_reset(const Call& call, const Digest& code, const
     TRY(store_.set_password_hash(account.id, hash));
     TRY(store_.forget_reset(account.id));
     (void)TRY(store_.end_logins_of(account.id));
-    TRY(store_.forget_devices(account.id, std::nullopt));
-    replaced = TRY(start_login(account, call, *tokens, now)).ended;
+    TRY(store_.forget_devices(account.id));
+    replaced = TRY(start_login(account, call, tokens, now)).ended;
     return transaction.commit();
   };
   const Status changed = change();
@@ -168,7 +160,7 @@ ipc::AuthReply Service::finish_reset(const Call& call, const Digest& code, const
   if (!changed) return failure_reply(changed.error());
   tell_.ended(account.id, false);  // all its connections: none is of the login that begins here
   for (const std::uint64_t login : replaced) tell_.revoked(login);
-  return signed_in(200, account, *tokens);
+  return signed_in(200, account, tokens);
 }
 
 // --- the list of logins --------------------------------------------------------------------------
@@ -196,20 +188,25 @@ ipc::AuthReply Service::end_logins(const Call& call) {
                       {FieldKey::remote, call.remote},
                       {FieldKey::command, wish->others ? "end all other logins" : "end one login"}});
   if (!intent) return failure_reply(intent.error());
-  std::vector<std::uint64_t> ended{wish->id};
-  Status done;
-  if (wish->others) {
-    auto others = store_.end_logins_of(account.id, login->id);
-    done = others ? Status() : std::unexpected(others.error());
-    ended = std::move(others).value_or(std::vector<std::uint64_t>{});
-  } else {
-    done = store_.end_login(wish->id);
-  }
-  recorder_.outcome(Event::logout, *intent, done);
-  if (!done) return failure_reply(done.error());
-  for (const std::uint64_t other : ended) tell_.revoked(other);
+  // Where the others end, their browsers are no known devices any more either.
+  const auto end = [&]() -> Result<std::vector<std::uint64_t>> {
+    auto transaction = TRY(store_.begin());
+    std::vector<std::uint64_t> gone{wish->id};
+    if (wish->others) {
+      gone = TRY(store_.end_logins_of(account.id, login->id));
+      TRY(store_.forget_devices(account.id, call.device ? std::optional(sha256(*call.device)) : std::nullopt));
+    } else {
+      TRY(store_.end_login(wish->id));
+    }
+    TRY(transaction.commit());
+    return gone;
+  };
+  const auto ended = end();
+  recorder_.outcome(Event::logout, *intent, ended ? Status() : std::unexpected(ended.error()));
+  if (!ended) return failure_reply(ended.error());
+  for (const std::uint64_t other : *ended) tell_.revoked(other);
   const bool itself = wish->id == login->id;
-  return reply_with(200, ended_answer(ended.size()), itself ? CookieAction::clear : CookieAction::keep);
+  return reply_with(200, ended_answer(ended->size()), itself ? CookieAction::clear : CookieAction::keep);
 }
 
 }  // namespace oqto::accounts

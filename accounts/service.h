@@ -81,7 +81,7 @@ class Service {
                      const std::string& against, const HashDone& done);
   Result<StartedLogin> begin_login(const Account& account, const Call& call, const Attempt& attempt,
                                    const std::string& new_hash, const Tokens& tokens);
-  Result<Tokens> new_tokens(const Call& call);
+  static Tokens new_tokens();
   Result<StartedLogin> start_login(const Account& account, const Call& call, const Tokens& tokens,
                                    std::uint64_t now);  // in the caller's transaction
   Result<std::pair<Account, StartedLogin>> create_account(const NewAccount& wish,

@@ -42,21 +42,18 @@ Attempt stranger(const std::string& remote) {
 ipc::AuthReply Service::signed_in(std::uint16_t status, const Account& account, const Tokens& tokens) {
   auto reply = reply_with(status, user_answer(account), CookieAction::set);
   reply.token = tokens.login;
-  reply.device_cookie = CookieAction::set;  // again, so that it lasts
+  reply.device_cookie = CookieAction::set;
   reply.device = tokens.device;
   return reply;
 }
 
-// A device keeps the token that we gave it; what we did not give out is no device.
-Result<Service::Tokens> Service::new_tokens(const Call& call) {
-  Tokens tokens{.login = random_token(), .device = random_token()};
-  if (call.device && TRY(store_.is_device(sha256(*call.device)))) tokens.device = *call.device;
-  return tokens;
-}
+// The device's too: whoever has copied the cookie loses it with the next sign-in of the browser that it is from.
+Service::Tokens Service::new_tokens() { return {.login = random_token(), .device = random_token()}; }
 
 Result<StartedLogin> Service::start_login(const Account& account, const Call& call, const Tokens& tokens,
                                           std::uint64_t now) {
-  TRY(store_.remember_device(account.id, sha256(tokens.device), now));
+  const auto shown = call.device ? std::optional(sha256(*call.device)) : std::nullopt;
+  TRY(store_.remember_device(account.id, sha256(tokens.device), shown, now));
   return store_.start_login(account.id, sha256(tokens.login), call.token,
                             {.remote = call.remote, .agent = call.agent}, now);
 }
@@ -175,8 +172,7 @@ ipc::AuthReply Service::finish_account(const NewAccount& wish, const std::string
   const std::uint64_t now = sys::now_ms();
   std::optional<Invite> invite;
   if (auto no = still_allowed(wish, now, invite)) return std::move(*no);
-  const auto tokens = new_tokens(wish.call);
-  if (!tokens) return failure_reply(tokens.error());
+  const Tokens tokens = new_tokens();
   const Event event = invite ? Event::account_create : Event::setup;
   const auto intent = recorder_.intent(
       event, {{FieldKey::username, wish.username},
@@ -185,7 +181,7 @@ ipc::AuthReply Service::finish_account(const NewAccount& wish, const std::string
               {FieldKey::invite, invite ? std::to_string(invite->id) : ""}});
   if (!intent) return failure_reply(intent.error());
 
-  const auto created = create_account(wish, hash, invite, *tokens, now);
+  const auto created = create_account(wish, hash, invite, tokens, now);
   recorder_.outcome(event, *intent, created ? Status() : std::unexpected(created.error()),
                     {{FieldKey::account, created ? std::to_string(created->first.id) : ""}});
   if (!created && created.error().code == Errc::limit) {
@@ -194,7 +190,7 @@ ipc::AuthReply Service::finish_account(const NewAccount& wish, const std::string
   if (!created) return failure_reply(created.error());
   setup_token_.reset();
   for (const std::uint64_t ended : created->second.ended) tell_.revoked(ended);
-  return signed_in(201, created->first, *tokens);
+  return signed_in(201, created->first, tokens);
 }
 
 Result<std::pair<Account, StartedLogin>> Service::create_account(
@@ -221,7 +217,7 @@ void Service::login(Call call, const Respond& respond) {
   attempt.known = account->has_value();
   HashSource source{.trusted = false, .name = attempt.network};
   if (*account && call.device) {
-    const auto device = store_.find_device((*account)->id, sha256(*call.device));
+    const auto device = store_.find_device((*account)->id, sha256(*call.device), sys::now_ms());
     if (!device) return respond(failure_reply(device.error()));
     attempt.device = *device;
     if (*device != 0) source = {.trusted = true, .name = "account " + std::to_string((*account)->id)};
@@ -269,17 +265,16 @@ ipc::AuthReply Service::finish_login(const Call& call, const Attempt& attempt,
     if (!recorded) return failure_reply(recorded.error());
     return error_reply(Code::unauthorized, kWrongPassword);
   }
-  const auto tokens = new_tokens(call);
-  if (!tokens) return failure_reply(tokens.error());
+  const Tokens tokens = new_tokens();
   const auto intent = recorder_.intent(Event::login, {{FieldKey::account, id},
                                                       {FieldKey::username, account->username},
                                                       {FieldKey::remote, call.remote}});
   if (!intent) return failure_reply(intent.error());
-  const auto started = begin_login(*account, call, attempt, done.new_hash, *tokens);
+  const auto started = begin_login(*account, call, attempt, done.new_hash, tokens);
   recorder_.outcome(Event::login, *intent, started ? Status() : std::unexpected(started.error()));
   if (!started) return failure_reply(started.error());
   for (const std::uint64_t ended : started->ended) tell_.revoked(ended);
-  return signed_in(200, **current, *tokens);
+  return signed_in(200, **current, tokens);
 }
 
 Result<StartedLogin> Service::begin_login(const Account& account, const Call& call,

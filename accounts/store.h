@@ -22,8 +22,8 @@ constexpr std::uint64_t kLoginIdleMs = 12ULL * 3600 * 1000;
 constexpr std::uint64_t kLoginAbsoluteMs = 7ULL * 24 * 3600 * 1000;
 constexpr std::uint64_t kLastSeenStepMs = 60 * 1000;  // how often last_seen_at is written at most
 constexpr std::size_t kMaxLoginsPerAccount = 32;       // the oldest ends when one more begins
-constexpr std::size_t kMaxDevicesPerAccount = 32;      // the one that was used longest ago is forgotten
-constexpr std::uint64_t kDeviceLifeMs = 180ULL * 24 * 3600 * 1000;
+constexpr std::size_t kMaxDevicesPerAccount = 32;      // the oldest one is forgotten
+constexpr std::uint64_t kDeviceLifeMs = 60ULL * 24 * 3600 * 1000;  // from the sign-in that made it; nothing renews it
 constexpr std::size_t kMaxOpenInvites = 150;
 constexpr std::size_t kMaxListedInvites = 200;
 constexpr std::uint32_t kMaxAccountId = 65535;  // the tenants' uids derive from it
@@ -116,10 +116,12 @@ class Store {
   Result<std::vector<Login>> expired_logins(std::uint64_t now, std::size_t limit);
 
   // --- devices: browsers that have signed in to an account ---
-  Result<std::uint64_t> find_device(std::uint32_t account, const Digest& token);  // its number, or 0
-  Result<bool> is_device(const Digest& token);  // of any account
-  Status remember_device(std::uint32_t account, const Digest& token, std::uint64_t now);
-  Status forget_devices(std::uint32_t account, const std::optional<Digest>& but);
+  Result<std::uint64_t> find_device(std::uint32_t account, const Digest& token, std::uint64_t now);  // its number, or 0
+  // `replaces`: the token that the browser showed, which is worth nothing afterwards. What it was worth to
+  // other accounts goes to the new one and lasts no longer for it.
+  Status remember_device(std::uint32_t account, const Digest& token, const std::optional<Digest>& replaces,
+                         std::uint64_t now);
+  Status forget_devices(std::uint32_t account, const std::optional<Digest>& but = std::nullopt);
   Status forget_old_devices(std::uint64_t now);
 
   // --- links that set a new password, at most one for an account ---

@@ -92,33 +92,32 @@ Result<std::vector<Login>> Store::expired_logins(std::uint64_t now, std::size_t 
 
 // --- devices -------------------------------------------------------------------------------------
 
-Result<std::uint64_t> Store::find_device(std::uint32_t account, const Digest& token) {
-  auto row = TRY(db_.query("SELECT id FROM devices WHERE token_sha256 = ? AND account = ?", token, account));
+Result<std::uint64_t> Store::find_device(std::uint32_t account, const Digest& token, std::uint64_t now) {
+  auto row = TRY(db_.query("SELECT id FROM devices WHERE token_sha256 = ? AND account = ? AND created_at + ? > ?",
+                           token, account, kDeviceLifeMs, now));
   return TRY(row.next()) ? row.number(0) : 0;
 }
 
-Result<bool> Store::is_device(const Digest& token) {
-  auto row = TRY(db_.query("SELECT 1 FROM devices WHERE token_sha256 = ? LIMIT 1", token));
-  return row.next();
-}
-
-Status Store::remember_device(std::uint32_t account, const Digest& token, std::uint64_t now) {
-  TRY(db_.run("INSERT INTO devices (token_sha256, account, created_at, last_used_at) "
-              "VALUES (?1, ?2, ?3, ?3) ON CONFLICT (token_sha256, account) DO UPDATE SET last_used_at = ?3",
+Status Store::remember_device(std::uint32_t account, const Digest& token, const std::optional<Digest>& replaces,
+                              std::uint64_t now) {
+  if (replaces) {
+    TRY(db_.run("DELETE FROM devices WHERE token_sha256 = ? AND account = ?", *replaces, account));
+    TRY(db_.run("UPDATE devices SET token_sha256 = ? WHERE token_sha256 = ?", token, *replaces));
+  }
+  TRY(db_.run("INSERT INTO devices (token_sha256, account, created_at, last_used_at) VALUES (?1, ?2, ?3, ?3)",
               token, account, now));
   TRY(db_.run("DELETE FROM devices WHERE id IN (SELECT id FROM devices WHERE account = ? "
-              "ORDER BY last_used_at DESC, id DESC LIMIT -1 OFFSET ?)", account, kMaxDevicesPerAccount));
+              "ORDER BY created_at DESC, id DESC LIMIT -1 OFFSET ?)", account, kMaxDevicesPerAccount));
   return {};
 }
 
 Status Store::forget_devices(std::uint32_t account, const std::optional<Digest>& but) {
-  TRY(db_.run("DELETE FROM devices WHERE account = ? AND token_sha256 <> ?", account,
-              but.value_or(Digest{})));
+  TRY(db_.run("DELETE FROM devices WHERE account = ? AND token_sha256 <> ?", account, but.value_or(Digest{})));
   return {};
 }
 
 Status Store::forget_old_devices(std::uint64_t now) {
-  TRY(db_.run("DELETE FROM devices WHERE last_used_at < ?", now - std::min(now, kDeviceLifeMs)));
+  TRY(db_.run("DELETE FROM devices WHERE created_at < ?", now - std::min(now, kDeviceLifeMs)));
   return {};
 }
 

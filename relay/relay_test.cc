@@ -191,7 +191,7 @@ TEST(Relay, PassesTheDeviceCookieAndWhatTheBrowserCallsItselfAndSetsTheOneItIsTo
   EXPECT_EQ(call.device, device);
   EXPECT_EQ(call.agent.view(), std::string(160, 'u'));
   EXPECT_TRUE(client.read_response().has("Set-Cookie: __Host-oqto-device=" + to_base64url(device) +
-                                         "; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=15552000"));
+                                         "; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=5184000"));
 }
 
 TEST(Relay, ClearsCookieAndSiteAtLogoutButTheDeviceStaysKnown) {

@@ -12,7 +12,7 @@ namespace oqto::relay {
 
 // How long a browser keeps the cookie; when the login really ends is decided by accounts.
 constexpr std::uint32_t kCookieSeconds = 7 * 24 * 3600;
-constexpr std::uint32_t kDeviceCookieSeconds = 180 * 24 * 3600;
+constexpr std::uint32_t kDeviceCookieSeconds = 60 * 24 * 3600;
 
 struct Head {
   std::string text;
