@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/sys.h"
+#include "base/uid_owners.h"
 
 namespace oqto {
 namespace {
@@ -97,6 +98,12 @@ std::expected<RangeLock, std::string> RangeLock::take(const std::string& directo
 }
 
 Result<RangeLock> RangeLock::take_uids(std::uint64_t first, std::uint64_t count, const std::string& holder) {
+  if (const std::string owner = owner_of_uids("/etc", first, count); !owner.empty()) {
+    log::error("these uids are not ours to use",
+               {{"wanted", range(first, count)}, {"why", owner + ": whoever has it would have what is a tenant's"}});
+    return fail(Errc::denied, "choose a --uid-base whose range (--uid-count) is nobody's; in a container with 65536 ids: "
+                              "--uid-base 10000 --uid-count 50000");
+  }
   auto taken = take(kDirectory, first, count, holder);
   if (taken) return *std::move(taken);
   log::error("these uids are not ours to use", {{"why", taken.error()}});

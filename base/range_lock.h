@@ -21,7 +21,7 @@ class RangeLock {
   static std::expected<RangeLock, std::string> take(const std::string& directory, std::uint64_t first,
                                                     std::uint64_t count, const std::string& holder);
 
-  // At the one place of all, and says in the log why not.
+  // At the one place of all, if no user of this machine has one of them; says in the log why not.
   static Result<RangeLock> take_uids(std::uint64_t first, std::uint64_t count, const std::string& holder);
 
  private:
