@@ -2,7 +2,8 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <chrono>
+
+#include <algorithm>
 
 #include "base/encoding.h"
 #include "base/log.h"
@@ -10,8 +11,9 @@
 
 namespace oqto::gateway {
 
-AuditLink::AuditLink(asio::io_context& io, ipc::Channel channel, std::vector<std::string> secrets)
-    : io_(io), secrets_(std::move(secrets)), channel_(std::move(channel)) {
+AuditLink::AuditLink(asio::io_context& io, ipc::Channel channel, std::vector<std::string> secrets,
+                     std::chrono::milliseconds store_patience)
+    : io_(io), secrets_(std::move(secrets)), store_patience_(store_patience), channel_(std::move(channel)) {
   listen();
 }
 
@@ -144,18 +146,25 @@ asio::awaitable<Result<std::uint64_t>> AuditLink::intent(ipc::AuditAppend record
   co_return waiting->answer;
 }
 
-asio::awaitable<std::expected<std::string, std::string>> AuditLink::store(Fd content, std::uint32_t account) {
-  if (storing_.size() >= kMaxStoring) co_return std::unexpected("too much waits to be stored");
+bool AuditLink::may_store(std::uint32_t account) const {
+  const auto own = std::ranges::count_if(storing_, [&](const auto& each) { return each.second->account == account; });
+  if (own == 0) return storing_.size() < kMaxStoringInAll;
+  return static_cast<std::size_t>(own) < kMaxStoringOfOne && storing_.size() < kMaxStoring;
+}
+
+// When nobody waits any more auditd may still have the text: its room is free when it answers, or is gone.
+asio::awaitable<std::expected<std::string, std::string>> AuditLink::store(KeptText text, std::uint32_t account) {
+  if (!may_store(account)) co_return std::unexpected("too much waits to be stored");
   const std::uint64_t request = next_request_++;
-  if (!channel_ || !channel_.send(ipc::AuditBlob{request, account}, content)) {
+  if (!channel_ || !channel_.send(ipc::AuditBlob{request, account}, text.file)) {
     co_return std::unexpected("the audit log cannot be reached");
   }
-  const auto storing = std::make_shared<Storing>(io_);
+  text.file.reset();
+  const auto storing = std::make_shared<Storing>(io_, account, std::move(text.room));
   storing_.emplace(request, storing);
-  storing->timer.expires_after(std::chrono::milliseconds(kStorePatienceMs));
+  storing->timer.expires_after(store_patience_);
   boost::system::error_code error;
   co_await storing->timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
-  storing_.erase(request);
   co_return storing->answer;
 }
 

@@ -4,6 +4,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <cstdint>
 #include <expected>
 #include <map>
@@ -13,6 +14,7 @@
 
 #include "base/result.h"
 #include "egress/readable.h"
+#include "gateway/call_contents.h"
 #include "ipc/audit.h"
 
 namespace oqto::gateway {
@@ -21,25 +23,29 @@ namespace asio = boost::asio;
 
 constexpr int kAuditPatienceMs = 5000;
 constexpr std::size_t kMaxKeptOutcomes = 4096;
-constexpr int kStorePatienceMs = 10'000;
-// auditd remembers the newest 64 of a source: none that waits is among the forgotten.
+constexpr auto kStorePatience = std::chrono::seconds(10);
+// auditd remembers the newest 64 of a source: none that waits is among the forgotten. An account of which nothing
+// is being stored finds room beyond the first bound, which others may fill.
 constexpr std::size_t kMaxStoring = 32;
+constexpr std::size_t kMaxStoringInAll = 60;
+constexpr std::size_t kMaxStoringOfOne = 8;
 
 using egress::Readable;
 
 class AuditLink {
  public:
   // `secrets` never leave in a record, wherever they turn up in it.
-  AuditLink(asio::io_context& io, ipc::Channel channel, std::vector<std::string> secrets = {});
+  AuditLink(asio::io_context& io, ipc::Channel channel, std::vector<std::string> secrets = {},
+            std::chrono::milliseconds store_patience = kStorePatience);
   AuditLink(const AuditLink&) = delete;
   AuditLink& operator=(const AuditLink&) = delete;
 
   // The index, once the record is durable. Errc::unavailable: not recorded, do not act.
   asio::awaitable<Result<std::uint64_t>> intent(ipc::AuditAppend record);
   void outcome(ipc::AuditAppend record);
-  // Stores a sealed memory file of this account's; what a record's field `…_blob` then names it by, if it is
-  // sent at once. The error is a text for the record that does without.
-  asio::awaitable<std::expected<std::string, std::string>> store(Fd content, std::uint32_t account);
+  // Stores a text of this account's; what a record's field `…_blob` then names it by, if it is sent at once. The
+  // error is a text for the record that does without. The text keeps its room for as long as auditd has it.
+  asio::awaitable<std::expected<std::string, std::string>> store(KeptText text, std::uint32_t account);
 
   // auditd was restarted: those who wait are refused, kept outcomes are sent again.
   void replace(ipc::Channel channel);
@@ -52,8 +58,11 @@ class AuditLink {
   };
 
   struct Storing {
-    explicit Storing(asio::io_context& io) : timer(io) {}
+    Storing(asio::io_context& io, std::uint32_t of, std::unique_ptr<MemoryBudget::Hold> held)
+        : timer(io), account(of), room(std::move(held)) {}
     asio::steady_timer timer;
+    const std::uint32_t account;
+    std::unique_ptr<MemoryBudget::Hold> room;
     std::expected<std::string, std::string> answer = std::unexpected("the audit log does not answer");
   };
 
@@ -62,6 +71,7 @@ class AuditLink {
   void handle(const ipc::Received& received);
   void answer(std::uint64_t request, Result<std::uint64_t> with);
   void stored(std::uint64_t request, std::expected<std::string, std::string> with);
+  [[nodiscard]] bool may_store(std::uint32_t account) const;
   void give_up_waiting();
   void lost();
   void listen();
@@ -70,11 +80,12 @@ class AuditLink {
 
   asio::io_context& io_;
   const std::vector<std::string> secrets_;
+  const std::chrono::milliseconds store_patience_;
   ipc::Channel channel_;
   std::shared_ptr<Readable> readable_;  // of the present channel
   std::uint64_t next_request_ = 1;
   std::map<std::uint64_t, std::shared_ptr<Waiting>> waiting_;
-  std::map<std::uint64_t, std::shared_ptr<Storing>> storing_;
+  std::map<std::uint64_t, std::shared_ptr<Storing>> storing_;  // until auditd answers, whoever waits for it
   std::map<std::uint64_t, ipc::AuditAppend> outcomes_;  // not acknowledged yet
 };
 

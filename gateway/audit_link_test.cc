@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+
 #include "base/sys.h"
 
 namespace oqto::gateway {
@@ -26,6 +30,126 @@ TEST(AuditLink, AttackAProvidersKeyNeverLeavesInARecord) {
   EXPECT_EQ(got->list[0].value, "401: [redacted] is no good, nor is [redacted]\n");
   EXPECT_EQ(got->list[1].value, "[redacted]");
   EXPECT_EQ(got->list[2].value, "plain [redacted]");
+}
+
+constexpr std::size_t kMiB = std::size_t{1} << 20;
+
+// The texts of model calls on their way into the log, with the test as auditd.
+class Kept : public testing::Test {
+ protected:
+  explicit Kept(std::chrono::milliseconds patience = kStorePatience) : patience_(patience) {}
+  std::unique_ptr<Contents> text_of(std::uint32_t account, std::size_t bytes) {
+    auto contents = std::make_unique<Contents>(std::make_unique<MemoryBudget::Hold>(budget, account));
+    for (std::size_t fed = 0; fed < bytes; fed += kMiB) contents->feed(std::string(std::min(kMiB, bytes - fed), 'x'));
+    contents->finish();
+    return contents;
+  }
+  void store(KeptText text, std::uint32_t account) {
+    asio::co_spawn(
+        io,
+        [this, account, held = std::make_shared<KeptText>(std::move(text))]() -> asio::awaitable<void> {
+          auto stored = co_await link->store(std::move(*held), account);
+          answers.push_back(stored ? *stored : stored.error());
+        },
+        asio::detached);
+    io.poll();
+  }
+  // The next blob that auditd gets.
+  ipc::AuditBlob blob() {
+    auto received = auditd.wait(5000);
+    EXPECT_TRUE(received);
+    last_file = std::move(received->fd);
+    return *received->as<ipc::AuditBlob>();
+  }
+  void run_until_answered(std::size_t count) {
+    while (answers.size() < count) io.run_one();
+  }
+  // How much an account can still keep.
+  std::size_t room_of(std::uint32_t account) {
+    MemoryBudget::Hold hold(budget, account);
+    std::size_t bytes = 0;
+    while (hold.resize(bytes + kMiB)) bytes += kMiB;
+    return bytes;
+  }
+
+  std::pair<Fd, Fd> ends = *sys::seqpacket_pair();
+  ipc::Channel auditd{std::move(ends.second)};
+  MemoryBudget budget{MemoryBudget::kContents};
+  asio::io_context io;
+  std::chrono::milliseconds patience_;
+  std::optional<AuditLink> link{std::in_place, io, ipc::Channel(std::move(ends.first)), std::vector<std::string>{}, patience_};
+  std::vector<std::string> answers;
+  Fd last_file;
+};
+
+TEST_F(Kept, AttackAnAccountWhoseCallsDoNotEndKeepsNoOthersTextsOut) {
+  std::vector<std::unique_ptr<Contents>> calls;  // answers that go on for ever
+  for (int i = 0; i < 64; ++i) calls.push_back(text_of(1, 8 * kMiB));
+  EXPECT_EQ(calls.back()->why_not(), "too much of this account waits to be stored");
+  EXPECT_LE(std::ranges::count_if(calls, [](const auto& call) { return call->why_not().empty(); }), 8);
+  for (std::uint32_t account = 2; account < 6; ++account) {
+    calls.push_back(text_of(account, 8 * kMiB));
+    EXPECT_EQ(calls.back()->why_not(), "") << account;
+  }
+}
+
+TEST_F(Kept, WhatIsNotKeptTakesNoRoomAlsoWhileItsCallGoesOn) {
+  const std::size_t before = room_of(1);
+  const auto too_long = text_of(1, Contents::kMaxBytes + 1);
+  EXPECT_EQ(too_long->why_not(), "it has more than 32 MiB");
+  EXPECT_FALSE(too_long->take().file);
+  EXPECT_EQ(room_of(1), before);
+}
+
+TEST_F(Kept, WhatIsStoredOrRefusedGivesItsRoomBackWhileItsCallGoesOn) {
+  const std::size_t before = room_of(1);
+  const auto first = text_of(1, 4 * kMiB), second = text_of(1, 4 * kMiB);
+  store(first->take(), 1);
+  store(second->take(), 1);
+  const auto one = blob(), two = blob();
+  EXPECT_LE(room_of(1), before - 8 * kMiB) << "auditd has them";
+  ASSERT_TRUE(auditd.send(ipc::AuditBlobStored{one.request, {}, 0}));
+  ASSERT_TRUE(auditd.send(ipc::AuditRefused{.request = two.request, .why = std::string_view("no")}));
+  run_until_answered(2);
+  EXPECT_EQ(answers[1], "no");
+  EXPECT_EQ(room_of(1), before);
+}
+
+class KeptWithoutPatience : public Kept {
+ protected:
+  KeptWithoutPatience() : Kept(std::chrono::milliseconds(1)) {}
+};
+
+TEST_F(KeptWithoutPatience, AttackWhatAuditdStillHasKeepsItsRoomWhenNobodyWaitsAnyMore) {
+  const std::size_t before = room_of(1);
+  store(text_of(1, 4 * kMiB)->take(), 1);
+  const auto one = blob();
+  run_until_answered(1);
+  EXPECT_EQ(answers[0], "the audit log does not answer");
+  EXPECT_LE(room_of(1), before - 4 * kMiB);
+  ASSERT_TRUE(auditd.send(ipc::AuditBlobStored{one.request, {}, 0}));
+  const std::uint64_t end = sys::monotonic_ms() + 10'000;
+  while (room_of(1) != before && sys::monotonic_ms() < end) io.poll();
+  EXPECT_EQ(room_of(1), before);
+}
+
+TEST_F(Kept, AnAuditdThatEndsGivesTheRoomBack) {
+  const std::size_t before = room_of(1);
+  store(text_of(1, 4 * kMiB)->take(), 1);
+  auditd = ipc::Channel();
+  run_until_answered(1);
+  EXPECT_EQ(room_of(1), before);
+}
+
+TEST_F(Kept, AttackAnAccountWithManySmallTextsLeavesAPlaceForOthers) {
+  for (int i = 0; i < 100; ++i) store(text_of(1, 10)->take(), 1);
+  EXPECT_EQ(answers.size(), 92U) << "eight wait, the others are refused";
+  for (std::uint32_t account = 2; account < 20; ++account) {
+    for (int i = 0; i < 100; ++i) store(text_of(account, 10)->take(), account);
+  }
+  const std::size_t refused = answers.size();
+  store(text_of(100, 10)->take(), 100);
+  EXPECT_EQ(answers.size(), refused) << "its own waits like theirs";
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 #include <sys/mman.h>
 
 #include <array>
-#include <atomic>
 
 #include "base/encoding.h"
 #include "base/sys.h"
@@ -12,21 +11,20 @@
 namespace oqto::gateway {
 namespace {
 
-std::atomic<std::size_t> kept_now = 0;  // of all calls, on all threads
+constexpr std::size_t kStep = std::size_t{64} << 10;  // room is taken in such pieces
 
 }  // namespace
 
-Contents::Contents(bool keep) : digest_(::EVP_MD_CTX_new()) {
+Contents::Contents(std::unique_ptr<MemoryBudget::Hold> room) : digest_(::EVP_MD_CTX_new()), room_(std::move(room)) {
   CHECK(digest_ && ::EVP_DigestInit_ex(digest_.get(), ::EVP_sha256(), nullptr) == 1);
-  if (!keep) return;
+  if (!room_) return;
   file_ = Fd::adopt(::memfd_create("audit", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!file_) not_kept("there is no memory for it");
 }
 
-Contents::~Contents() { kept_now -= bytes_; }
-
 void Contents::not_kept(std::string why) {
   file_.reset();
+  room_.reset();
   why_not_ = std::move(why);
 }
 
@@ -35,7 +33,8 @@ void Contents::feed(std::string_view bytes) {
   if (!file_) return;
   if (bytes_ + bytes.size() > kMaxBytes) return not_kept("it has more than 32 MiB");
   bytes_ += bytes.size();
-  if (kept_now.fetch_add(bytes.size()) + bytes.size() > kMaxInAll) return not_kept("too much waits to be stored");
+  const std::size_t room = (bytes_ + kStep - 1) / kStep * kStep;
+  if (!room_->resize(room)) return not_kept("too much of this account waits to be stored");
   if (!sys::write_all(file_, bytes)) not_kept("there is no memory for it");
 }
 

@@ -96,7 +96,8 @@ Status run(const Options& options) {
   // --- the operator's configuration and the system's certificates ---
   const Config config = TRY(read_config(options));
   TRY(bound_memory());
-  BodyBudget bodies;  // outlives io, whose last frames give back to it what they hold
+  // Outlive io, whose last frames give back to them what they hold.
+  MemoryBudget bodies(MemoryBudget::kBodies), contents(MemoryBudget::kContents);
   asio::io_context io;
   const auto upstream = TRY(make_upstream(io, config, options.ca_file));
   const auto demo = make_demo();
@@ -116,7 +117,7 @@ Status run(const Options& options) {
   record_config(audit_link, config);
   egress::Shared egress(io, config.egress, {descriptors, descriptors / 4});
   Workers workers(io);
-  Shared shared{config, audit_link, *upstream, *demo, egress, workers, bodies};
+  Shared shared{config, audit_link, *upstream, *demo, egress, workers, bodies, contents};
   Gateway gateway(sealed, io, std::move(guard), shared);
   egress::Readable signals_ready(io, signals);
   asio::co_spawn(io, stop_on_signal(signals_ready, gateway), asio::detached);

@@ -21,14 +21,14 @@ constexpr const char* kNoAudit = "the audit log does not accept records now";
 
 }  // namespace
 
-ModelCall::ModelCall(std::shared_ptr<Session> session, boost::beast::tcp_stream& stream, BodyBudget::Hold& room,
+ModelCall::ModelCall(std::shared_ptr<Session> session, boost::beast::tcp_stream& stream, MemoryBudget::Hold& room,
                      Call call, std::unique_ptr<Contents> sent)
     : session_(std::move(session)),
       stream_(stream),
       room_(room),
       call_(std::move(call)),
       sent_(std::move(sent)),
-      got_(session_->total.audit_contents != 0),
+      got_(room_to_keep(*session_)),
       began_(sys::monotonic_ms()) {}
 
 void ModelCall::refuse(unsigned status, std::string_view type, std::string message, std::uint64_t retry_after_s) {
@@ -64,8 +64,8 @@ asio::awaitable<void> ModelCall::name_contents(ipc::AuditAppend& record, Content
   const bool request = blob == FieldKey::request_blob;
   record.add(request ? FieldKey::request_sha256 : FieldKey::response_sha256, contents.sha256());
   std::string why = contents.why_not();
-  if (Fd file = contents.take()) {
-    auto stored = co_await session_->shared.audit.store(std::move(file), session_->account);
+  if (KeptText text = contents.take(); text.file) {
+    auto stored = co_await session_->shared.audit.store(std::move(text), session_->account);
     if (stored) {
       record.add(blob, *stored);
     } else {

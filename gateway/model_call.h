@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "gateway/body_budget.h"
+#include "gateway/memory_budget.h"
 #include "gateway/call_contents.h"
 #include "gateway/request.h"
 #include "gateway/session.h"
@@ -25,7 +25,7 @@ struct CallRefusal {
 class ModelCall final : public Sink {
  public:
   // `stream` and `room`, in which the body is accounted, outlive it.
-  ModelCall(std::shared_ptr<Session> session, boost::beast::tcp_stream& stream, BodyBudget::Hold& room, Call call,
+  ModelCall(std::shared_ptr<Session> session, boost::beast::tcp_stream& stream, MemoryBudget::Hold& room, Call call,
             std::unique_ptr<Contents> sent);
 
   // What the request wanted and did not get.
@@ -50,7 +50,7 @@ class ModelCall final : public Sink {
 
   std::shared_ptr<Session> session_;
   boost::beast::tcp_stream& stream_;
-  BodyBudget::Hold& room_;
+  MemoryBudget::Hold& room_;
   Call call_;
   std::vector<Removed> removed_;
   const std::unique_ptr<Contents> sent_;

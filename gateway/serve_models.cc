@@ -34,7 +34,8 @@ using Parser = http::request_parser<http::buffer_body>;
 
 // What is done with a body off the loop.
 struct BodyCheck {
-  BodyCheck(std::string text, BodyRules by, bool keep) : body(std::move(text)), rules(by), contents(new Contents(keep)) {}
+  BodyCheck(std::string text, BodyRules by, std::unique_ptr<MemoryBudget::Hold> room)
+      : body(std::move(text)), rules(by), contents(new Contents(std::move(room))) {}
   void run() {
     result = check_body(body, rules);
     body = {};
@@ -118,7 +119,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
       co_return co_await refuse(http::status::payload_too_large, kind, "invalid_request_error",
                                 "the demo takes no request of more than 8 MiB");
     }
-    BodyBudget::Hold room(session_->shared.bodies, session_->account);
+    MemoryBudget::Hold room(session_->shared.bodies, session_->account);
     std::string body;
     const Body came = co_await read_body(buffer, parser, static_cast<std::size_t>(*length), room, body);
     if (came == Body::cut) co_return false;
@@ -132,7 +133,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   // Only what has come takes room, and what comes too slowly is cut.
   enum class Body : std::uint8_t { whole, cut, no_room };
   asio::awaitable<Body> read_body(beast::flat_buffer& buffer, Parser& parser, std::size_t length,
-                                  BodyBudget::Hold& room, std::string& body) {
+                                  MemoryBudget::Hold& room, std::string& body) {
     const auto began = std::chrono::steady_clock::now();
     std::size_t got = 0;
     while (!parser.is_done()) {
@@ -154,11 +155,11 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   }
 
   asio::awaitable<bool> check_and_perform(Route route, const Parser& parser, std::string body,
-                                          BodyBudget::Hold& room) {
+                                          MemoryBudget::Hold& room) {
     const Provider& provider = *route.provider;
     const std::size_t bytes = body.size();
     const BodyRules rules{provider.kind, session_->total.delegated_fetch};
-    const auto check = std::make_shared<BodyCheck>(std::move(body), rules, session_->total.audit_contents != 0);
+    const auto check = std::make_shared<BodyCheck>(std::move(body), rules, room_to_keep(*session_));
     std::function<void()> job = [check] { check->run(); };
     const bool read = co_await session_->shared.workers.run(session_->account, bytes, std::move(job));
     if (!read) {

@@ -13,7 +13,7 @@
 #include "egress/session.h"
 #include "gateway/audit_link.h"
 #include "gateway/backend.h"
-#include "gateway/body_budget.h"
+#include "gateway/memory_budget.h"
 #include "gateway/config.h"
 #include "gateway/network.h"
 #include "gateway/usage.h"
@@ -34,7 +34,8 @@ struct Shared {
   Backend& demo;
   egress::Shared& egress;
   Workers& workers;
-  BodyBudget& bodies;
+  MemoryBudget& bodies;
+  MemoryBudget& contents;  // that wait to be stored in the log
 };
 
 struct Session {
@@ -65,6 +66,12 @@ struct Session {
     for (asio::ip::tcp::socket* connection : connections) connection->close(ignored);
   }
 };
+
+// For a text of this session's that goes into the log; nothing where its policy does not want that.
+inline std::unique_ptr<MemoryBudget::Hold> room_to_keep(const Session& session) {
+  if (session.total.audit_contents == 0) return nullptr;
+  return std::make_unique<MemoryBudget::Hold>(session.shared.contents, session.account);
+}
 
 // Runs until the session's socket is closed.
 asio::awaitable<void> serve_models(std::shared_ptr<Session> session);

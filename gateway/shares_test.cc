@@ -8,46 +8,47 @@
 #include <semaphore>
 #include <vector>
 
-#include "gateway/body_budget.h"
+#include "gateway/memory_budget.h"
 #include "gateway/workers.h"
 
 namespace oqto::gateway {
 namespace {
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
+constexpr auto kBodies = MemoryBudget::kBodies;
 
-TEST(BodyBudget, AttackAccountsThatTakeAllTheyCanLeaveEveryOtherItsFloorAndAShare) {
-  BodyBudget budget;
-  std::vector<std::unique_ptr<BodyBudget::Hold>> holds;
+TEST(MemoryBudget, AttackAccountsThatTakeAllTheyCanLeaveEveryOtherItsFloorAndAShare) {
+  MemoryBudget budget(kBodies);
+  std::vector<std::unique_ptr<MemoryBudget::Hold>> holds;
   for (std::uint32_t account = 0; account < 6; ++account) {
     for (int i = 0; i < 1000; ++i) {
-      holds.push_back(std::make_unique<BodyBudget::Hold>(budget, account));
+      holds.push_back(std::make_unique<MemoryBudget::Hold>(budget, account));
       if (!holds.back()->resize(kMiB)) break;
     }
   }
-  BodyBudget::Hold floor(budget, 100);
-  EXPECT_TRUE(floor.resize(BodyBudget::kFloor));
-  BodyBudget::Hold more(budget, 101);
+  MemoryBudget::Hold floor(budget, 100);
+  EXPECT_TRUE(floor.resize(kBodies.floor));
+  MemoryBudget::Hold more(budget, 101);
   EXPECT_TRUE(more.resize(32 * kMiB)) << "as large as a body may be";
   for (std::uint32_t account = 200; account < 300; ++account) {
-    holds.push_back(std::make_unique<BodyBudget::Hold>(budget, account));
-    EXPECT_TRUE(holds.back()->resize(BodyBudget::kFloor)) << account;
-    while (holds.back()->resize(kMiB)) holds.push_back(std::make_unique<BodyBudget::Hold>(budget, account));
+    holds.push_back(std::make_unique<MemoryBudget::Hold>(budget, account));
+    EXPECT_TRUE(holds.back()->resize(kBodies.floor)) << account;
+    while (holds.back()->resize(kMiB)) holds.push_back(std::make_unique<MemoryBudget::Hold>(budget, account));
   }
-  BodyBudget::Hold last(budget, 300);
-  EXPECT_TRUE(last.resize(BodyBudget::kFloor));
+  MemoryBudget::Hold last(budget, 300);
+  EXPECT_TRUE(last.resize(kBodies.floor));
   holds.clear();
-  EXPECT_TRUE(more.resize(BodyBudget::kShare)) << "what was given back is free again";
-  EXPECT_FALSE(more.resize(BodyBudget::kShare + BodyBudget::kFloor + 1)) << "and no account has more than its share";
+  EXPECT_TRUE(more.resize(kBodies.share)) << "what was given back is free again";
+  EXPECT_FALSE(more.resize(kBodies.share + kBodies.floor + 1)) << "and no account has more than its share";
 }
 
-TEST(BodyBudget, WhatIsRefusedChangesNothing) {
-  BodyBudget budget;
-  BodyBudget::Hold hold(budget, 1);
+TEST(MemoryBudget, WhatIsRefusedChangesNothing) {
+  MemoryBudget budget(kBodies);
+  MemoryBudget::Hold hold(budget, 1);
   EXPECT_TRUE(hold.resize(4 * kMiB));
-  EXPECT_FALSE(hold.resize(4 * BodyBudget::kPool));
+  EXPECT_FALSE(hold.resize(4 * kBodies.pool));
   hold.release();
-  EXPECT_TRUE(hold.resize(BodyBudget::kShare));
+  EXPECT_TRUE(hold.resize(kBodies.share));
 }
 
 // The jobs of an account that has many are done between those of others, and no small one waits for a large one.
