@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +22,8 @@ constexpr std::uint32_t kMask = IN_CREATE | IN_CLOSE_WRITE | IN_DELETE | IN_MOVE
 constexpr int kReads = 16;                 // in a row, before others have their turn
 constexpr std::size_t kDirectoriesPerTurn = 64;
 constexpr std::size_t kMaxPending = 16 * 1024;
+constexpr std::uint64_t kRoundMs = 2000;    // between two rounds, however often events are lost
+constexpr std::uint64_t kFlushMs = 1000;    // for what is still unread at the end
 constexpr std::string_view kCrowded[] = {"node_modules", ".venv",  "__pycache__", ".cache", ".gradle",
                                          ".next",        ".turbo", "target",      "site-packages"};
 constexpr std::string_view kOthers = "";
@@ -35,12 +38,12 @@ bool is_below(std::string_view path, std::string_view directory) {
   return path.size() > directory.size() && path.starts_with(directory) && path[directory.size()] == '/';
 }
 
-ipc::AuditAppend new_record(Event event, ipc::Outcome outcome) {
-  ipc::AuditAppend record;
-  record.event = event;
-  record.phase = ipc::Phase::event;
-  record.outcome = outcome;
-  return record;
+bool is_crowded(const std::string& directory) { return crowded_directory(directory + "/.").has_value(); }
+
+bool is_directory_in(int fd, const dirent& entry) {
+  if (entry.d_type != DT_UNKNOWN) return entry.d_type == DT_DIR;
+  struct stat info{};  // not every file system says so in its list
+  return ::fstatat(fd, entry.d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode);
 }
 
 }  // namespace
@@ -66,16 +69,20 @@ FileWatch::~FileWatch() {
 Status FileWatch::attach(ipc::Loop& loop) {
   if (!root_) return {};
   inotify_ = Fd::adopt(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-  if (!inotify_) return fail_errno("inotify_init1");
+  if (!inotify_) {
+    miss(Missed::unwatchable);
+    return {};
+  }
   TRY(loop.watch(inotify_, *this));
   loop_ = &loop;
-  pending_.emplace_back("", false);
+  pending_.emplace_back("", How::found);
   return {};
 }
 
 int FileWatch::timeout_ms() const {
-  if (!pending_.empty()) return 0;
-  return changes_.empty() && !overflown_ && unwatched_ == said_unwatched_ ? -1 : static_cast<int>(kChangeJoinMs);
+  const bool is_due = look_again_ && sys::monotonic_ms() >= round_began_ + kRoundMs;
+  if (!pending_.empty() || is_due) return 0;
+  return changes_.empty() && !missed_.any() && !look_again_ ? -1 : static_cast<int>(kChangeJoinMs);
 }
 
 // --- directories -------------------------------------------------------------------------------
@@ -89,74 +96,128 @@ Fd FileWatch::open(const std::string& directory) const {
     const std::size_t end = std::min(directory.find('/', start), directory.size());
     at = Fd::adopt(::openat(at.get(), directory.substr(start, end - start).c_str(), kFlags));
     start = end + 1;
-    if (++depth > kMaxDirectoryDepth) return {};
+    if (++depth <= kMaxDirectoryDepth) continue;
+    errno = ENAMETOOLONG;
+    return {};
   }
   return at;
 }
 
+void FileWatch::watch_later(const std::string& directory, How how) {
+  if (directory.size() > kMaxDirectoryPath) return miss(Missed::too_deep, directory.substr(0, kMaxDirectoryPath));
+  if (pending_.size() >= kMaxPending) return miss(Missed::too_many, directory);
+  pending_.emplace_back(directory, how);
+}
+
 void FileWatch::watch_some() {
   for (std::size_t i = 0; i < kDirectoriesPerTurn && !pending_.empty(); ++i) {
-    const auto [directory, is_new] = std::move(pending_.front());
+    const auto [directory, how] = std::move(pending_.front());
     pending_.pop_front();
-    watch(directory, is_new);
+    watch(directory, how);
+  }
+  if (!pending_.empty()) return;
+  if (in_round_) end_round();
+  if (look_again_ && sys::monotonic_ms() >= round_began_ + kRoundMs) look_again();
+}
+
+// Directories may have been made, and others renamed, by events that are lost.
+void FileWatch::look_again() {
+  look_again_ = false;
+  in_round_ = true;
+  ++round_;
+  round_began_ = sys::monotonic_ms();
+  pending_.emplace_back("", How::found);
+}
+
+void FileWatch::end_round() {
+  in_round_ = false;
+  for (const auto& [number, watched] : directories_) {
+    if (watched.round != round_) (void)::inotify_rm_watch(inotify_.get(), number);
   }
 }
 
-// What is already in a directory that was made a moment ago came before the watch.
-void FileWatch::watch(const std::string& directory, bool is_new) {
-  const bool crowded = crowded_directory(directory + "/.").has_value();
+void FileWatch::watch(const std::string& directory, How how) {
   Fd fd = open(directory);
-  if (!fd) return;  // gone again, or no directory any more
-  if (directories_.size() >= kMaxWatchedDirectories || (crowded && crowded_ >= kMaxCrowdedDirectories)) {
-    unwatched_ = true;
-    return;
-  }
+  if (!fd && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) return;  // gone again, or no directory any more
+  if (!fd) return miss(errno == ENAMETOOLONG ? Missed::too_deep : Missed::unreadable, directory);
+  const std::size_t before = directories_.size();
+  if (!add_watch(fd, directory)) return;
+  const bool is_fresh = directories_.size() != before;
+  if (how == How::moved && !is_fresh) return;
+  // What is already in a directory that we have not met came before the watch.
+  list(std::move(fd), directory, how == How::found ? How::found : How::made);
+}
+
+// One that is watched already gets the name that it has now.
+bool FileWatch::add_watch(const Fd& fd, const std::string& directory) {
   const int number = ::inotify_add_watch(inotify_.get(), ("/proc/self/fd/" + std::to_string(fd.get())).c_str(), kMask);
   if (number < 0) {
-    unwatched_ = true;
-    return;
+    miss(errno == EACCES ? Missed::unreadable : Missed::no_watches, directory);
+    return false;
   }
-  if (directories_.insert_or_assign(number, directory).second && crowded) ++crowded_;
-  const std::unique_ptr<DIR, int (*)(DIR*)> list(::fdopendir(fd.get()), ::closedir);
-  if (!list) return;
+  const bool crowded = is_crowded(directory);
+  const auto known = directories_.find(number);
+  if (known != directories_.end()) {
+    crowded_ -= known->second.crowded ? 1U : 0U;
+  } else if (directories_.size() >= kMaxWatchedDirectories || (crowded && crowded_ >= kMaxCrowdedDirectories)) {
+    (void)::inotify_rm_watch(inotify_.get(), number);
+    miss(Missed::too_many, directory);
+    return false;
+  }
+  directories_.insert_or_assign(number, Watched{directory, crowded, round_});
+  crowded_ += crowded ? 1U : 0U;
+  return true;
+}
+
+void FileWatch::list(Fd fd, const std::string& directory, How how) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(::fdopendir(fd.get()), ::closedir);
+  if (!entries) return miss(Missed::unreadable, directory);
   (void)fd.release();
-  while (const dirent* entry = ::readdir(list.get())) {
+  for (;;) {
+    errno = 0;
+    const dirent* const entry = ::readdir(entries.get());
+    if (entry == nullptr) break;
     const std::string_view name = entry->d_name;
     if (name == "." || name == "..") continue;
     const std::string path = joined(directory, name);
-    if (is_new) note(Event::file_create, path);
-    if (entry->d_type != DT_DIR) continue;
-    if (pending_.size() >= kMaxPending) {
-      unwatched_ = true;
-      continue;
-    }
-    pending_.emplace_back(path, is_new);
+    if (how == How::made) note(Event::file_create, path);
+    if (is_directory_in(::dirfd(entries.get()), *entry)) watch_later(path, how);
   }
+  if (errno != 0) miss(Missed::unreadable, directory);
 }
 
 void FileWatch::rename_below(const std::string& from, const std::string& to) {
-  for (auto& [number, path] : directories_) {
+  for (auto& [number, watched] : directories_) {
+    std::string& path = watched.path;
+    if (path == to) {  // it was replaced, or both change places, which is told as two renames
+      miss(Missed::exchanged, to);
+      look_again_ = true;
+    }
     if (path == from || is_below(path, from)) path = to + path.substr(from.size());
   }
-  for (auto& [path, is_new] : pending_) {
+  for (auto& [path, how] : pending_) {
     if (path == from || is_below(path, from)) path = to + path.substr(from.size());
   }
 }
 
 void FileWatch::forget_below(const std::string& directory) {
-  for (const auto& [number, path] : directories_) {
+  for (const auto& [number, watched] : directories_) {
     // The kernel answers with IN_IGNORED, which takes it out of our list.
-    if (path == directory || is_below(path, directory)) (void)::inotify_rm_watch(inotify_.get(), number);
+    if (watched.path == directory || is_below(watched.path, directory)) (void)::inotify_rm_watch(inotify_.get(), number);
   }
 }
 
 // --- events ------------------------------------------------------------------------------------
 
-void FileWatch::on_ready(std::uint32_t) {
+void FileWatch::on_ready(std::uint32_t) { (void)read_some(); }
+
+// False: there is no more.
+bool FileWatch::read_some() {
   alignas(inotify_event) char buffer[16 * 1024];
-  for (int i = 0; i < kReads; ++i) {
+  bool more = true;
+  for (int i = 0; i < kReads && more; ++i) {
     const ssize_t n = ::read(inotify_.get(), buffer, sizeof buffer);
-    if (n <= 0) break;
+    more = n > 0;
     for (const char* at = buffer; at < buffer + n;) {
       const auto* const event = reinterpret_cast<const inotify_event*>(at);
       take(*event, event->len == 0 ? std::string_view() : std::string_view(at + sizeof *event));
@@ -164,26 +225,28 @@ void FileWatch::on_ready(std::uint32_t) {
     }
   }
   settle_moves();
+  return more;
 }
 
 void FileWatch::take(const inotify_event& event, std::string_view name) {
   if ((event.mask & IN_Q_OVERFLOW) != 0) {
-    overflown_ = true;
+    miss(Missed::overflow);
+    look_again_ = true;
     return;
   }
   const auto found = directories_.find(event.wd);
   if (found == directories_.end()) return;
   if ((event.mask & IN_IGNORED) != 0) {
-    if (crowded_directory(found->second + "/.")) --crowded_;
+    crowded_ -= found->second.crowded ? 1U : 0U;
     directories_.erase(found);
     return;
   }
   const bool is_directory = (event.mask & IN_ISDIR) != 0;
-  const std::string path = joined(found->second, name);
+  const std::string path = joined(found->second.path, name);
   if ((event.mask & (IN_MOVED_FROM | IN_MOVED_TO)) != 0) return move(path, event, is_directory);
   if ((event.mask & IN_CREATE) != 0) {
     note(Event::file_create, path);
-    if (is_directory && pending_.size() < kMaxPending) pending_.emplace_back(path, true);
+    if (is_directory) watch_later(path, How::made);
   }
   if ((event.mask & IN_CLOSE_WRITE) != 0) note(Event::file_update, path);
   if ((event.mask & IN_DELETE) != 0) note(Event::file_delete, path);
@@ -198,10 +261,14 @@ void FileWatch::move(const std::string& path, const inotify_event& event, bool i
   const auto from = moved_.find(event.cookie);
   if (from == moved_.end()) {
     note(Event::file_create, path);
-    if (is_directory && pending_.size() < kMaxPending) pending_.emplace_back(path, true);
+    if (is_directory) watch_later(path, How::made);
     return;
   }
-  if (is_directory) rename_below(from->second.path, path);
+  if (is_directory) {
+    rename_below(from->second.path, path);
+    // By its old name we may have watched another one, which was made there meanwhile.
+    watch_later(path, How::moved);
+  }
   note(Event::file_rename, from->second.path, path);
   moved_.erase(from);
 }
@@ -240,7 +307,10 @@ void FileWatch::note(Event event, const std::string& path, std::string target) {
 }
 
 void FileWatch::record(Event event, const std::string& path, const Change& change) {
-  auto record = new_record(event, ipc::Outcome::success);
+  ipc::AuditAppend record;
+  record.event = event;
+  record.phase = ipc::Phase::event;
+  record.outcome = ipc::Outcome::success;
   if (path == kOthers) {
     record.add(FieldKey::reason, "more changes than are told apart");
   } else {
@@ -251,16 +321,7 @@ void FileWatch::record(Event event, const std::string& path, const Change& chang
   recorder_.add(std::move(record));
 }
 
-void FileWatch::say_what_is_missing() {
-  const auto say = [this](std::string_view what) {
-    auto record = new_record(Event::file_update, ipc::Outcome::unknown);
-    record.add(FieldKey::truncated, "true").add(FieldKey::reason, what);
-    recorder_.add(std::move(record));
-  };
-  if (std::exchange(overflown_, false)) say("changes came faster than they could be read: some are missing here");
-  if (!unwatched_ || std::exchange(said_unwatched_, true)) return;
-  say("the workspace has more directories than are watched: changes in the others are not recorded");
-}
+void FileWatch::miss(Missed why, const std::string& where) { missed_.add(why, where, sys::monotonic_ms()); }
 
 bool FileWatch::may_record(std::uint64_t now) {
   if (now >= refilled_ + 1000) {
@@ -282,12 +343,23 @@ void FileWatch::tick(std::uint64_t now) {
     record(each->first.first, each->first.second, each->second);
     each = changes_.erase(each);
   }
-  if (may_record(now)) say_what_is_missing();
+  ipc::AuditAppend missing;
+  while (missed_.any() && may_record(now) && missed_.take(now, kChangeJoinMs, inside_, missing)) {
+    --ration_;
+    recorder_.add(std::move(missing));
+  }
 }
 
 void FileWatch::flush() {
-  if (loop_ == nullptr) return;
-  on_ready(0);
+  const std::uint64_t until = sys::monotonic_ms() + kFlushMs;
+  bool more = loop_ != nullptr;
+  while (more && sys::monotonic_ms() < until) {
+    more = read_some();
+    look_again_ = false;  // nothing will happen any more where we have not been
+    watch_some();
+    more = more || !pending_.empty();
+  }
+  if (more) miss(Missed::unfinished);
   std::uint64_t left = 0;
   for (const auto& [key, change] : changes_) {
     if (recorder_.available() && recorder_.has_room(kRoomForOthers)) {
@@ -298,7 +370,8 @@ void FileWatch::flush() {
   }
   changes_.clear();
   if (left != 0 && recorder_.available()) record(Event::file_update, std::string(kOthers), {{}, 0, sys::now_ms(), left});
-  if (recorder_.available()) say_what_is_missing();
+  ipc::AuditAppend missing;
+  while (recorder_.available() && missed_.take(sys::monotonic_ms(), 0, inside_, missing)) recorder_.add(std::move(missing));
 }
 
 }  // namespace oqto::sandbox

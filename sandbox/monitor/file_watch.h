@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "ipc/loop.h"
+#include "sandbox/monitor/missed_changes.h"
 #include "sandbox/monitor/recorder.h"
 
 namespace oqto::sandbox {
@@ -21,6 +22,7 @@ namespace oqto::sandbox {
 constexpr std::size_t kMaxWatchedDirectories = 4096;
 constexpr std::size_t kMaxCrowdedDirectories = 1024;  // of those, below crowded ones
 constexpr std::size_t kMaxDirectoryDepth = 64;
+constexpr std::size_t kMaxDirectoryPath = 1024;  // bytes
 constexpr std::size_t kMaxChanges = 512;  // told apart at once; the rest are counted together
 constexpr std::uint64_t kChangeJoinMs = 1000;
 constexpr std::uint64_t kChangeBurst = 200;
@@ -35,9 +37,10 @@ class FileWatch final : private ipc::Watcher {
   FileWatch(const FileWatch&) = delete;
   ~FileWatch() override;
 
+  // What the kernel does not let us watch is recorded as missing; an error is one of the loop's.
   Status attach(ipc::Loop& loop);
   void tick(std::uint64_t now);  // monotonic milliseconds
-  void flush();
+  void flush();  // at the end: nothing of the session runs any more
   // How long tick() can wait: 0 while directories are still to be watched, -1 for ever.
   [[nodiscard]] int timeout_ms() const;
 
@@ -52,31 +55,47 @@ class FileWatch final : private ipc::Watcher {
     std::string path;
     bool is_directory = false;
   };
+  struct Watched {
+    std::string path;          // relative; "" is the workspace
+    bool crowded = false;      // as it was counted
+    std::uint64_t round = 0;   // the last one that met it
+  };
+  // Why a directory is to be watched: what is in it already was there before us, came before the watch, or is known if
+  // the directory is.
+  enum class How : std::uint8_t { found, made, moved };
   void on_ready(std::uint32_t events) override;
   void take(const inotify_event& event, std::string_view name);
   void move(const std::string& path, const inotify_event& event, bool is_directory);
   void settle_moves();
+  bool read_some();
   void watch_some();
-  void watch(const std::string& directory, bool is_new);
+  void watch_later(const std::string& directory, How how);
+  void watch(const std::string& directory, How how);
+  bool add_watch(const Fd& fd, const std::string& directory);
+  void list(Fd fd, const std::string& directory, How how);
+  void look_again();
+  void end_round();
   void rename_below(const std::string& from, const std::string& to);
   void forget_below(const std::string& directory);
   void note(ipc::Event event, const std::string& path, std::string target = {});
   void record(ipc::Event event, const std::string& path, const Change& change);
-  void say_what_is_missing();
+  void miss(Missed why, const std::string& where = {});
   [[nodiscard]] bool may_record(std::uint64_t now);
-  [[nodiscard]] Fd open(const std::string& directory) const;
+  [[nodiscard]] Fd open(const std::string& directory) const;  // errno says why not
 
   Recorder& recorder_;
   Fd root_, inotify_;
   std::string inside_;
   ipc::Loop* loop_ = nullptr;
-  std::map<int, std::string> directories_;               // relative paths; "" is the workspace
+  std::map<int, Watched> directories_;
   std::size_t crowded_ = 0;
-  std::deque<std::pair<std::string, bool>> pending_;     // to be watched; true: made while we ran
+  std::deque<std::pair<std::string, How>> pending_;      // to be watched
+  // After events were lost all is looked for again, in a round: what it does not meet is not there any more.
+  std::uint64_t round_ = 0, round_began_ = 0;
+  bool look_again_ = false, in_round_ = false;
   std::map<std::uint32_t, Moved> moved_;                 // from there, by cookie
   std::map<std::pair<ipc::Event, std::string>, Change> changes_;
-  bool unwatched_ = false, said_unwatched_ = false;      // some directories
-  bool overflown_ = false;                               // events are lost
+  MissedChanges missed_;
   std::uint64_t ration_ = kChangeBurst;
   std::uint64_t refilled_ = 0;
 };

@@ -9,7 +9,7 @@ target_link_libraries(oqto_session_filters PUBLIC oqto_hardened PRIVATE oqto_cor
 
 # What is independent of how a session is started: hosted sessions and the stand-alone tool link it.
 add_library(oqto_monitor STATIC monitor/approvals.cc monitor/ask_files.cc monitor/denials.cc monitor/digest.cc monitor/exec_log.cc
-            monitor/exec_record.cc monitor/exec_watch.cc monitor/exit_watch.cc monitor/file_hashes.cc monitor/file_watch.cc monitor/listener.cc monitor/monitor.cc monitor/open_watch.cc monitor/process_info.cc monitor/refused_watch.cc monitor/session_monitor.cc monitor/socket_owner.cc
+            monitor/exec_record.cc monitor/exec_watch.cc monitor/exit_watch.cc monitor/file_hashes.cc monitor/file_watch.cc monitor/listener.cc monitor/missed_changes.cc monitor/monitor.cc monitor/open_watch.cc monitor/process_info.cc monitor/refused_watch.cc monitor/session_monitor.cc monitor/socket_owner.cc
             monitor/tracee.cc)
 # -lcrypto: the archive where a program is linked statically.
 target_include_directories(oqto_monitor SYSTEM PUBLIC ${OPENSSL_INCLUDE_DIR})
@@ -23,7 +23,7 @@ add_library(oqto_test_monitored STATIC EXCLUDE_FROM_ALL monitor/test_monitored.c
 target_link_libraries(oqto_test_monitored PUBLIC oqto_monitor Threads::Threads)
 oqto_test(sandbox_filter_test SOURCES monitor/filter_test.cc LIBS oqto_test_monitored)
 oqto_test(sandbox_denials_test SOURCES monitor/approvals_test.cc monitor/ask_files_test.cc monitor/denials_test.cc LIBS oqto_monitor)
-oqto_test(sandbox_monitor_test ROOT SOURCES world/hidden_files_test.cc monitor/exec_record_test.cc monitor/file_watch_test.cc
+oqto_test(sandbox_monitor_test ROOT SOURCES world/hidden_files_test.cc monitor/exec_record_test.cc monitor/file_watch_test.cc monitor/file_watch_holes_test.cc
           monitor/monitor_test.cc
           monitor/refused_watch_test.cc monitor/socket_owner_test.cc LIBS oqto_test_monitored oqto_loopback)
 oqto_test(sandbox_programs_test SOURCES launch/programs_test.cc LIBS oqto_test_monitored)
