@@ -164,8 +164,7 @@ ipc::AdminReply Service::admin_create_invite(std::string_view body) {
 }
 
 // Ends every login of the account, and sets whether it is disabled if `disabled` is not -1.
-Result<std::size_t> Service::end_logins(const Account& account, std::string_view why,
-                                        int disabled) {
+Result<std::vector<std::uint64_t>> Service::end_logins(const Account& account, std::string_view why, int disabled) {
   const auto intent = TRY(recorder_.intent(Event::account_change,
                                            {{FieldKey::process, kOperator},
                                             {FieldKey::account, std::to_string(account.id)},
@@ -181,12 +180,12 @@ Result<std::size_t> Service::end_logins(const Account& account, std::string_view
     return ended;
   };
   const auto ended = change();
-  recorder_.outcome(Event::account_change, intent,
-                    ended ? Status() : std::unexpected(ended.error()));
+  recorder_.outcome(Event::account_change, intent, ended ? Status() : std::unexpected(ended.error()),
+                    {{FieldKey::ended_logins, ended ? numbers_text(*ended) : ""}});
   if (!ended) return std::unexpected(ended.error());
   // By account and not by login: of a login that is gone already a connection may still be there.
   tell_.ended(account.id, disabled == 1);
-  return ended->size();
+  return ended;
 }
 
 std::expected<Account, ipc::AdminReply> Service::named(std::string_view username) {
@@ -217,13 +216,14 @@ ipc::AdminReply Service::revoke_one(const Account& account, std::uint64_t login)
                                        {{FieldKey::process, kOperator},
                                         {FieldKey::account, std::to_string(account.id)},
                                         {FieldKey::username, account.username},
-                                        {FieldKey::command, "revoke_login"}});
+                                        {FieldKey::command, "revoke_login"},
+                                        {FieldKey::login, std::to_string(login)}});
   if (!intent) return refused(intent.error());
   const auto ended = store_.end_login(login);
-  recorder_.outcome(Event::account_change, *intent, ended);
+  recorder_.outcome(Event::account_change, *intent, ended, {{FieldKey::ended_logins, std::to_string(login)}});
   if (!ended) return refused(ended.error());
   tell_.revoked(login);
-  return accepted(revoked_answer(1));
+  return accepted(revoked_answer({login}));
 }
 
 ipc::AdminReply Service::admin_list_logins(std::string_view body) {
@@ -277,10 +277,20 @@ ipc::AdminReply Service::admin_disable(std::string_view body) {
   if (!wish) return refused(wish.error());
   const auto account = named(wish->username);
   if (!account) return account.error();
-  const auto ended = end_logins(*account, wish->disabled ? "disable" : "enable",
-                                wish->disabled ? 1 : 0);
+  const std::string what = wish->disabled ? "disable" : "enable";
+  if (account->disabled == wish->disabled) {  // nothing changes: it was asked for, no more
+    const auto recorded = recorder_.happened(Event::admin, Outcome::success,
+                                             {{FieldKey::process, kOperator},
+                                              {FieldKey::command, what},
+                                              {FieldKey::account, std::to_string(account->id)},
+                                              {FieldKey::username, account->username},
+                                              {FieldKey::reason, "it was so already"}});
+    if (!recorded) return refused(recorded.error());
+    return accepted(changed_answer(false));
+  }
+  const auto ended = end_logins(*account, what, wish->disabled ? 1 : 0);
   if (!ended) return refused(ended.error());
-  return accepted("{}");
+  return accepted(changed_answer(true));
 }
 
 }  // namespace oqto::accounts

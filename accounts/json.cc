@@ -351,6 +351,10 @@ std::string admin_invite_answer(const Invite& invite, std::string_view code) {
                {"expires_at", invite.expires_at}});
 }
 
-std::string revoked_answer(std::size_t revoked) { return dump({{"revoked", revoked}}); }
+std::string revoked_answer(const std::vector<std::uint64_t>& logins) {
+  return dump({{"revoked", logins.size()}, {"logins", logins}});
+}
+
+std::string changed_answer(bool changed) { return dump({{"changed", changed}}); }
 
 }  // namespace oqto::accounts

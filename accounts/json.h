@@ -68,6 +68,7 @@ std::string setup_link_answer(const std::optional<std::string>& token);
 std::string accounts_answer(const std::vector<Account>& accounts);  // with "next_after" if cut
 std::string admin_invite_answer(const Invite& invite, std::string_view code);
 std::string reset_answer(const Account& account, std::string_view code, std::uint64_t expires_at);
-std::string revoked_answer(std::size_t revoked);
+std::string revoked_answer(const std::vector<std::uint64_t>& logins);
+std::string changed_answer(bool changed);
 
 }  // namespace oqto::accounts

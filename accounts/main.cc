@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -18,16 +19,18 @@ namespace oqto::accounts {
 namespace {
 
 constexpr char kUsage[] =
-    "usage: oqto-accounts --state-dir DIR [--unavailable TEXT]...\n"
+    "usage: oqto-accounts --state-dir DIR [--last-account N] [--unavailable TEXT]...\n"
     "Keeps accounts, logins and invites in DIR/accounts.db. Started by oqto-guard, with its\n"
     "channels on descriptors 3 (guard), 4 (audit) and 5 (relay).\n"
     "  --state-dir DIR  a directory of this user, mode 0700\n"
+    "  --last-account N the last account that has uids on this host (default 65535)\n"
     "  --unavailable T  \"PROFILE: why\", of one that this host cannot enforce\n"
     "  --help           this text\n";
 
 struct Options {
   std::string state_dir;
   std::vector<std::string> unavailable;
+  std::uint32_t last_account = kMaxAccountId;
 };
 
 std::optional<Options> parse(int argc, char** argv) {
@@ -37,6 +40,10 @@ std::optional<Options> parse(int argc, char** argv) {
     if (i + 1 >= argc) return std::nullopt;
     if (flag == "--state-dir") {
       options.state_dir = argv[i + 1];
+    } else if (flag == "--last-account") {
+      const std::string_view text = argv[i + 1];
+      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), options.last_account);
+      if (error != std::errc() || end != text.data() + text.size() || options.last_account > kMaxAccountId) return std::nullopt;
     } else if (flag == "--unavailable") {
       options.unavailable.emplace_back(argv[i + 1]);
     } else {
@@ -88,7 +95,7 @@ Status serve(const Options& options) {
   Service service(db, recorder, *hasher,
                   {.revoked = [&](std::uint64_t login) { server.revoked(login); },
                    .ended = [&](std::uint32_t account, bool disabled) { server.ended(account, disabled); }},
-                  options.unavailable);
+                  options.unavailable, options.last_account);
   TRY(service.start());
 
   // --- serving, until the guard goes ---

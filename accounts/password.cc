@@ -84,6 +84,7 @@ ipc::AuthReply Service::finish_change(const Call& call, const Attempt& attempt, 
       {{FieldKey::account, id}, {FieldKey::username, account.username}, {FieldKey::remote, call.remote},
        {FieldKey::command, keep_others ? "change, other logins stay" : "change"}});
   if (!intent) return failure_reply(intent.error());
+  std::uint64_t begun = 0;
   const auto change = [&]() -> Result<std::vector<std::uint64_t>> {
     auto transaction = TRY(store_.begin());
     TRY(store_.set_password_hash(account.id, done.new_hash));
@@ -93,14 +94,21 @@ ipc::AuthReply Service::finish_change(const Call& call, const Attempt& attempt, 
     if (!keep_others) ended = TRY(store_.end_logins_of(account.id, login->id));
     // This browser's login begins anew too: whoever has a copy of its cookies is out.
     const StartedLogin started = TRY(start_login(account, call, tokens, sys::now_ms()));
+    begun = started.id;
     std::ranges::copy_if(started.ended, std::back_inserter(ended), [&](std::uint64_t other) { return other != login->id; });
     TRY(throttle_.succeeded(attempt));
     TRY(transaction.commit());
     return ended;
   };
   const auto ended = change();
-  recorder_.outcome(Event::password_change, *intent, ended ? Status() : std::unexpected(ended.error()));
-  if (!ended) return failure_reply(ended.error());
+  if (!ended) {
+    recorder_.outcome(Event::password_change, *intent, std::unexpected(ended.error()));
+    return failure_reply(ended.error());
+  }
+  std::vector<std::uint64_t> all = *ended;
+  all.push_back(login->id);
+  recorder_.outcome(Event::password_change, *intent, {},
+                    {{FieldKey::login, std::to_string(begun)}, {FieldKey::ended_logins, numbers_text(all)}});
   for (const std::uint64_t other : *ended) tell_.revoked(other);
   auto reply = signed_in(200, account, tokens);
   reply.body.value = ended_answer(ended->size());
@@ -145,21 +153,25 @@ ipc::AuthReply Service::finish_reset(const Call& call, const Digest& code, const
                                         {FieldKey::remote, call.remote},
                                         {FieldKey::command, "reset with a link"}});
   if (!intent) return failure_reply(intent.error());
-  std::vector<std::uint64_t> replaced;  // of whoever was signed in with this browser, which may be somebody else
+  StartedLogin started;  // in place of whose this browser had, which may be somebody else's
+  std::vector<std::uint64_t> ended;
   const auto change = [&]() -> Status {
     auto transaction = TRY(store_.begin());
     TRY(store_.set_password_hash(account.id, hash));
     TRY(store_.forget_reset(account.id));
-    (void)TRY(store_.end_logins_of(account.id));
+    ended = TRY(store_.end_logins_of(account.id));
     TRY(store_.forget_devices(account.id));
-    replaced = TRY(start_login(account, call, tokens, now)).ended;
+    started = TRY(start_login(account, call, tokens, now));
     return transaction.commit();
   };
   const Status changed = change();
-  recorder_.outcome(Event::password_change, *intent, changed);
+  std::ranges::copy(started.ended, std::back_inserter(ended));
+  recorder_.outcome(Event::password_change, *intent, changed,
+                    {{FieldKey::login, changed ? std::to_string(started.id) : ""},
+                     {FieldKey::ended_logins, changed ? numbers_text(ended) : ""}});
   if (!changed) return failure_reply(changed.error());
   tell_.ended(account.id, false);  // all its connections: none is of the login that begins here
-  for (const std::uint64_t login : replaced) tell_.revoked(login);
+  for (const std::uint64_t login : started.ended) tell_.revoked(login);
   return signed_in(200, account, tokens);
 }
 
@@ -186,7 +198,8 @@ ipc::AuthReply Service::end_logins(const Call& call) {
   const auto intent = recorder_.intent(
       Event::logout, {{FieldKey::account, std::to_string(account.id)}, {FieldKey::username, account.username},
                       {FieldKey::remote, call.remote},
-                      {FieldKey::command, wish->others ? "end all other logins" : "end one login"}});
+                      {FieldKey::command, wish->others ? "end all other logins" : "end one login"},
+                      {FieldKey::login, wish->others ? "" : std::to_string(wish->id)}});
   if (!intent) return failure_reply(intent.error());
   // Where the others end, their browsers are no known devices any more either.
   const auto end = [&]() -> Result<std::vector<std::uint64_t>> {
@@ -202,7 +215,8 @@ ipc::AuthReply Service::end_logins(const Call& call) {
     return gone;
   };
   const auto ended = end();
-  recorder_.outcome(Event::logout, *intent, ended ? Status() : std::unexpected(ended.error()));
+  recorder_.outcome(Event::logout, *intent, ended ? Status() : std::unexpected(ended.error()),
+                    {{FieldKey::ended_logins, ended ? numbers_text(*ended) : ""}});
   if (!ended) return failure_reply(ended.error());
   for (const std::uint64_t other : *ended) tell_.revoked(other);
   const bool itself = wish->id == login->id;

@@ -329,7 +329,7 @@ TEST(Revocation, DisablingNamesTheAccountAlsoWhenNoLoginIsLeft) {
   ASSERT_EQ(host.call(AuthEndpoint::logout, "{}", ann).status, 204);
   ASSERT_EQ(host.admin(AdminVerb::disable, R"({"username":"ann","disabled":true})").ok, 1);
   EXPECT_EQ(host.ended(), (Ended{{2, true}}));
-  EXPECT_EQ(host.admin(AdminVerb::revoke_logins, R"({"username":"ann"})").body.value, R"({"revoked":0})");
+  EXPECT_EQ(host.admin(AdminVerb::revoke_logins, R"({"username":"ann"})").body.value, R"({"logins":[],"revoked":0})");
   EXPECT_EQ(host.ended(), (Ended{{2, false}}));
 }
 

@@ -7,11 +7,17 @@ namespace {
 
 bool says_whose(ipc::FieldKey key) {
   using enum ipc::FieldKey;
-  return key == account || key == username || key == invite || key == process || key == operator_name ||
-         key == operator_uid;
+  return key == account || key == username || key == invite || key == login || key == process ||
+         key == operator_name || key == operator_uid;
 }
 
 }  // namespace
+
+std::string numbers_text(const std::vector<std::uint64_t>& numbers) {
+  std::string text;
+  for (const std::uint64_t number : numbers) text += (text.empty() ? "" : " ") + std::to_string(number);
+  return text;
+}
 
 ipc::AuditAppend Recorder::record(ipc::Event event, ipc::Phase phase, ipc::Outcome outcome,
                                   AuditPairs pairs) const {

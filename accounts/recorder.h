@@ -21,6 +21,9 @@ struct AuditPair {
 };
 using AuditPairs = std::initializer_list<AuditPair>;
 
+// The value of `ended_logins`; empty: there are none.
+std::string numbers_text(const std::vector<std::uint64_t>& numbers);
+
 // Who asks through oqtoctl: the uid is the kernel's word, the name oqtoctl's own.
 struct Operator {
   std::uint32_t uid = 0;

@@ -95,5 +95,100 @@ TEST(Records, WhatAnOperatorAsksForNamesHimAndWhatOthersDoDoesNot) {
   EXPECT_GE(named, 5U) << "intents and outcomes of both, and the setup links";
 }
 
+TEST(Records, SayWhichLoginBeganAndWhichEnded) {
+  TestHost host;
+  const ipc::Token first = host.set_up();
+  const auto number = [&](const ipc::Token& token) { return std::to_string(host.lookup(token)->login); };
+  const std::string one = number(first);
+  settle(host);
+  EXPECT_EQ(field(newest(host, ipc::Event::setup, ipc::Phase::outcome), FieldKey::login), one);
+
+  const std::string two = number(host.login("boss", kPassword).token), three = number(host.login("boss", kPassword).token);
+  settle(host);
+  EXPECT_EQ(field(newest(host, ipc::Event::login, ipc::Phase::outcome), FieldKey::login), three);
+
+  ASSERT_EQ(host.call(AuthEndpoint::end_logins, "{\"id\":" + two + "}", first).status, 200);
+  settle(host);
+  EXPECT_EQ(field(newest(host, ipc::Event::logout, ipc::Phase::intent), FieldKey::login), two);
+  EXPECT_EQ(field(newest(host, ipc::Event::logout, ipc::Phase::outcome), FieldKey::ended_logins), two);
+
+  const std::string four = number(host.login("boss", kPassword).token);
+  ASSERT_EQ(host.call(AuthEndpoint::end_logins, R"({"others":true})", first).status, 200);
+  settle(host);
+  EXPECT_EQ(field(newest(host, ipc::Event::logout, ipc::Phase::outcome), FieldKey::ended_logins), three + " " + four);
+
+  const std::string body = "{\"password\":" + quoted(kPassword) + R"(,"new_password":"a green cow in the cellar"})";
+  const auto changed = host.call(AuthEndpoint::change_password, body, first);
+  ASSERT_EQ(changed.status, 200);
+  const std::string five = number(changed.token);
+  settle(host);
+  EXPECT_EQ(field(newest(host, ipc::Event::password_change, ipc::Phase::outcome), FieldKey::ended_logins), one);
+  EXPECT_EQ(field(newest(host, ipc::Event::password_change, ipc::Phase::outcome), FieldKey::login), five);
+
+  ASSERT_EQ(host.admin(AdminVerb::revoke_logins, R"({"username":"boss"})").ok, 1);
+  settle(host);
+  EXPECT_EQ(field(newest(host, ipc::Event::account_change, ipc::Phase::outcome), FieldKey::ended_logins), five);
+}
+
+TEST(Records, WhatAnOperatorWantsThatIsSoAlreadyIsNoChange) {
+  TestHost host;
+  const ipc::Token boss = host.set_up();
+  const auto changes = [&] {
+    return std::ranges::count(host.records(), ipc::Event::account_change, &ipc::AuditAppend::event);
+  };
+  EXPECT_EQ(host.admin(AdminVerb::disable, R"({"username":"boss","disabled":false})").body.value, R"({"changed":false})");
+  settle(host);
+  EXPECT_EQ(changes(), 0) << "no record of an act that did not happen";
+  EXPECT_TRUE(host.lookup(boss)) << "and no login ended";
+  EXPECT_EQ(host.ended(), std::vector<TestHost::Ended>{});
+  EXPECT_EQ(host.admin(AdminVerb::disable, R"({"username":"boss","disabled":true})").body.value, R"({"changed":true})");
+  EXPECT_EQ(host.admin(AdminVerb::disable, R"({"username":"boss","disabled":true})").body.value, R"({"changed":false})");
+  settle(host);
+  EXPECT_EQ(changes(), 2) << "one intent and one outcome";
+}
+
+TEST(Logins, AttackAnExpiredOneAndItsConnectionsEndAlsoWhileTheLogRefuses) {
+  TestHost host;
+  const ipc::Token boss = host.set_up();
+  const auto login = host.lookup(boss)->login;
+  host.crash();
+  host.edit_database("UPDATE logins SET expires_at = 1");
+  host.start(TestAuditd::Mode::refuses);
+  EXPECT_FALSE(host.lookup(boss));
+  EXPECT_EQ(host.call(AuthEndpoint::me, "{}", boss).status, 401);
+  EXPECT_EQ(host.revoked(), std::vector<std::uint64_t>{login}) << "the guard ends its connections";
+  host.crash();
+  EXPECT_EQ(host.database_value("SELECT count(*) FROM logins"), "1") << "its end is recorded when the log is back";
+  host.start();
+  settle(host);
+  EXPECT_EQ(field(newest(host, ipc::Event::logout, ipc::Phase::event), FieldKey::login), std::to_string(login));
+}
+
+TEST(Range, NoAccountBeyondItIsMadeAndOneThatWasIsToldSo) {
+  TestHost host;
+  host.set_up();
+  const ipc::Token ann = host.join("ann");
+  const std::string invite = host.invite();
+  host.crash();
+  host.last_account = 1;
+  host.start();
+  EXPECT_FALSE(host.lookup(ann)) << "a login from before";
+  const auto refused = host.login("ann", kPassword);
+  EXPECT_EQ(refused.status, 403);
+  EXPECT_NE(refused.body.value.find("uid-count"), std::string::npos) << refused.body.value;
+  EXPECT_EQ(host.login("ann", "wrong password").status, 401) << "only who has the password learns of it";
+  EXPECT_EQ(host.login("boss", kPassword).status, 200);
+  const auto made = host.call(AuthEndpoint::register_user, R"({"invite_code":")" + invite + R"(","username":"bob","password":)" +
+                                                               quoted(kPassword) + "}");
+  EXPECT_EQ(made.status, 409);
+  EXPECT_NE(made.body.value.find("uid-count"), std::string::npos) << made.body.value;
+  host.crash();
+  host.last_account = 3;
+  host.start();
+  EXPECT_TRUE(host.lookup(ann)) << "with a larger range all is as it was";
+  EXPECT_EQ(host.call(AuthEndpoint::register_user, R"({"invite_code":")" + invite + R"(","username":"bob","password":)" +
+                                                       quoted(kPassword) + "}").status, 201) << "the invitation is still good";
+}
+
 }  // namespace
 }  // namespace oqto::accounts

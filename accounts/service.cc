@@ -152,7 +152,8 @@ ipc::AuthReply Service::logout(const Call& call) {
   const auto intent = recorder_.intent(Event::logout,
                                        {{FieldKey::account, std::to_string(account.id)},
                                         {FieldKey::username, account.username},
-                                        {FieldKey::remote, call.remote}});
+                                        {FieldKey::remote, call.remote},
+                                        {FieldKey::login, std::to_string((*login)->id)}});
   if (!intent) return failure_reply(intent.error());
   const auto ended = store_.end_login((*login)->id);
   recorder_.outcome(Event::logout, *intent, ended);
@@ -169,21 +170,29 @@ void Service::sweep() {
   if (const auto swept = store_.forget_old_devices(now); !swept) {
     log::error("the sweep failed", swept.error());
   }
-  const auto expired = store_.expired_logins(now, kSweepBatch);
+  const auto expired = store_.expired_logins(swept_, now, kSweepBatch);
   if (!expired) return log::error("the sweep failed", expired.error());
+  // Also while the log refuses their connections end; what is not recorded stays in the list, and is told again.
+  bool records = true;
   for (const Login& login : *expired) {
-    const auto recorded = recorder_.happened(
-        Event::logout, Outcome::success,
-        {{FieldKey::account, std::to_string(login.account.id)},
-         {FieldKey::username, login.account.username},
-         {FieldKey::reason, "expired"}});
-    // Without a record nothing is removed; find_login() refuses expired logins all the same.
-    if (!recorded) return log::warn("expired logins stay until the audit log is back");
-    if (const auto ended = store_.end_login(login.id); !ended) {
-      return log::error("an expired login could not be removed", ended.error());
-    }
     tell_.revoked(login.id);
+    records = records && remove_expired(login);
   }
+  swept_ = expired->size() == kSweepBatch ? expired->back().id : 0;
+  if (!records) log::warn("expired logins stay in the list until the audit log is back");
+}
+
+bool Service::remove_expired(const Login& login) {
+  const auto recorded = recorder_.happened(Event::logout, Outcome::success,
+                                           {{FieldKey::account, std::to_string(login.account.id)},
+                                            {FieldKey::username, login.account.username},
+                                            {FieldKey::login, std::to_string(login.id)},
+                                            {FieldKey::reason, "expired"}});
+  if (!recorded) return false;
+  if (const auto ended = store_.end_login(login.id); !ended) {
+    log::error("an expired login could not be removed", ended.error());
+  }
+  return true;
 }
 
 }  // namespace oqto::accounts

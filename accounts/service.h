@@ -44,10 +44,10 @@ struct TellGuard {
 
 class Service {
  public:
-  // `unavailable`: "PROFILE: why", for each that this host cannot enforce.
+  // `unavailable`: "PROFILE: why", for each that this host cannot enforce. `last_account`: the last that has uids.
   Service(Database& db, Recorder& recorder, Hasher& hasher, TellGuard tell,
-          std::vector<std::string> unavailable = {})
-      : store_(db), throttle_(db), recorder_(recorder), hasher_(hasher),
+          std::vector<std::string> unavailable = {}, std::uint32_t last_account = kMaxAccountId)
+      : store_(db, last_account), throttle_(db), recorder_(recorder), hasher_(hasher),
         tell_(std::move(tell)), unavailable_(std::move(unavailable)) {}
 
   // Makes the setup token if there is no account yet.
@@ -79,6 +79,7 @@ class Service {
                                      std::optional<Invite>& invite);
   Reply finish_login(const Call& call, const Attempt& attempt, const std::optional<Account>& account,
                      const std::string& against, const HashDone& done);
+  Reply no_uids(const Call& call, const Attempt& attempt, const Account& account);
   Result<StartedLogin> begin_login(const Account& account, const Call& call, const Attempt& attempt,
                                    const std::string& new_hash, const Tokens& tokens);
   static Tokens new_tokens();
@@ -104,6 +105,7 @@ class Service {
   Reply state(const Call& call);
   Reply me(const Call& call);
   Reply logout(const Call& call);
+  bool remove_expired(const Login& login);  // false: it cannot be recorded
   ReplyOr require_login(const Call& call);
   ReplyOr require_admin(const Call& call, ipc::Event event);
 
@@ -123,7 +125,7 @@ class Service {
   ipc::AdminReply admin_list_logins(std::string_view body);
   std::expected<Account, ipc::AdminReply> named(std::string_view username);  // or why not
   ipc::AdminReply revoke_one(const Account& account, std::uint64_t login);
-  Result<std::size_t> end_logins(const Account& account, std::string_view why, int disabled);
+  Result<std::vector<std::uint64_t>> end_logins(const Account& account, std::string_view why, int disabled);
   struct MadeInvite { Invite invite; std::string code; };
   Result<MadeInvite> make_invite(const InviteBody& wish, AuditPairs who, std::uint32_t created_by);
 
@@ -133,6 +135,7 @@ class Service {
   Hasher& hasher_;
   TellGuard tell_;
   std::vector<std::string> unavailable_;
+  std::uint64_t swept_ = 0;  // the last login that the sweep has seen; 0: it begins anew
   std::optional<std::string> setup_token_;  // in memory only, dead with the first account
 };
 

@@ -20,6 +20,8 @@ constexpr std::uint32_t kBusyRetryS = 2;
 constexpr std::string_view kWrongPassword = "the user name or the password is wrong";
 constexpr std::string_view kDeadSetupLink =
     "this setup link is not valid: get the current one with `oqtoctl setup-link`";
+constexpr std::string_view kNoUids =
+    "this host has no uids for this account any more: its operator can give it more (uid-count)";
 constexpr std::string_view kAlreadySetUp = "this host is set up already: sign in instead";
 constexpr std::string_view kTaken = "this user name is taken, or too much like one that is: choose another one";
 constexpr std::string_view kReserved = "this user name is reserved for the host: choose another one";
@@ -183,7 +185,9 @@ ipc::AuthReply Service::finish_account(const NewAccount& wish, const std::string
 
   const auto created = create_account(wish, hash, invite, tokens, now);
   recorder_.outcome(event, *intent, created ? Status() : std::unexpected(created.error()),
-                    {{FieldKey::account, created ? std::to_string(created->first.id) : ""}});
+                    {{FieldKey::account, created ? std::to_string(created->first.id) : ""},
+                     {FieldKey::login, created ? std::to_string(created->second.id) : ""},
+                     {FieldKey::ended_logins, created ? numbers_text(created->second.ended) : ""}});
   if (!created && created.error().code == Errc::limit) {
     return error_reply(Code::conflict, created.error().what);
   }
@@ -265,16 +269,31 @@ ipc::AuthReply Service::finish_login(const Call& call, const Attempt& attempt,
     if (!recorded) return failure_reply(recorded.error());
     return error_reply(Code::unauthorized, kWrongPassword);
   }
+  if (!store_.has_uids(account->id)) return no_uids(call, attempt, *account);
   const Tokens tokens = new_tokens();
   const auto intent = recorder_.intent(Event::login, {{FieldKey::account, id},
                                                       {FieldKey::username, account->username},
                                                       {FieldKey::remote, call.remote}});
   if (!intent) return failure_reply(intent.error());
   const auto started = begin_login(*account, call, attempt, done.new_hash, tokens);
-  recorder_.outcome(Event::login, *intent, started ? Status() : std::unexpected(started.error()));
+  recorder_.outcome(Event::login, *intent, started ? Status() : std::unexpected(started.error()),
+                    {{FieldKey::login, started ? std::to_string(started->id) : ""},
+                     {FieldKey::ended_logins, started ? numbers_text(started->ended) : ""}});
   if (!started) return failure_reply(started.error());
   for (const std::uint64_t ended : started->ended) tell_.revoked(ended);
   return signed_in(200, **current, tokens);
+}
+
+// Made while the range was larger. The password was right: whoever it is may know.
+ipc::AuthReply Service::no_uids(const Call& call, const Attempt& attempt, const Account& account) {
+  const auto recorded = recorder_.happened(Event::login, Outcome::failure,
+                                           {{FieldKey::account, std::to_string(account.id)},
+                                            {FieldKey::username, account.username},
+                                            {FieldKey::remote, call.remote},
+                                            {FieldKey::reason, "no uids for this account: uid-count is too small"}});
+  if (const auto undone = throttle_.succeeded(attempt); !undone) return failure_reply(undone.error());
+  if (!recorded) return failure_reply(recorded.error());
+  return error_reply(Code::forbidden, kNoUids);
 }
 
 Result<StartedLogin> Service::begin_login(const Account& account, const Call& call,

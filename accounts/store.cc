@@ -179,8 +179,8 @@ Result<std::string> Store::password_hash(std::uint32_t account) {
 Result<Account> Store::add_account(std::string_view username, std::string_view password_hash,
                                    ipc::Role role, std::uint64_t now) {
   auto last = TRY(db_.query("SELECT max(id) FROM accounts"));
-  if (TRY(last.next()) && last.number(0) >= kMaxAccountId) {
-    return fail(Errc::limit, "this host has no account numbers left");
+  if (TRY(last.next()) && last.number(0) >= last_account_) {
+    return fail(Errc::limit, "this host has no uids left for another account: its operator can give it more (uid-count)");
   }
   TRY(db_.run("INSERT INTO accounts (username, password_hash, role, created_at) "
               "VALUES (?, ?, ?, ?)", username, password_hash, role_name(role), now));

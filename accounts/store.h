@@ -83,7 +83,8 @@ class Store {
  public:
   // `state_dir` must be a directory of this process's user with mode 0700.
   static Result<Database> open(const std::string& state_dir);
-  explicit Store(Database& db) : db_(db) {}
+  // Accounts beyond `last_account` have no uids on this host: none is made, and none has a login.
+  explicit Store(Database& db, std::uint32_t last_account = kMaxAccountId) : db_(db), last_account_(last_account) {}
 
   Result<Transaction> begin() { return Transaction::begin(db_); }
 
@@ -105,7 +106,8 @@ class Store {
   Result<StartedLogin> start_login(std::uint32_t account, const Digest& token,
                                    const std::optional<Digest>& replaces, const LoginFrom& from,
                                    std::uint64_t now);
-  // Nothing if unknown, ended, idle for too long, expired, or of a disabled account. `remote`: from where
+  [[nodiscard]] bool has_uids(std::uint32_t account) const { return account <= last_account_; }
+  // Nothing if unknown, ended, idle for too long, expired, or of an account that is disabled or has no uids. `remote`: from where
   // it is used, if that is known.
   Result<std::optional<Login>> find_login(const Digest& token, std::uint64_t now,
                                           std::string_view remote = {});
@@ -113,7 +115,7 @@ class Store {
   Status end_login(std::uint64_t login);
   Result<std::vector<std::uint64_t>> end_logins_of(std::uint32_t account, std::uint64_t but = 0);
   Result<std::vector<LoginRow>> list_logins(std::uint32_t account, std::uint64_t now);
-  Result<std::vector<Login>> expired_logins(std::uint64_t now, std::size_t limit);
+  Result<std::vector<Login>> expired_logins(std::uint64_t after, std::uint64_t now, std::size_t limit);
 
   // --- devices: browsers that have signed in to an account ---
   Result<std::uint64_t> find_device(std::uint32_t account, const Digest& token, std::uint64_t now);  // its number, or 0
@@ -144,6 +146,7 @@ class Store {
 
  private:
   Database& db_;
+  const std::uint32_t last_account_;
 };
 
 }  // namespace oqto::accounts

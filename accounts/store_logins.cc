@@ -32,7 +32,7 @@ Result<std::optional<Login>> Store::find_login(const Digest& token, std::uint64_
       "SELECT l.id, l.last_seen_at, a.id, a.username, a.role, a.disabled, a.created_at, "
       "a.last_login_at FROM logins l JOIN accounts a ON a.id = l.account "
       "WHERE l.token_sha256 = ?1 AND l.expires_at > ?2 AND l.last_seen_at + ?3 > ?2 "
-      "AND a.disabled = 0", token, now, kLoginIdleMs));
+      "AND a.disabled = 0 AND a.id <= ?4", token, now, kLoginIdleMs, last_account_));
   if (!TRY(row.next())) return std::nullopt;
   Login login{.id = row.number(0), .account = read_account(row, 2)};
   if (row.number(1) + kLastSeenStepMs <= now) {
@@ -45,7 +45,8 @@ Result<std::optional<Login>> Store::find_login(const Digest& token, std::uint64_
 Result<bool> Store::login_stands(std::uint64_t login, std::uint64_t now) {
   auto row = TRY(db_.query(
       "SELECT 1 FROM logins l JOIN accounts a ON a.id = l.account WHERE l.id = ?1 AND "
-      "l.expires_at > ?2 AND l.last_seen_at + ?3 > ?2 AND a.disabled = 0", login, now, kLoginIdleMs));
+      "l.expires_at > ?2 AND l.last_seen_at + ?3 > ?2 AND a.disabled = 0 AND a.id <= ?4",
+      login, now, kLoginIdleMs, last_account_));
   return row.next();
 }
 
@@ -78,11 +79,12 @@ Result<std::vector<LoginRow>> Store::list_logins(std::uint32_t account, std::uin
   return logins;
 }
 
-Result<std::vector<Login>> Store::expired_logins(std::uint64_t now, std::size_t limit) {
+Result<std::vector<Login>> Store::expired_logins(std::uint64_t after, std::uint64_t now, std::size_t limit) {
   auto row = TRY(db_.query(
       "SELECT l.id, a.id, a.username, a.role, a.disabled, a.created_at, a.last_login_at "
       "FROM logins l JOIN accounts a ON a.id = l.account "
-      "WHERE l.expires_at <= ?1 OR l.last_seen_at + ?2 <= ?1 LIMIT ?3", now, kLoginIdleMs, limit));
+      "WHERE l.id > ?4 AND (l.expires_at <= ?1 OR l.last_seen_at + ?2 <= ?1) ORDER BY l.id LIMIT ?3",
+      now, kLoginIdleMs, limit, after));
   std::vector<Login> logins;
   while (TRY(row.next())) {
     logins.push_back(Login{.id = row.number(0), .account = read_account(row, 1)});

@@ -97,7 +97,8 @@ void TestHost::start(TestAuditd::Mode mode) {
     (void)::dup3(audit_end.get(), kFree + 1, 0);
     (void)::dup3(relay_end.get(), kFree + 2, 0);
     for (int i = 0; i < 3; ++i) (void)::dup2(kFree + i, ipc::kGuardFd + i);
-    std::vector<const char*> argv{"oqto-accounts", "--state-dir", state.c_str()};
+    const std::string last = std::to_string(last_account);
+    std::vector<const char*> argv{"oqto-accounts", "--state-dir", state.c_str(), "--last-account", last.c_str()};
     for (const std::string& why : unavailable_) argv.insert(argv.end(), {"--unavailable", why.c_str()});
     argv.push_back(nullptr);
     ::execv(OQTO_ACCOUNTS_BIN, const_cast<char* const*>(argv.data()));

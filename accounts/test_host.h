@@ -47,6 +47,7 @@ struct TempDir {
 class TestHost {
  public:
   explicit TestHost(std::vector<std::string> unavailable = {});
+  std::uint32_t last_account = 65'535;  // of the next start()
   ~TestHost();
 
   void start(TestAuditd::Mode audit = TestAuditd::Mode::answers);

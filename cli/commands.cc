@@ -220,9 +220,10 @@ Outcome<> accounts(const Options& options) {
     return {};
   }
   const bool disable = verb == "disable";
-  TRY(ask_accounts(options, ipc::AdminVerb::disable, disable_body(name, disable)));
-  print(options.json ? "{}" : name + (disable ? " is disabled; its logins, connections and sessions were ended."
-                                              : " is enabled."));
+  const bool changed = TRY(read_changed(TRY(ask_accounts(options, ipc::AdminVerb::disable, disable_body(name, disable)))));
+  std::string said = name + (disable ? " is disabled; its logins, connections and sessions were ended." : " is enabled.");
+  if (!changed) said = name + (disable ? " is disabled already" : " is active already") + "; nothing was changed.";
+  print(options.json ? changed_json(changed) : said);
   return {};
 }
 

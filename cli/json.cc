@@ -67,10 +67,14 @@ Outcome<AccountPage> read_accounts(const std::string& json) {
   });
 }
 
-Outcome<std::uint64_t> read_revoked(const std::string& json) {
-  return parse<std::uint64_t>(json, [](const Json& in) {
-    return in.at("revoked").get<std::uint64_t>();
+Outcome<std::vector<std::uint64_t>> read_revoked(const std::string& json) {
+  return parse<std::vector<std::uint64_t>>(json, [](const Json& in) {
+    return in.at("logins").get<std::vector<std::uint64_t>>();
   });
+}
+
+Outcome<bool> read_changed(const std::string& json) {
+  return parse<bool>(json, [](const Json& in) { return in.at("changed").get<bool>(); });
 }
 
 Outcome<std::vector<InviteRow>> read_invites(const std::string& json) {
@@ -254,6 +258,9 @@ std::string reset_json(const MadeReset& reset, const std::string& url) {
   return dump({{"url", url}, {"code", reset.code}, {"username", reset.username}, {"expires_at", reset.expires_at}});
 }
 
-std::string revoked_json(std::uint64_t revoked) { return dump({{"revoked", revoked}}); }
+std::string revoked_json(const std::vector<std::uint64_t>& logins) {
+  return dump({{"revoked", logins.size()}, {"logins", logins}});
+}
+std::string changed_json(bool changed) { return dump({{"changed", changed}}); }
 
 }  // namespace oqto::cli

@@ -47,7 +47,8 @@ struct AccountPage {
 Outcome<SetupLink> read_setup_link(const std::string& json);
 Outcome<MadeInvite> read_invite(const std::string& json);
 Outcome<AccountPage> read_accounts(const std::string& json);
-Outcome<std::uint64_t> read_revoked(const std::string& json);
+Outcome<std::vector<std::uint64_t>> read_revoked(const std::string& json);  // which logins
+Outcome<bool> read_changed(const std::string& json);
 Outcome<std::vector<InviteRow>> read_invites(const std::string& json);
 Outcome<std::vector<LoginRow>> read_logins(const std::string& json);
 Outcome<MadeReset> read_reset(const std::string& json);
@@ -65,7 +66,8 @@ std::string status_json(const HostStatus& status);
 std::string setup_link_json(const SetupLink& link, const std::string& url);
 std::string invite_json(const MadeInvite& invite, const std::string& url);
 std::string accounts_json(const std::vector<AccountRow>& accounts);
-std::string revoked_json(std::uint64_t revoked);
+std::string revoked_json(const std::vector<std::uint64_t>& logins);
+std::string changed_json(bool changed);
 std::string invites_json(const std::vector<InviteRow>& invites);
 std::string logins_json(const std::vector<LoginRow>& logins);
 std::string reset_json(const MadeReset& reset, const std::string& url);

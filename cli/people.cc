@@ -45,7 +45,12 @@ Outcome<std::string> revoke_logins(const Options& options) {
   const bool one = options.words.size() == 3;
   const std::string body = one ? login_body(name, options.words[2]) : username_body(name);
   const auto ended = TRY(read_revoked(TRY(ask(options, ipc::AdminVerb::revoke_logins, body))));
-  return options.json ? revoked_json(ended) : std::to_string(ended) + " logins of " + name + " were ended.";
+  if (options.json) return revoked_json(ended);
+  if (ended.empty()) return name + " was signed in nowhere: no login was ended.";
+  std::string numbers;
+  for (const std::uint64_t login : ended) numbers += (numbers.empty() ? "" : ", ") + std::to_string(login);
+  return std::to_string(ended.size()) + (ended.size() == 1 ? " login of " : " logins of ") + name +
+         (ended.size() == 1 ? " was ended: " : " were ended: ") + numbers + ".";
 }
 
 Outcome<std::string> reset_password(const Options& options, const std::string& url) {

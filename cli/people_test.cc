@@ -36,15 +36,25 @@ TEST(People, LoginsAreListedAndWhatTheirBrowsersCallThemselvesReachesNoTerminal)
 TEST(People, OneLoginOrAllAreRevoked) {
   FakeGuard guard;
   guard.listen([](ipc::Channel& channel, const ipc::CtlRequest&) {
-    serve_accounts(channel, AdminVerb::revoke_logins, R"({"username":"ann","id":7})", R"({"revoked":1})");
+    serve_accounts(channel, AdminVerb::revoke_logins, R"({"username":"ann","id":7})", R"({"revoked":1,"logins":[7]})");
   });
-  EXPECT_EQ(oqtoctl({"accounts", "revoke", "ann", "7", "--state", guard.state()}).out,
-            "1 logins of ann were ended.\n");
+  EXPECT_EQ(oqtoctl({"accounts", "revoke", "ann", "7", "--state", guard.state()}).out, "1 login of ann was ended: 7.\n");
   FakeGuard all;
   all.listen([](ipc::Channel& channel, const ipc::CtlRequest&) {
-    serve_accounts(channel, AdminVerb::revoke_logins, R"({"username":"ann"})", R"({"revoked":3})");
+    serve_accounts(channel, AdminVerb::revoke_logins, R"({"username":"ann"})", R"({"revoked":2,"logins":[7,9]})");
   });
-  EXPECT_EQ(oqtoctl({"accounts", "revoke", "ann", "--json", "--state", all.state()}).out, "{\n  \"revoked\": 3\n}\n");
+  EXPECT_EQ(oqtoctl({"accounts", "revoke", "ann", "--state", all.state()}).out, "2 logins of ann were ended: 7, 9.\n");
+  EXPECT_NE(oqtoctl({"accounts", "revoke", "ann", "--json", "--state", all.state()}).out.find("\"revoked\": 2"), std::string::npos);
+}
+
+TEST(People, EnablingAnActiveAccountSaysThatNothingChanged) {
+  FakeGuard guard;
+  guard.listen([](ipc::Channel& channel, const ipc::CtlRequest&) {
+    serve_accounts(channel, AdminVerb::disable, R"({"disabled":false,"username":"ann"})", R"({"changed":false})");
+  });
+  EXPECT_EQ(oqtoctl({"accounts", "enable", "ann", "--state", guard.state()}).out,
+            "ann is active already; nothing was changed.\n");
+  EXPECT_EQ(oqtoctl({"accounts", "enable", "ann", "--json", "--state", guard.state()}).out, "{\n  \"changed\": false\n}\n");
 }
 
 TEST(People, InvitationsAreListedWithTheirStateAndRevoked) {

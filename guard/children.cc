@@ -84,7 +84,8 @@ Status Guard::start_core_child(Child& child) {
     }
     case accounts: {
       const Fd peer = TRY(peer_end(child, *core(relay), false));
-      std::vector<std::string> args{"--state-dir", state + "/accounts"};
+      std::vector<std::string> args{"--state-dir", state + "/accounts", "--last-account",
+                                    std::to_string(last_account(own_.config))};
       for (const std::string& why : unavailable_profiles()) args.insert(args.end(), {"--unavailable", why});
       return start_child(child, {.program = own_.programs.accounts,
                                  .name = "oqto-accounts",

@@ -43,7 +43,7 @@ std::string_view field_name(FieldKey key) {
       "at",      "operator", "operator_uid", "invite",   "ppid",       "argc",
       "argv_bytes", "argv_sha256", "argv_blob", "environment", "environment_sha256", "protocol",
       "request_sha256", "response_sha256", "output_sha256", "request_blob", "response_blob", "output_blob",
-      "capability", "member", "machine",   "limit"};
+      "capability", "member", "machine",   "limit",      "login",      "ended_logins"};
   static_assert(std::size(kNames) == static_cast<std::size_t>(FieldKey::kEnd));
   return kNames[static_cast<std::size_t>(key)];
 }

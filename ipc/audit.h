@@ -128,8 +128,7 @@ enum class FieldKey : std::uint8_t {
   target,         // what a file was renamed to
   terminal,       // uuid text
   chunk,          // decimal: its place in the recording
-  columns,
-  rows,
+  columns, rows,
   sha256,         // hex
   bytes,          // decimal
   fingerprint,    // of a key
@@ -165,6 +164,8 @@ enum class FieldKey : std::uint8_t {
   member,         // where in the request that stands
   machine,        // hex: which machine, without telling its machine-id
   limit,          // decimal
+  login,          // decimal: which sign-in of the account
+  ended_logins,   // which of them this ended: decimals, with a blank between two
   kEnd
 };
 std::string_view field_name(FieldKey key);
