@@ -51,7 +51,20 @@ void Guard::connection_message(Connection& connection) {
   }
 }
 
+// Of what an intent says that it would be; nothing of it is to stay without an end.
+void Guard::record_end(ipc::Event event, std::uint64_t intent, std::uint64_t connection, ipc::Outcome outcome,
+                       std::string_view reason) {
+  if (intent == ipc::kNoIndex) return;
+  ipc::AuditAppend end = happened(event, outcome);
+  end.phase = ipc::Phase::outcome;
+  end.intent = intent;
+  if (connection != 0) end.add(ipc::FieldKey::connection, std::to_string(connection));
+  record(std::move(end.add(ipc::FieldKey::reason, reason)));
+}
+
 void Guard::refuse(Connection& connection, ipc::Refusal refusal) {
+  record_end(ipc::Event::connection, std::exchange(connection.record, ipc::kNoIndex), connection.id,
+             ipc::Outcome::failure, ipc::refusal_name(refusal));
   connection.state = Connection::State::idle;  // it may try again with another token
   if (!connection.channel.send(ipc::ChannelRefused{refusal})) drop(connection.id);
 }
@@ -63,14 +76,10 @@ void Guard::drop(std::uint64_t id) {
   if (connection.state == Connection::State::open) {
     Child* const server = server_of(connection);
     if (server != nullptr && server->channel) (void)server->channel.send(ipc::Disconnect{id});
-    ipc::AuditAppend closed;
-    closed.event = ipc::Event::connection;
-    closed.phase = ipc::Phase::outcome;
-    closed.outcome = ipc::Outcome::success;
-    closed.intent = connection.record;
-    closed.add(ipc::FieldKey::connection, std::to_string(id)).add(ipc::FieldKey::reason, "closed");
-    record(std::move(closed));
   }
+  const bool was_open = connection.state == Connection::State::open;
+  record_end(ipc::Event::connection, connection.record, id, was_open ? ipc::Outcome::success : ipc::Outcome::failure,
+             was_open ? "closed" : "it ended before it was open");
   loop_.unwatch(connection.channel.fd(), connection);
   dropped_.push_back(std::move(found->second));
   connections_.erase(found);
@@ -108,14 +117,18 @@ Status Guard::on_token_owner(Child&, ipc::Received& received) {
   opening.add(ipc::FieldKey::connection, std::to_string(connection.id))
       .add(ipc::FieldKey::remote, connection.remote)
       .add(ipc::FieldKey::account, std::to_string(owner.account))
-      .add(ipc::FieldKey::username, connection.username);
+      .add(ipc::FieldKey::username, connection.username)
+      .add(ipc::FieldKey::login, std::to_string(connection.login));
   record_then(std::move(opening), Uuid{}, connection.id, &Guard::connection_recorded);
   return {};
 }
 
 void Guard::connection_recorded(const Uuid&, std::uint64_t id, bool durable, std::uint64_t index) {
   const auto found = connections_.find(id);
-  if (found == connections_.end()) return;
+  if (found == connections_.end()) {
+    return record_end(ipc::Event::connection, durable ? index : ipc::kNoIndex, id, ipc::Outcome::failure,
+                      "it ended before it was open");
+  }
   Connection& connection = *found->second;
   if (!durable) {
     refuse(connection, ipc::Refusal::unavailable);

@@ -153,11 +153,14 @@ int Guard::next_timeout() const {
 
 void Guard::tick() {
   const std::uint64_t now = sys::monotonic_ms();
-  while (!pending_.empty() && pending_.front().deadline <= now) {  // auditd does not answer
-    const PendingRecord late = pending_.front();
-    pending_.pop_front();
-    (this->*late.then)(late.session, late.connection, false, 0);
+  std::vector<PendingRecord> late;  // auditd does not answer
+  for (PendingRecord& each : pending_) {
+    if (each.deadline > now) continue;
+    late.push_back(each);
+    each = {each.request, UINT64_MAX, {}, 0, each.then};  // if it is recorded after all, its end is as well
   }
+  for (const PendingRecord& each : late) (this->*each.then)(each.session, each.connection, false, 0);
+  while (pending_.size() > kMaxConnections && pending_.front().deadline == UINT64_MAX) pending_.pop_front();
   end_late_sessions(now);
   if (stopping_) {
     shut_down();

@@ -200,6 +200,8 @@ class Guard {
   void connection_message(Connection& connection);
   void hand_over(Connection& connection);
   void refuse(Connection& connection, ipc::Refusal refusal);
+  void record_end(ipc::Event event, std::uint64_t intent, std::uint64_t connection, ipc::Outcome outcome,
+                  std::string_view reason);
   void drop(std::uint64_t connection);
   Result<Tenant*> tenant_of(const Connection& connection);
   Child* server_of(const Connection& connection);

@@ -173,7 +173,10 @@ void Guard::policy_stored(const Uuid& id, std::uint64_t, bool durable, std::uint
 
 void Guard::session_recorded(const Uuid& id, std::uint64_t, bool durable, std::uint64_t index) {
   Session* const session = find_session(id);
-  if (session == nullptr || session->state != Session::State::recording) return;
+  if (session == nullptr || session->state != Session::State::recording) {
+    return record_end(ipc::Event::session_start, durable ? index : ipc::kNoIndex, 0, ipc::Outcome::failure,
+                      "it ended before it began");
+  }
   if (!durable) {
     fail_session(*session, ipc::Refusal::unavailable,
                  "the audit log does not accept records now; nothing was started");

@@ -127,7 +127,46 @@ test("a reset link ends every connection of the account and sets the password on
   assert.equal((await login("bob", "another horse battery")).status, 200);
   const { logins } = await host.ctl("accounts", "logins", "bob");
   assert.equal(logins.length, 2);
-  assert.deepEqual(await host.ctl("accounts", "revoke", "bob", String(logins[0].id)), { revoked: 1 });
+  assert.deepEqual(await host.ctl("accounts", "revoke", "bob", String(logins[0].id)), { revoked: 1, logins: [logins[0].id] });
+  const ended = (await host.records()).filter((r) => r.event === "account.change" && r.phase === "outcome").at(-1);
+  assert.equal(ended.ended_logins, String(logins[0].id), "the log says which one");
   assert.equal((await host.ctl("accounts", "logins", "bob")).logins.length, 1);
   assert.ok((await host.records()).some((r) => r.event === "password.change" && r.phase === "outcome" && r.outcome === "success"));
+});
+
+test("after a change of the own password every connection of the replaced login ends, and the page goes on with the new one", async () => {
+  const cookie = await host.invite(admin, "carol");
+  const page = await Mux.open(host, cookie), copy = await Mux.open(host, cookie);
+  const workspace = await page.workspace();
+  const changed = await host.request("POST", "/api/auth/password", { cookie, body: { password: PASSWORD, new_password: "another horse battery" } });
+  assert.equal(changed.status, 200, changed.text);
+  await within("the page's own connection ends", page.closed);
+  await within("the one with a copy of its cookie ends", copy.closed);
+  await assert.rejects(Mux.open(host, cookie), /HTTP 401/, "the old cookie opens nothing");
+  const again = await Mux.open(host, changed.cookie);
+  assert.ok((await again.ok("list_workspaces", "_system")).workspaces.some((w) => w.id === workspace));
+  again.close();
+});
+
+test("attack: a connection that goes while the log is silent leaves no intent without its end", async () => {
+  const cookie = await host.invite(admin, "dora");
+  const auditd = (await host.pids("auditd"))[0];
+  process.kill(auditd, "SIGSTOP");
+  try {
+    const tries = Array.from({ length: 4 }, () => Mux.open(host, cookie).catch((error) => error));
+    await sleep(1000);
+    for (const socket of tries.slice(0, 2)) void socket.then((mux) => mux.close?.());
+    await sleep(6000);  // longer than the guard waits for a record
+    await Promise.all(tries);
+  } finally {
+    process.kill(auditd, "SIGCONT");
+  }
+  const mux = await Mux.open(host, cookie);
+  mux.close();
+  await until("every connection has its end", async () => {
+    const records = (await host.records()).filter((r) => r.event === "connection" && r.phase);
+    const ended = new Set(records.filter((r) => r.phase === "outcome").map((r) => r.intent));
+    const open = records.filter((r) => r.phase === "intent" && !ended.has(r.seq ?? r.index));
+    return open.length <= 1;  // the administrator's, if it is still there
+  });
 });
