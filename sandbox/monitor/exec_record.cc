@@ -93,6 +93,7 @@ class Arguments {
 void add_environment(Submission& to, const std::string& environment) {
   std::size_t variables = 0, names = 0, variable_bytes = 0, name_bytes = 0;
   bool all_values = true, all_names = true;
+  std::string kept;  // what has no room: no value goes into the log that could not stand in a record
   const auto fits = [&to](std::string_view text, std::size_t& count, std::size_t max, std::size_t& bytes,
                           std::size_t max_bytes) {
     if (count >= max || bytes + json_bound(text) > max_bytes) return false;
@@ -106,6 +107,7 @@ void add_environment(Submission& to, const std::string& environment) {
     const std::string_view text = left.substr(0, end);
     left.remove_prefix(std::min(end + 1, left.size()));
     const std::string_view name = text.substr(0, text.find('='));
+    kept.append(decides_what_is_loaded(name) ? text : name).push_back('\0');
     if (decides_what_is_loaded(name)) {
       all_values &= fits(text, variables, kMaxVariables, variable_bytes, kMaxShownVariables);
     } else {
@@ -113,7 +115,7 @@ void add_environment(Submission& to, const std::string& environment) {
     }
   }
   to.record.add(FieldKey::environment_sha256, sha256_hex(environment));
-  if (!all_values) to.blobs.push_back({FieldKey::content_blob, environment});
+  if (!all_values) to.blobs.push_back({FieldKey::content_blob, std::move(kept)});
   if (all_values && all_names) return;
   const bool said = std::ranges::any_of(
       to.record.list, [](const auto& field) { return field.key == FieldKey::truncated; });

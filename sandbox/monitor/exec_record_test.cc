@@ -1,6 +1,7 @@
 // What the records of real programs say: arguments, environment, ends and hashes.
 #include "sandbox/monitor/exec_record.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -14,6 +15,7 @@
 
 #include "sandbox/monitor/digest.h"
 #include "sandbox/monitor/test_monitored.h"
+#include "tests/possible.h"
 
 namespace oqto::sandbox {
 namespace {
@@ -165,6 +167,55 @@ TEST(ExecRecord, AttackArgumentsThatCannotBeStoredAreNotExecuted) {
   EXPECT_TRUE(value(records[0], FieldKey::reason).starts_with("killed: its arguments"));
 }
 
+// --- bounds ------------------------------------------------------------------------------------
+
+TEST(ExecRecord, AttackManyLongArgumentsAtOnceAreNotReadBeforeThereIsRoom) {
+  constexpr std::size_t kPrograms = 16;
+  Monitored monitored;
+  int turns_without_room = 0;
+  std::size_t most = 0;
+  monitored.recorder.room = [&] { return monitored.recorder.blobs.empty() || turns_without_room > 40; };
+  monitored.each_turn = [&](Monitor&) {
+    if (monitored.recorder.blobs.empty() || turns_without_room > 40) return;
+    ++turns_without_room;
+    most = std::max(most, monitored.recorder.blobs.size());
+  };
+  const int status = monitored.run([]() -> int {
+    for (std::size_t i = 0; i < kPrograms; ++i) {
+      if (::fork() == 0) execute({"/usr/bin/true", std::string(100'000, 'a' + static_cast<char>(i))});
+    }
+    int failed = 0, each = 0;
+    while (::wait(&each) > 0) failed += each != 0 ? 1 : 0;
+    return failed;
+  });
+  EXPECT_EQ(status, 0) << "all of them run in the end";
+  EXPECT_GT(turns_without_room, 40);
+  EXPECT_EQ(most, 1U) << "of those that had executed already none was read";
+  EXPECT_EQ(monitored.recorder.blobs.size(), kPrograms);
+}
+
+TEST(ExecRecord, AttackAnExecThatDoesNotEndIsKilledAndRecorded) {
+  char path[] = "/tmp/oqto-lease-XXXXXX";
+  ASSERT_TRUE(static_cast<bool>(Fd::adopt(::mkstemp(path))));
+  std::filesystem::copy_file("/usr/bin/true", path, std::filesystem::copy_options::overwrite_existing);
+  ASSERT_EQ(::chmod(path, 0755), 0);
+  const auto before = ::signal(SIGIO, SIG_IGN);  // whoever holds the lease is asked to give it back
+  const Fd lease = Fd::adopt(::open(path, O_RDONLY | O_CLOEXEC));
+  const bool held = ::fcntl(lease.get(), F_SETLEASE, F_WRLCK) == 0;
+  Monitored monitored;
+  monitored.exec_patience_ms = 200;
+  monitored.each_turn = [](Monitor&) {};
+  const int status = held ? monitored.run([&]() -> int { execute({path}); }) : 0;
+  (void)::signal(SIGIO, before);
+  std::filesystem::remove(path);
+  NEEDS(held ? "" : "a file system with leases in /tmp");
+  EXPECT_TRUE(WIFSIGNALED(status)) << "without us it waits for 45 s";
+  const auto records = monitored.recorder.of(Event::exec);
+  ASSERT_EQ(records.size(), 1U);
+  EXPECT_EQ(records[0].outcome, ipc::Outcome::failure);
+  EXPECT_TRUE(value(records[0], FieldKey::reason).starts_with("killed: the exec did not end")) << value(records[0], FieldKey::reason);
+}
+
 // --- environment -------------------------------------------------------------------------------
 
 TEST(ExecRecord, NamesEachVariableAndWhatDecidesWhatIsLoaded) {
@@ -181,13 +232,14 @@ TEST(ExecRecord, NamesEachVariableAndWhatDecidesWhatIsLoaded) {
 }
 
 TEST(ExecRecord, AttackAVariableTooLongForARecordIsStoredWhole) {
-  const std::vector<std::string> environment = {"LD_PRELOAD=" + std::string(50'000, ':') + "/tmp/evil.so"};
+  const std::vector<std::string> environment = {"LD_PRELOAD=" + std::string(50'000, ':') + "/tmp/evil.so",
+                                                "TOKEN=of-somebody"};
   Monitored monitored;
   EXPECT_EQ(WEXITSTATUS(monitored.run([&]() -> int { execute({"/usr/bin/true"}, environment); })), 0);
   const auto record = exec_of(monitored, "/usr/bin/true");
   const auto blob = monitored.recorder.blobs.find(value(record, FieldKey::content_blob));
   ASSERT_NE(blob, monitored.recorder.blobs.end());
-  EXPECT_EQ(blob->second, joined(environment));
+  EXPECT_EQ(blob->second, joined({environment[0], "TOKEN"})) << "and no value of another one";
   EXPECT_EQ(values(record, FieldKey::truncated), std::vector<std::string>{"true"});
 }
 

@@ -36,7 +36,7 @@ int pending_errno(pid_t task) {
 void ExecWatch::on_exec(const seccomp_notif& notification) {
   const auto task = static_cast<pid_t>(notification.pid);
   auto request = tracees_.request(task, notification.data);
-  Exec exec{notification.id, task, request ? std::move(*request) : ExecRequest{}};
+  Exec exec{.id = notification.id, .task = task, .request = request ? std::move(*request) : ExecRequest{}};
   // Only now is it certain that the memory was that of the caller, not of a successor to its pid.
   if (!listener_.is_waiting(exec.id)) return;
   if (!request) {
@@ -44,10 +44,10 @@ void ExecWatch::on_exec(const seccomp_notif& notification) {
     refuse(exec, EACCES, request.error().what);
     return;
   }
-  consider(std::move(exec));
+  consider(std::move(exec), notification);
 }
 
-void ExecWatch::consider(Exec exec) {
+void ExecWatch::consider(Exec exec, const seccomp_notif& notification) {
   if (!recorder_.available() || stopped_) {
     ++refused_;
     listener_.refuse(exec.id, EPERM);
@@ -60,7 +60,7 @@ void ExecWatch::consider(Exec exec) {
       refuse(exec, EAGAIN, "too many threads of one process execute at once");
       return;
     }
-    deferred_.push_back(std::move(exec));
+    deferred_.push_back({notification, exec.request.process});
     return;
   }
   release(std::move(exec));
@@ -76,6 +76,7 @@ void ExecWatch::release(Exec exec) {
   // Exactly one stop follows: after the exec, or, if it fails, when the call returns.
   (void)trace(PTRACE_INTERRUPT, exec.task);
   const std::uint64_t id = exec.id;
+  exec.since = sys::monotonic_ms();
   in_flight_.insert_or_assign(exec.task, std::move(exec));
   listener_.go_on(id);  // if it is gone, its end is reported to us as that of a traced task
 }
@@ -98,9 +99,32 @@ bool ExecWatch::in_flight(pid_t process) const {
 
 void ExecWatch::consider_deferred() {
   for (std::size_t left = deferred_.size(); left > 0; --left) {
-    Exec exec = std::move(deferred_.front());
+    const Deferred next = deferred_.front();
     deferred_.pop_front();
-    if (listener_.is_waiting(exec.id)) consider(std::move(exec));
+    if (!listener_.is_waiting(next.notification.id)) continue;
+    if (in_flight(next.process)) {
+      deferred_.push_back(next);
+    } else {
+      on_exec(next.notification);
+    }
+  }
+}
+
+void ExecWatch::tick(std::uint64_t now) {
+  kill_overdue(now);
+  read_images();
+}
+
+// The kernel waits in an exec for what the session can hold back, as a lease on the file. Its place is free
+// when its end is reported.
+void ExecWatch::kill_overdue(std::uint64_t now) {
+  for (auto& [task, exec] : in_flight_) {
+    if (exec.killed || now < exec.since + patience_ms_) continue;
+    exec.killed = true;
+    (void)::kill(exec.request.process, SIGKILL);
+    auto record = record_of(exec.request, ipc::Outcome::failure);
+    record.add(FieldKey::reason, "killed: the exec did not end within " + std::to_string(patience_ms_ / 1000) + " s");
+    recorder_.add(std::move(record));
   }
 }
 
@@ -112,6 +136,7 @@ void ExecWatch::on_child(pid_t task, int status) {
   } else {
     in_flight_.erase(task);
     held_.erase(task);
+    read_images();
   }
 }
 
@@ -126,7 +151,7 @@ void ExecWatch::on_stop(pid_t task, int status) {
   if (found != in_flight_.end()) {
     const Exec exec = std::move(found->second);
     in_flight_.erase(found);
-    on_failed(task, exec);
+    if (!exec.killed) on_failed(task, exec);
   }
   const int signal = event == 0 ? WSTOPSIG(status) : 0;  // one that was about to be delivered
   (void)trace(PTRACE_DETACH, task, static_cast<unsigned long>(signal));
@@ -141,7 +166,28 @@ void ExecWatch::on_new_image(pid_t process) {
   const ExecRequest request = std::move(found->second.request);
   in_flight_.erase(found);
   in_flight_.erase(process);
+  if (unread_.empty() && (recorder_.has_room(0) || !recorder_.available())) return take_image(process, request);
+  held_.insert(process);
+  unread_.push_back({process, request});
+}
 
+// In their order, as there is room: a session can execute more at once than the monitor may keep.
+void ExecWatch::read_images() {
+  while (!unread_.empty() && (recorder_.has_room(0) || !recorder_.available())) {
+    const Unread next = std::move(unread_.front());
+    unread_.pop_front();
+    if (held_.erase(next.process) != 0) {
+      take_image(next.process, next.request);
+      if (!held_.contains(next.process)) (void)trace(PTRACE_DETACH, next.process);
+      continue;
+    }
+    auto record = record_of(next.request, ipc::Outcome::failure);
+    record.add(FieldKey::reason, "killed before it ran");
+    recorder_.add(std::move(record));
+  }
+}
+
+void ExecWatch::take_image(pid_t process, const ExecRequest& request) {
   const auto image = tracees_.loaded(process);
   if (image && recorder_.available()) return submit_image(process, request, *image);
   // It has not run one instruction yet, and will not.

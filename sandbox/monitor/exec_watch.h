@@ -1,7 +1,9 @@
 // Every execve and execveat of a session: noted before, while the caller is stopped in the kernel,
 // and seen once more after, stopped before the new image's first instruction. What it then is, no
 // thread of its own can have changed. Both go to the recorder, or the exec does not happen. An image
-// whose arguments are too long for a record stays stopped until they are stored.
+// whose arguments are too long for a record stays stopped until they are stored, and is not even read
+// before there is room for them. An exec that does not come to an end is killed, so that none keeps the
+// places of others.
 #pragma once
 #include <deque>
 #include <map>
@@ -15,12 +17,16 @@
 
 namespace oqto::sandbox {
 
+constexpr std::uint64_t kExecPatienceMs = 30'000;
+
 class ExecWatch {
  public:
-  ExecWatch(const Listener& listener, const Tracees& tracees, Recorder& recorder, bool hash_programs)
+  ExecWatch(const Listener& listener, const Tracees& tracees, Recorder& recorder, bool hash_programs,
+            std::uint64_t patience_ms)
       : listener_(listener),
         tracees_(tracees),
         recorder_(recorder),
+        patience_ms_(patience_ms),
         exits_(tracees, recorder),
         hash_programs_(hash_programs) {}
 
@@ -31,22 +37,37 @@ class ExecWatch {
   void on_child(pid_t task, int status);
   // After all of them: execs that had to wait for another of the same process.
   void consider_deferred();
+  void tick(std::uint64_t now);  // monotonic milliseconds
 
   // Records, once that is possible again, how many were refused meanwhile.
   void note_refusals();
   void stop() { stopped_ = true; }  // everything further is refused
 
   ExitWatch& exits() { return exits_; }
-  [[nodiscard]] std::size_t in_flight() const { return in_flight_.size(); }
-  [[nodiscard]] bool waits() const { return refused_ != 0 || exits_.waits(); }
+  // How many may yet need a record.
+  [[nodiscard]] std::size_t in_flight() const { return in_flight_.size() + unread_.size(); }
+  [[nodiscard]] bool waits() const { return refused_ != 0 || in_flight() != 0 || exits_.waits(); }
 
  private:
   struct Exec {
     std::uint64_t id;  // of the notification
     pid_t task;
     ExecRequest request;
+    std::uint64_t since = 0;  // monotonic
+    bool killed = false;
   };
-  void consider(Exec exec);
+  struct Deferred {
+    seccomp_notif notification;  // what it wants is read when it is its turn
+    pid_t process;
+  };
+  struct Unread {
+    pid_t process;
+    ExecRequest request;
+  };
+  void consider(Exec exec, const seccomp_notif& notification);
+  void kill_overdue(std::uint64_t now);
+  void read_images();
+  void take_image(pid_t process, const ExecRequest& request);
   void release(Exec exec);
   void refuse(const Exec& exec, int error, std::string_view reason);
   void on_stop(pid_t task, int status);
@@ -59,9 +80,11 @@ class ExecWatch {
   const Listener& listener_;
   const Tracees& tracees_;
   Recorder& recorder_;
+  const std::uint64_t patience_ms_;
   std::map<pid_t, Exec> in_flight_;  // attached and released, by task
   std::set<pid_t> held_;             // new images that do not run yet
-  std::deque<Exec> deferred_;        // another exec of the same process is in flight
+  std::deque<Unread> unread_;        // of those: there was no room for what is in them
+  std::deque<Deferred> deferred_;    // another exec of the same process is in flight
   std::uint64_t refused_ = 0;        // while nothing could be recorded, not recorded yet
   ExitWatch exits_;
   FileHashes hashes_;

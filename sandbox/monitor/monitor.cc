@@ -50,7 +50,7 @@ Monitor::Monitor(Recorder& recorder, MonitorParts parts)
       tracees_(std::move(parts.tracees)),
       listener_(std::move(parts.listener)),
       run_own_programs_(parts.run_own_programs),
-      execs_(listener_, tracees_, recorder, parts.hash_programs) {
+      execs_(listener_, tracees_, recorder, parts.hash_programs, parts.exec_patience_ms) {
   if (parts.ask.empty()) return;
   opens_.emplace(listener_, tracees_, recorder, denials_, AskFiles(std::move(parts.ask)),
                  Approvals(parts.approver, parts.ask_timeout_s));
@@ -143,6 +143,7 @@ void Monitor::tick() {
   const std::uint64_t now = sys::monotonic_ms();
   while (const auto held = pace_.release(now)) listener_.refuse(held->id, held->error);
   if (opens_) opens_->tick();
+  execs_.tick(now);
   if (recorder_.available() && recorder_.has_room(execs_.in_flight())) execs_.note_refusals();
   execs_.exits().tick(execs_.in_flight() + 1);
   while (recorder_.available() && recorder_.has_room(execs_.in_flight() + 1)) {

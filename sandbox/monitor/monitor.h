@@ -28,6 +28,7 @@ struct MonitorParts {
   // As in the FilterKind that oqto-init loaded.
   bool run_own_programs = false;
   bool hash_programs = false;  // the SHA-256 of every program file that is executed
+  std::uint64_t exec_patience_ms = kExecPatienceMs;
   // Sessions with hidden files that can be asked for (FilterKind::notify_open).
   std::vector<AskPath> ask = {};
   Approver* approver = nullptr;  // null: `prompt` paths are refused

@@ -98,6 +98,7 @@ int Monitored::run(const std::function<int()>& body) {
                              .tracees = *Tracees::open(),
                              .run_own_programs = kind.run_own_programs,
                              .hash_programs = hash_programs,
+                             .exec_patience_ms = exec_patience_ms,
                              .ask = std::move(ask),
                              .approver = approver,
                              .ask_timeout_s = ask_timeout_s});

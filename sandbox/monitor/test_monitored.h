@@ -13,13 +13,14 @@ namespace oqto::sandbox {
 
 struct KeptRecords final : Recorder {
   [[nodiscard]] bool available() const override { return is_available; }
-  [[nodiscard]] bool has_room(std::size_t) const override { return true; }
+  [[nodiscard]] bool has_room(std::size_t) const override { return !room || room(); }
   void add(ipc::AuditAppend record) override { records.push_back(std::move(record)); }
   // Blobs are kept, and named by their SHA-256. A record's index is its place here.
   void submit(Submission submission) override;
   // Those of one kind of event that have a field of this value ("": any).
   [[nodiscard]] std::vector<ipc::AuditAppend> of(ipc::Event event,
                                                  std::string_view value = "") const;
+  std::function<bool()> room{};
   bool is_available = true;
   bool stores_blobs = true;
   std::map<std::string, std::string> blobs{};
@@ -37,6 +38,7 @@ struct Monitored {
   std::function<void()> before_filter{};      // in the child
   std::function<void(Monitor&)> each_turn{};  // of the monitor's loop
   bool hash_programs = false;
+  std::uint64_t exec_patience_ms = kExecPatienceMs;
   KeptRecords recorder{};
 
   // Runs `body` in the child; its return value is the exit status. Monitors until nothing that the
