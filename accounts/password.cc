@@ -40,7 +40,7 @@ void Service::change_password(Call call, const Respond& respond) {
   auto problem = password_problem(body->new_password, account.username);
   if (!problem && body->new_password == body->password) problem = "the new password is the old one";
   if (problem) return respond(error_reply(Code::bad_request, *problem));
-  Attempt attempt{.remote = {}, .network = {}, .username = account.username, .known = true, .device = 0,
+  Attempt attempt{.remote = {}, .network = {}, .username = account.username, .device = 0,
                   .trusted = true};
   if (auto refused = refuse_early(call, attempt, source_of(account))) return respond(std::move(*refused));
   auto against = store_.password_hash(account.id);
@@ -125,7 +125,7 @@ void Service::reset_password(Call call, const Respond& respond) {
   const auto account = store_.find_reset(code, sys::now_ms());
   if (!account) return respond(failure_reply(account.error()));
   const bool valid = account->has_value();
-  Attempt attempt{.remote = remote_prefix(call.remote), .network = {}, .username = {}, .known = false,
+  Attempt attempt{.remote = remote_prefix(call.remote), .network = {}, .username = {},
                   .device = 0, .trusted = valid};
   const HashSource source = valid ? source_of(**account) : HashSource{};
   if (auto refused = refuse_early(call, attempt, source)) return respond(std::move(*refused));

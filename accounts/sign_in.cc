@@ -35,7 +35,7 @@ std::string_view why_dead(const std::optional<Invite>& invite) {
 }
 
 Attempt stranger(const std::string& remote) {
-  return {.remote = remote_prefix(remote), .network = remote_network(remote), .username = {}, .known = false,
+  return {.remote = remote_prefix(remote), .network = remote_network(remote), .username = {},
           .device = 0, .trusted = false};
 }
 
@@ -218,7 +218,6 @@ void Service::login(Call call, const Respond& respond) {
   if (!account) return respond(failure_reply(account.error()));
   Attempt attempt = stranger(call.remote);
   attempt.username = std::move(body->username);
-  attempt.known = account->has_value();
   HashSource source{.trusted = false, .name = attempt.network};
   if (*account && call.device) {
     const auto device = store_.find_device((*account)->id, sha256(*call.device), sys::now_ms());

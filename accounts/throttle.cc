@@ -77,7 +77,7 @@ Result<Admission> Throttle::admit(const Attempt& attempt, std::uint64_t now) {
     if (admission.retry_after_s == 0 && is_stranger(attempt)) {
       admission = TRY(admit_rate(strangers_source(attempt), kStrangersRate, now));
     }
-    if (admission.retry_after_s == 0) TRY(count_guess(source, attempt.known, now));
+    if (admission.retry_after_s == 0) TRY(count_guess(source, now));
   }
   TRY(transaction.commit());
   return admission;
@@ -129,17 +129,17 @@ Result<Admission> Throttle::admit_guess(const std::string& source, std::uint64_t
   return refused;
 }
 
-Status Throttle::count_guess(const std::string& source, bool known, std::uint64_t now) {
+Status Throttle::count_guess(const std::string& source, std::uint64_t now) {
   std::uint64_t failures = 1;
   {
     auto row = TRY(db_.query("SELECT failures FROM guess_throttle WHERE source = ?", source));
     if (TRY(row.next())) failures = row.number(0) + 1;
   }
   const std::uint64_t blocked = now + delay_after_s(failures) * 1000;
+  // `known` is of an earlier version.
   TRY(db_.run("INSERT INTO guess_throttle (source, known, failures, blocked_until, updated_at) "
-              "VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (source) DO UPDATE SET known = ?2, "
-              "failures = ?3, blocked_until = ?4, updated_at = ?5",
-              source, known ? 1 : 0, failures, blocked, now));
+              "VALUES (?1, 0, ?2, ?3, ?4) ON CONFLICT (source) DO UPDATE SET failures = ?2, "
+              "blocked_until = ?3, updated_at = ?4", source, failures, blocked, now));
   return {};
 }
 
@@ -182,8 +182,7 @@ Status Throttle::sweep(std::uint64_t now) {
   TRY(db_.run("DELETE FROM guess_throttle WHERE updated_at < ?",
               now - std::min(now, kForgetFailuresMs)));
   TRY(db_.run("DELETE FROM guess_throttle WHERE source IN (SELECT source FROM "
-              "guess_throttle WHERE known = 0 ORDER BY updated_at DESC LIMIT -1 OFFSET ?)",
-              kMaxUnknownNames));
+              "guess_throttle ORDER BY blocked_until DESC, updated_at DESC LIMIT -1 OFFSET ?)", kMaxGuessSources));
   TRY(db_.run("DELETE FROM rate_throttle WHERE source IN (SELECT source FROM rate_throttle "
               "ORDER BY arrival DESC LIMIT -1 OFFSET ?)", kMaxRates));
   return {};

@@ -16,7 +16,9 @@ namespace oqto::accounts {
 constexpr std::uint64_t kFreeFailures = 5;        // of one source, then 2, 4, 8 … seconds
 constexpr std::uint64_t kMaxDelayS = 15 * 60;
 constexpr std::uint64_t kForgetFailuresMs = 24ULL * 3600 * 1000;
-constexpr std::size_t kMaxUnknownNames = 20'000;  // rows kept for names that no account has
+// Rows that are kept. Which ones are dropped first does not depend on whether there is such an account: who floods the
+// list with other names learns nothing, and those that have to wait longest stay.
+constexpr std::size_t kMaxGuessSources = 40'000;
 constexpr std::size_t kMaxRates = 20'000;
 
 // So many attempts at once, and one more in each step.
@@ -37,7 +39,6 @@ struct Attempt {
   std::string remote;                   // from remote_prefix()
   std::string network;                  // from remote_network()
   std::optional<std::string> username;  // where a password is tried
-  bool known = false;                   // there is such an account: its state is never dropped
   std::uint64_t device = 0;             // of this account; 0: a stranger
   bool trusted = false;                 // has shown what no stranger has: a login, or a link of this host's
 };
@@ -62,7 +63,7 @@ class Throttle {
  private:
   Result<Admission> admit_rate(const std::string& source, const Rate& rate, std::uint64_t now);
   Result<Admission> admit_guess(const std::string& source, std::uint64_t now);
-  Status count_guess(const std::string& source, bool known, std::uint64_t now);
+  Status count_guess(const std::string& source, std::uint64_t now);
   Status give_back_rates(const Attempt& attempt);
 
   Database& db_;

@@ -1,9 +1,13 @@
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <stdlib.h>
+
+#include <filesystem>
 
 #include "accounts/hasher.h"
 #include "accounts/rules.h"
 #include "accounts/secrets.h"
+#include "accounts/store.h"
 #include "accounts/throttle.h"
 
 namespace oqto::accounts {
@@ -68,6 +72,48 @@ TEST(Throttle, CountsIpv4ByAddressAndIpv6ByNetwork) {
   EXPECT_EQ(remote_network("odd"), "odd");
   EXPECT_EQ(remote_prefix("odd"), "odd");
   EXPECT_EQ(remote_prefix(""), "");
+}
+
+// A flood of names must push out neither those that exist nor those that do not, or it tells which are which; and what
+// it leaves is bounded.
+TEST(Throttle, AttackAFloodOfNamesTellsNotWhichAccountsExist) {
+  char directory[] = "/tmp/oqto-throttle-XXXXXX";
+  ASSERT_NE(::mkdtemp(directory), nullptr);
+  {
+    Database db = *Store::open(directory);
+    Store store(db);
+    ASSERT_TRUE(store.add_account("exists", "x", ipc::Role::user, 1));
+    Throttle throttle(db);
+    const std::uint64_t now = 1'800'000'000'000;
+    const auto attempt = [](const std::string& name) {
+      return Attempt{.remote = "192.0.2.7", .network = "192.0.2.0/24", .username = name, .device = 0, .trusted = false};
+    };
+    for (const char* name : {"exists", "nobody"}) {
+      for (int i = 0; i < 6; ++i) ASSERT_TRUE(throttle.admit(attempt(name), now));
+    }
+    ASSERT_TRUE(db.script(
+        "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 50000) INSERT INTO guess_throttle "
+        "SELECT 'network 198.51.100.0/24 u' || i, 0, 1, 1800000000001, 0, 1800000000001 FROM n"));
+    ASSERT_TRUE(throttle.sweep(now + 1));
+    const auto exists = throttle.admit(attempt("exists"), now + 1), nobody = throttle.admit(attempt("nobody"), now + 1);
+    ASSERT_TRUE(exists && nobody);
+    EXPECT_NE(exists->retry_after_s, 0U);
+    EXPECT_EQ(nobody->retry_after_s, exists->retry_after_s);
+    auto left = *db.query("SELECT count(*) FROM guess_throttle");
+    ASSERT_TRUE(*left.next());
+    EXPECT_LE(left.number(0), kMaxGuessSources);
+    // And when neither has to wait any more, both are dropped alike.
+    ASSERT_TRUE(db.script("UPDATE guess_throttle SET blocked_until = 1, updated_at = 1800000000000 WHERE source LIKE '%exists' "
+                          "OR source LIKE '%nobody'"));
+    ASSERT_TRUE(db.script(
+        "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 50000) INSERT INTO guess_throttle "
+        "SELECT 'network 203.0.113.0/24 u' || i, 0, 1, 1800000000002, 0, 1800000000002 FROM n"));
+    ASSERT_TRUE(throttle.sweep(now + 2));
+    auto both = *db.query("SELECT count(*) FROM guess_throttle WHERE source LIKE '%exists' OR source LIKE '%nobody'");
+    ASSERT_TRUE(*both.next());
+    EXPECT_EQ(both.number(0), 0U);
+  }
+  std::filesystem::remove_all(directory);
 }
 
 TEST(Secrets, TheDummyCostsWhatARealHashCosts) {

@@ -35,7 +35,7 @@ const at = (values, part) => [...values].sort((a, b) => a - b)[Math.min(values.l
 const tool = path.join(build, "tests/tools/bench_fair");
 const here = path.dirname(fileURLToPath(import.meta.url));
 
-const provider = await Provider.start({ turns: [{ text: "done" }] });
+const provider = await Provider.start({ directives: true, turns: [{ text: "done" }] });
 const fast = spawn(tool, ["provider", "3600"], { stdio: ["ignore", "pipe", "inherit"] });
 const fastPort = await new Promise((done) => fast.stdout.once("data", (d) => done(Number(String(d)))));
 const fastProvider = `[[provider]]\nname = "fast"\nkind = "openai"\nbase_url = "http://127.0.0.1:${fastPort}/v1"\nkey = "sk-of-the-bench"\n[[provider.model]]\nid = "fast-1"\nname = "Fast"\n`;

@@ -50,7 +50,7 @@ TEST(People, OneLoginOrAllAreRevoked) {
 TEST(People, EnablingAnActiveAccountSaysThatNothingChanged) {
   FakeGuard guard;
   guard.listen([](ipc::Channel& channel, const ipc::CtlRequest&) {
-    serve_accounts(channel, AdminVerb::disable, R"({"disabled":false,"username":"ann"})", R"({"changed":false})");
+    serve_accounts(channel, AdminVerb::disable, R"({"username":"ann","disabled":false})", R"({"changed":false})");
   });
   EXPECT_EQ(oqtoctl({"accounts", "enable", "ann", "--state", guard.state()}).out,
             "ann is active already; nothing was changed.\n");

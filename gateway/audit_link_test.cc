@@ -58,8 +58,9 @@ class Kept : public testing::Test {
   ipc::AuditBlob blob() {
     auto received = auditd.wait(5000);
     EXPECT_TRUE(received);
+    const auto blob = *received->as<ipc::AuditBlob>();
     last_file = std::move(received->fd);
-    return *received->as<ipc::AuditBlob>();
+    return blob;
   }
   void run_until_answered(std::size_t count) {
     while (answers.size() < count) io.run_one();

@@ -16,6 +16,8 @@ namespace oqto::sandbox {
 namespace {
 
 constexpr std::size_t kMaxDeferred = 1024;
+constexpr std::uint64_t kAgainMs = 100;      // until what is held back is tried again
+constexpr std::uint64_t kForgetMs = 10'000;  // that it was
 
 using ipc::FieldKey;
 
@@ -30,6 +32,9 @@ int pending_errno(pid_t task) {
   const auto result = static_cast<long long>(registers.rax);
   return result < 0 && result > -4096 ? static_cast<int>(-result) : 0;
 }
+
+// ERESTARTSYS and its like, which no program sees.
+bool will_begin_anew(int error) { return error >= 512 && error <= 516 && error != 515; }
 
 }  // namespace
 
@@ -53,9 +58,15 @@ void ExecWatch::consider(Exec exec, const seccomp_notif& notification) {
     listener_.refuse(exec.id, EPERM);
     return;
   }
+  const auto held = held_back_.find(exec.task);
+  if (held != held_back_.end() && sys::monotonic_ms() >= held->second.since + patience_ms_) {
+    held_back_.erase(held);
+    refuse(exec, EAGAIN, "the kernel held it back for " + std::to_string(patience_ms_ / 1000) + " s: is there a lease on the file?");
+    return;
+  }
   // One at a time per process: attaching to a thread waits for its process's exec to finish, and
   // that exec waits for us to reap the threads that we are attached to.
-  if (in_flight(exec.request.process)) {
+  if (must_wait(exec.task, exec.request.process)) {
     if (deferred_.size() >= kMaxDeferred) {
       refuse(exec, EAGAIN, "too many threads of one process execute at once");
       return;
@@ -102,7 +113,7 @@ void ExecWatch::consider_deferred() {
     const Deferred next = deferred_.front();
     deferred_.pop_front();
     if (!listener_.is_waiting(next.notification.id)) continue;
-    if (in_flight(next.process)) {
+    if (must_wait(static_cast<pid_t>(next.notification.pid), next.process)) {
       deferred_.push_back(next);
     } else {
       on_exec(next.notification);
@@ -110,13 +121,20 @@ void ExecWatch::consider_deferred() {
   }
 }
 
+bool ExecWatch::must_wait(pid_t task, pid_t process) const {
+  const auto held = held_back_.find(task);
+  return in_flight(process) || (held != held_back_.end() && sys::monotonic_ms() < held->second.again_at);
+}
+
 void ExecWatch::tick(std::uint64_t now) {
   kill_overdue(now);
   read_images();
+  consider_deferred();
+  std::erase_if(held_back_, [now](const auto& each) { return now >= each.second.again_at + kForgetMs; });
 }
 
-// The kernel waits in an exec for what the session can hold back, as a lease on the file. Its place is free
-// when its end is reported.
+// Where the kernel waits without letting itself be interrupted, as for a file system that does not answer. Its
+// place is free when its end is reported.
 void ExecWatch::kill_overdue(std::uint64_t now) {
   for (auto& [task, exec] : in_flight_) {
     if (exec.killed || now < exec.since + patience_ms_) continue;
@@ -163,9 +181,12 @@ void ExecWatch::on_new_image(pid_t process) {
   (void)::ptrace(PTRACE_GETEVENTMSG, process, nullptr, &former);
   const auto found = in_flight_.find(static_cast<pid_t>(former));
   if (found == in_flight_.end()) return;
+  const bool killed = found->second.killed;  // and recorded
   const ExecRequest request = std::move(found->second.request);
+  held_back_.erase(found->first);
   in_flight_.erase(found);
   in_flight_.erase(process);
+  if (killed) return;
   if (unread_.empty() && (recorder_.has_room(0) || !recorder_.available())) return take_image(process, request);
   held_.insert(process);
   unread_.push_back({process, request});
@@ -228,6 +249,14 @@ void ExecWatch::go_on(pid_t process, ipc::AuditAppend& record, bool stored) {
 
 void ExecWatch::on_failed(pid_t task, const Exec& exec) {
   const int error = pending_errno(task);
+  if (will_begin_anew(error)) {
+    const std::uint64_t now = sys::monotonic_ms();
+    const auto [held, is_first] = held_back_.try_emplace(task, HeldBack{now, 0});
+    held->second.again_at = now + kAgainMs;
+    if (!is_first) return;  // recorded already
+  } else {
+    held_back_.erase(task);
+  }
   // The search through PATH is not worth a record each.
   if (error == ENOENT || error == ENOTDIR) return;
   auto record = record_of(exec.request, ipc::Outcome::failure);

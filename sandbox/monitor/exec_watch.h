@@ -2,8 +2,8 @@
 // and seen once more after, stopped before the new image's first instruction. What it then is, no
 // thread of its own can have changed. Both go to the recorder, or the exec does not happen. An image
 // whose arguments are too long for a record stays stopped until they are stored, and is not even read
-// before there is room for them. An exec that does not come to an end is killed, so that none keeps the
-// places of others.
+// before there is room for them. An exec that does not come to an end is refused or killed, so that none
+// keeps the places of others.
 #pragma once
 #include <deque>
 #include <map>
@@ -46,7 +46,9 @@ class ExecWatch {
   ExitWatch& exits() { return exits_; }
   // How many may yet need a record.
   [[nodiscard]] std::size_t in_flight() const { return in_flight_.size() + unread_.size(); }
-  [[nodiscard]] bool waits() const { return refused_ != 0 || in_flight() != 0 || exits_.waits(); }
+  [[nodiscard]] bool waits() const {
+    return refused_ != 0 || in_flight() != 0 || !deferred_.empty() || exits_.waits();
+  }
 
  private:
   struct Exec {
@@ -60,12 +62,17 @@ class ExecWatch {
     seccomp_notif notification;  // what it wants is read when it is its turn
     pid_t process;
   };
+  // The kernel waits in its exec for something (a lease on the file), and begins anew whenever we interrupt it.
+  struct HeldBack {
+    std::uint64_t since, again_at;  // monotonic
+  };
   struct Unread {
     pid_t process;
     ExecRequest request;
   };
   void consider(Exec exec, const seccomp_notif& notification);
   void kill_overdue(std::uint64_t now);
+  [[nodiscard]] bool must_wait(pid_t task, pid_t process) const;
   void read_images();
   void take_image(pid_t process, const ExecRequest& request);
   void release(Exec exec);
@@ -84,7 +91,8 @@ class ExecWatch {
   std::map<pid_t, Exec> in_flight_;  // attached and released, by task
   std::set<pid_t> held_;             // new images that do not run yet
   std::deque<Unread> unread_;        // of those: there was no room for what is in them
-  std::deque<Deferred> deferred_;    // another exec of the same process is in flight
+  std::deque<Deferred> deferred_;    // another exec of the same process is in flight, or it is held back
+  std::map<pid_t, HeldBack> held_back_;  // by task
   std::uint64_t refused_ = 0;        // while nothing could be recorded, not recorded yet
   ExitWatch exits_;
   FileHashes hashes_;

@@ -80,9 +80,12 @@ TEST_F(Holes, AttackEventsThatOverflowAreSaidAndWhatWasMadeMeanwhileIsWatched) {
   int most = 0;
   ASSERT_TRUE(bound >> most);
   begin();
-  for (int i = 0; i < most; ++i) write("f" + std::to_string(i % 64));  // each is an event, no two alike in a row
+  for (int i = 0; i < most; ++i) {  // each is an event, no two alike in a row
+    const std::string path = dir_ + "/f" + std::to_string(i % 64);
+    ASSERT_TRUE(static_cast<bool>(Fd::adopt(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600))));
+  }
   fs::create_directories(dir_ + "/late/below");
-  settle();
+  for (int i = 0; i < most / 8192 + 2; ++i) settle();
   write("late/below/file");
   const auto said = missing();
   ASSERT_EQ(said.size(), 1U);

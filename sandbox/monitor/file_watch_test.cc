@@ -4,6 +4,8 @@
 namespace oqto::sandbox {
 namespace {
 
+using ipc::FieldKey;
+
 TEST_F(Files, ThatAreMadeWrittenRemovedAndRenamedAreNamed) {
   write("old");
   write("gone");
