@@ -7,13 +7,14 @@
 
 #include "base/encoding.h"
 #include "base/log.h"
+#include "base/sys.h"
 #include "ipc/audit_refusal.h"
 
 namespace oqto::gateway {
 
 AuditLink::AuditLink(asio::io_context& io, ipc::Channel channel, std::vector<std::string> secrets,
                      std::chrono::milliseconds store_patience)
-    : io_(io), secrets_(std::move(secrets)), store_patience_(store_patience), channel_(std::move(channel)) {
+    : io_(io), secrets_(std::move(secrets)), store_patience_(store_patience), channel_(std::move(channel)), again_(io) {
   listen();
 }
 
@@ -51,18 +52,12 @@ asio::awaitable<void> AuditLink::receive_from(std::shared_ptr<Readable> readable
 bool AuditLink::receive_all() {
   for (;;) {
     const auto received = channel_.receive();
-    if (!received) return received.error().code == Errc::limit;
+    if (!received) {
+      send_kept();  // there may be room now
+      return received.error().code == Errc::limit;
+    }
     handle(*received);
   }
-}
-
-// An auditd that was started anew does not know the blobs of the one before it: their hashes stay.
-static bool drop_blobs(ipc::AuditAppend& record) {
-  const auto dropped = std::erase_if(record.list, [](const ipc::AuditField& field) {
-    return ipc::field_name(field.key).ends_with("_blob");
-  });
-  if (dropped != 0) record.add(ipc::FieldKey::reason, "a text was not kept: the audit log lost it");
-  return dropped != 0;
 }
 
 void AuditLink::handle(const ipc::Received& received) {
@@ -78,27 +73,26 @@ void AuditLink::handle(const ipc::Received& received) {
     return;
   }
   if (storing_.contains(refused->request)) return stored(refused->request, std::unexpected(refused->why.str()));
-  if (const auto kept = outcomes_.find(refused->request); kept != outcomes_.end()) {
-    if (drop_blobs(kept->second)) {
-      ipc::AuditAppend record = std::move(kept->second);
-      outcomes_.erase(kept);
-      return outcome(std::move(record));
-    }
-    log::error("auditd refused an outcome", {{"why", refused->why.view()}});
-  }
+  if (kept_.refused(refused->request, refused->reason, sys::monotonic_ms())) return send_kept();
   answer(refused->request, std::unexpected(ipc::refusal_error(*refused)));
 }
 
 void AuditLink::answer(std::uint64_t request, Result<std::uint64_t> with) {
-  outcomes_.erase(request);
+  if (kept_.settle(request)) return;
+  if (auto late = given_up_.extract(request); late && with) {
+    late.mapped().intent = *with;
+    return kept_.keep(std::move(late.mapped()));
+  }
   const auto found = waiting_.find(request);
   if (found == waiting_.end()) return;
+  found->second->is_answered = true;
   found->second->answer = with;
   found->second->timer.cancel();
   waiting_.erase(found);
 }
 
 void AuditLink::stored(std::uint64_t request, std::expected<std::string, std::string> with) {
+  if (with) kept_.blob_stored();
   const auto found = storing_.find(request);
   if (found == storing_.end()) return;
   found->second->answer = std::move(with);
@@ -107,7 +101,11 @@ void AuditLink::stored(std::uint64_t request, std::expected<std::string, std::st
 }
 
 void AuditLink::give_up_waiting() {
-  for (auto& [request, waiting] : waiting_) waiting->timer.cancel();
+  given_up_.clear();  // whether they are recorded nobody says any more
+  for (auto& [request, waiting] : waiting_) {
+    waiting->is_answered = true;
+    waiting->timer.cancel();
+  }
   waiting_.clear();
   for (auto& [request, storing] : storing_) storing->timer.cancel();
   storing_.clear();
@@ -125,13 +123,12 @@ void AuditLink::replace(ipc::Channel channel) {
   give_up_waiting();
   channel_ = std::move(channel);
   listen();
-  for (auto& [request, record] : outcomes_) {
-    (void)drop_blobs(record);
-    (void)channel_.send(record);
-  }
+  kept_.begin_anew();
+  send_kept();
 }
 
 asio::awaitable<Result<std::uint64_t>> AuditLink::intent(ipc::AuditAppend record) {
+  if (!kept_.has_room_for_an_act()) co_return fail(Errc::unavailable, "too many outcomes wait for the audit log");
   redact(record);
   const std::uint64_t request = record.request = next_request_++;
   if (!channel_ || !channel_.send(record)) {
@@ -142,7 +139,7 @@ asio::awaitable<Result<std::uint64_t>> AuditLink::intent(ipc::AuditAppend record
   waiting->timer.expires_after(std::chrono::milliseconds(kAuditPatienceMs));
   boost::system::error_code error;
   co_await waiting->timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
-  waiting_.erase(request);
+  if (!waiting->is_answered) give_up(request, record);
   co_return waiting->answer;
 }
 
@@ -168,16 +165,37 @@ asio::awaitable<std::expected<std::string, std::string>> AuditLink::store(KeptTe
   co_return storing->answer;
 }
 
+// It may be written all the same.
+void AuditLink::give_up(std::uint64_t request, const ipc::AuditAppend& intent) {
+  waiting_.erase(request);
+  if (given_up_.size() >= kMaxGivenUp) given_up_.erase(given_up_.begin());
+  given_up_.emplace(request, ipc::given_up_outcome(intent));
+}
+
 void AuditLink::outcome(ipc::AuditAppend record) {
   redact(record);
-  record.request = next_request_++;
-  if (outcomes_.size() >= kMaxKeptOutcomes) {
-    log::error("too many outcomes wait for the audit log: the oldest is given up");
-    outcomes_.erase(outcomes_.begin());
-  }
-  if (channel_) (void)channel_.send(record);
-  const std::uint64_t request = record.request;
-  outcomes_.emplace(request, std::move(record));
+  kept_.keep(std::move(record));
+  send_kept();
+}
+
+void AuditLink::send_kept() {
+  if (!channel_) return;  // replace() goes on
+  const std::uint64_t ms = kept_.send(sys::monotonic_ms(), [this](const ipc::AuditAppend& record) {
+    return static_cast<bool>(channel_.send(record));
+  });
+  if (ms != 0) send_kept_after(ms);
+}
+
+void AuditLink::send_kept_after(std::uint64_t ms) {
+  const auto at = std::chrono::steady_clock::now() + std::chrono::milliseconds(ms);
+  if (is_again_due_ && again_.expiry() <= at) return;
+  is_again_due_ = true;
+  again_.expires_at(at);  // instead of what was later
+  again_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    is_again_due_ = false;
+    send_kept();
+  });
 }
 
 }  // namespace oqto::gateway

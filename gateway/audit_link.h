@@ -1,5 +1,6 @@
 // The gateway's channel to auditd, for many calls at a time. An intent is awaited; an outcome is
-// kept until auditd has it, over a restart of auditd too (then it may be recorded twice).
+// kept until auditd has it, over a restart of auditd too (then it may be recorded twice). If outcomes
+// have to wait no act begins whose outcome would find no room.
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
@@ -16,6 +17,7 @@
 #include "egress/readable.h"
 #include "gateway/call_contents.h"
 #include "ipc/audit.h"
+#include "ipc/kept_records.h"
 
 namespace oqto::gateway {
 
@@ -23,6 +25,7 @@ namespace asio = boost::asio;
 
 constexpr int kAuditPatienceMs = 5000;
 constexpr std::size_t kMaxKeptOutcomes = 4096;
+constexpr std::size_t kMaxGivenUp = 1024;  // intents that may be recorded though nobody waits any more
 constexpr auto kStorePatience = std::chrono::seconds(10);
 // auditd remembers the newest 64 of a source: none that waits is among the forgotten. An account of which nothing
 // is being stored finds room beyond the first bound, which others may fill.
@@ -40,9 +43,10 @@ class AuditLink {
   AuditLink(const AuditLink&) = delete;
   AuditLink& operator=(const AuditLink&) = delete;
 
-  // The index, once the record is durable. Errc::unavailable: not recorded, do not act.
+  // The index, once the record is durable. Errc::unavailable: do not act; if it is recorded all the same,
+  // later, an outcome says that nothing was done.
   asio::awaitable<Result<std::uint64_t>> intent(ipc::AuditAppend record);
-  void outcome(ipc::AuditAppend record);
+  void outcome(ipc::AuditAppend record);  // or an event
   // Stores a text of this account's; what a record's field `…_blob` then names it by, if it is sent at once. The
   // error is a text for the record that does without. The text keeps its room for as long as auditd has it.
   asio::awaitable<std::expected<std::string, std::string>> store(KeptText text, std::uint32_t account);
@@ -54,6 +58,7 @@ class AuditLink {
   struct Waiting {
     explicit Waiting(asio::io_context& io) : timer(io) {}
     asio::steady_timer timer;
+    bool is_answered = false;  // or nobody will
     Result<std::uint64_t> answer = fail(Errc::unavailable, "the audit log does not answer");
   };
 
@@ -73,6 +78,9 @@ class AuditLink {
   void stored(std::uint64_t request, std::expected<std::string, std::string> with);
   [[nodiscard]] bool may_store(std::uint32_t account) const;
   void give_up_waiting();
+  void give_up(std::uint64_t request, const ipc::AuditAppend& intent);
+  void send_kept();
+  void send_kept_after(std::uint64_t ms);
   void lost();
   void listen();
 
@@ -86,7 +94,10 @@ class AuditLink {
   std::uint64_t next_request_ = 1;
   std::map<std::uint64_t, std::shared_ptr<Waiting>> waiting_;
   std::map<std::uint64_t, std::shared_ptr<Storing>> storing_;  // until auditd answers, whoever waits for it
-  std::map<std::uint64_t, ipc::AuditAppend> outcomes_;  // not acknowledged yet
+  std::map<std::uint64_t, ipc::AuditAppend> given_up_;  // by the intent's request: what came of it
+  ipc::KeptRecords kept_{next_request_, kMaxKeptOutcomes};
+  asio::steady_timer again_;
+  bool is_again_due_ = false;
 };
 
 }  // namespace oqto::gateway

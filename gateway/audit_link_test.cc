@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <functional>
+#include <set>
 
 #include "base/sys.h"
 
@@ -151,6 +153,102 @@ TEST_F(Kept, AttackAnAccountWithManySmallTextsLeavesAPlaceForOthers) {
   const std::size_t refused = answers.size();
   store(text_of(100, 10)->take(), 100);
   EXPECT_EQ(answers.size(), refused) << "its own waits like theirs";
+}
+
+ipc::AuditAppend outcome_of(std::uint64_t intent) {
+  ipc::AuditAppend record;
+  record.event = ipc::Event::model_call;
+  record.phase = ipc::Phase::outcome;
+  record.outcome = ipc::Outcome::success;
+  record.intent = intent;
+  record.add(ipc::FieldKey::reason, std::string(2000, 'x'));
+  return record;
+}
+
+// auditd's end of a link, and the link's loop.
+struct Pair {
+  std::pair<Fd, Fd> ends = *sys::seqpacket_pair();
+  ipc::Channel auditd{std::move(ends.second)};
+  asio::io_context io;
+  AuditLink link{io, ipc::Channel(std::move(ends.first))};
+
+  // What auditd does with each record that comes, until `enough`.
+  void serve(const std::function<void(const ipc::AuditAppend&)>& take, const std::function<bool()>& enough) {
+    const std::uint64_t deadline = sys::monotonic_ms() + 20'000;
+    while (!enough() && sys::monotonic_ms() < deadline) {
+      io.run_for(std::chrono::milliseconds(5));
+      io.restart();
+      while (const auto received = auditd.receive()) {
+        if (const auto record = received->as<ipc::AuditAppend>()) take(*record);
+      }
+    }
+  }
+};
+
+TEST(AuditLink, AnOutcomeThatFoundNoRoomInTheChannelIsSentWhenThereIsSome) {
+  constexpr std::uint64_t kMany = 1000;  // 2 MB: more than a socket holds
+  Pair pair;
+  for (std::uint64_t i = 0; i < kMany; ++i) pair.link.outcome(outcome_of(i));
+  std::set<std::uint64_t> intents;
+  std::uint64_t index = kMany;
+  pair.serve(
+      [&](const ipc::AuditAppend& record) {
+        intents.insert(record.intent);
+        (void)pair.auditd.send(ipc::AuditAppended{record.request, index++, 0});
+      },
+      [&] { return intents.size() == kMany; });
+  EXPECT_EQ(intents.size(), kMany);
+}
+
+TEST(AuditLink, AnOutcomeThatTheLogRefusedIsSentAgain) {
+  Pair pair;
+  pair.link.outcome(outcome_of(7));
+  int refusals = 0;
+  bool is_taken = false;
+  pair.serve(
+      [&](const ipc::AuditAppend& record) {
+        if (refusals++ == 0) {
+          (void)pair.auditd.send(ipc::AuditRefused{record.request, "no room"});
+        } else {
+          EXPECT_EQ(record.intent, 7U);
+          is_taken = true;
+        }
+      },
+      [&] { return is_taken; });
+  EXPECT_TRUE(is_taken);
+}
+
+TEST(AuditLink, AnIntentThatIsRecordedTooLateGetsAnOutcomeThatSaysNothingWasDone) {
+  Pair pair;
+  ipc::AuditAppend intent;
+  intent.event = ipc::Event::model_call;
+  intent.add(ipc::FieldKey::session, "s").add(ipc::FieldKey::model, "m");
+  bool is_refused = false;
+  asio::co_spawn(
+      pair.io,
+      [&]() -> asio::awaitable<void> { is_refused = !co_await pair.link.intent(std::move(intent)); },
+      asio::detached);
+  std::uint64_t request = 0;
+  ipc::AuditAppend last;
+  bool is_answered = false;
+  pair.serve(
+      [&](const ipc::AuditAppend& record) {
+        last = record;
+        if (record.phase == ipc::Phase::intent) request = record.request;
+      },
+      [&] {
+        if (is_refused && !std::exchange(is_answered, true)) {
+          (void)pair.auditd.send(ipc::AuditAppended{request, 41, 0});
+        }
+        return last.phase == ipc::Phase::outcome;
+      });
+  EXPECT_TRUE(is_refused);
+  EXPECT_EQ(last.phase, ipc::Phase::outcome);
+  EXPECT_EQ(last.intent, 41U);
+  EXPECT_EQ(last.event, ipc::Event::model_call);
+  EXPECT_EQ(last.outcome, ipc::Outcome::failure);
+  ASSERT_EQ(last.list.size(), 2U);
+  EXPECT_EQ(last.list[0].value, "s");
 }
 
 }  // namespace

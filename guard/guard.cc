@@ -153,14 +153,7 @@ int Guard::next_timeout() const {
 
 void Guard::tick() {
   const std::uint64_t now = sys::monotonic_ms();
-  std::vector<PendingRecord> late;  // auditd does not answer
-  for (PendingRecord& each : pending_) {
-    if (each.deadline > now) continue;
-    late.push_back(each);
-    each = {each.request, UINT64_MAX, {}, 0, each.then};  // if it is recorded after all, its end is as well
-  }
-  for (const PendingRecord& each : late) (this->*each.then)(each.session, each.connection, false, 0);
-  while (pending_.size() > kMaxConnections && pending_.front().deadline == UINT64_MAX) pending_.pop_front();
+  give_up_late_records(now);
   end_late_sessions(now);
   if (stopping_) {
     shut_down();

@@ -35,6 +35,7 @@ constexpr std::size_t kMaxSessionsPerTenant = 16;
 constexpr std::size_t kMaxWorkspacesPerTenant = 256;
 constexpr std::size_t kMaxOperators = 8;
 constexpr std::size_t kMaxAuditBacklog = 1024;
+constexpr std::size_t kMaxPendingRecords = 2 * kMaxConnections;
 constexpr std::uint64_t kRecordAgainMs = 500;  // after auditd has refused one
 constexpr std::uint64_t kRecordTimeoutMs = 5000;
 constexpr std::size_t kMaxGateListeners = 512;  // of one session
@@ -257,6 +258,7 @@ class Guard {
   void record_then(ipc::AuditAppend record, const Uuid& session, std::uint64_t connection,
                    Continuation then);
   void record(ipc::AuditAppend record);  // an event or outcome; kept until it is durable
+  void give_up_late_records(std::uint64_t now);
   void settle_record(std::uint64_t request, bool durable);
   void audit_message();
   void answer_record(std::uint64_t request, bool durable, std::uint64_t index);

@@ -18,7 +18,9 @@ ipc::AuditAppend happened(ipc::Event event, ipc::Outcome outcome) {
 void Guard::record_then(ipc::AuditAppend record, const Uuid& session, std::uint64_t connection,
                         Continuation then) {
   record.request = next_record_++;
-  if (!audit_ || !audit_.send(record)) {
+  // No act begins whose outcome would have to wait behind too much.
+  const bool is_full = backlog_.size() >= kMaxAuditBacklog || pending_.size() >= kMaxPendingRecords;
+  if (is_full || !audit_ || !audit_.send(record)) {
     (this->*then)(session, connection, false, 0);
     return;
   }
@@ -27,12 +29,23 @@ void Guard::record_then(ipc::AuditAppend record, const Uuid& session, std::uint6
 
 void Guard::record(ipc::AuditAppend record) {
   record.request = next_record_++;
-  if (backlog_.size() >= kMaxAuditBacklog) {
+  // An outcome always finds room: there are no more of them than intents were let in.
+  if (record.phase != ipc::Phase::outcome && backlog_.size() >= kMaxAuditBacklog) {
     ++lost_records_;  // said in the log as soon as it can be written
     return;
   }
   backlog_.push_back({std::move(record), sys::now_ms()});
   flush_backlog();
+}
+
+// Auditd may still record them. They stay until then, for nobody.
+void Guard::give_up_late_records(std::uint64_t now) {
+  for (std::size_t i = 0; i < pending_.size(); ++i) {
+    if (pending_[i].deadline > now) continue;
+    const PendingRecord late = pending_[i];
+    pending_[i] = {late.request, ~std::uint64_t{0}, Uuid{}, 0, late.then};
+    (this->*late.then)(late.session, late.connection, false, 0);
+  }
 }
 
 // Refused, as while the signer is away, it is sent again until it stands in the log.

@@ -158,10 +158,12 @@ Status AuditClient::post(AuditAppend record, int timeout_ms) {
   if (!channel_) return std::unexpected(kNoAudit);
   // What has been answered meanwhile, and then as many more as the window demands.
   while (unacknowledged_ > 0) {
-    const auto status = collect(unacknowledged_ >= kMaxUnacknowledged ? timeout_ms : 0);
-    if (status) continue;
+    const std::uint32_t before = unacknowledged_;
+    const auto status = collect(before >= kMaxUnacknowledged ? timeout_ms : 0);
+    // That an earlier record was refused says nothing of this one, which may be an outcome.
+    if (status || unacknowledged_ < before) continue;
     if (status.error().code == Errc::limit && unacknowledged_ < kMaxUnacknowledged) break;
-    return std::unexpected(is_over_budget(status.error()) ? kBudgetUsedUp : kNoAudit);
+    return std::unexpected(kNoAudit);
   }
   record.request = next_request_++;
   for (;;) {

@@ -1,0 +1,85 @@
+// Records of what has happened already: kept until they stand in the log, while auditd is away,
+// does not keep up or refuses them. Without this an intent would stay without its outcome, and
+// nobody could say why.
+#pragma once
+#include <cstdint>
+#include <map>
+
+#include "ipc/audit.h"
+
+namespace oqto::ipc {
+
+class KeptRecords {
+ public:
+  static constexpr std::uint64_t kSoonMs = 50;    // auditd does not keep up
+  static constexpr std::uint64_t kAgainMs = 500;  // … refuses everybody's records
+  static constexpr std::uint64_t kBudgetAgainMs =
+      60'000;  // … this account's: until 00:00 UTC, or for its reserve
+  // auditd remembers so many blobs of a source, the newest, and cuts off a source that names
+  // another.
+  static constexpr std::uint64_t kNameableBlobs = 64;
+
+  // `requests`: where the owner's next request number stands. `max`: of records; of events, which
+  // no intent waits for, three quarters of it.
+  KeptRecords(std::uint64_t& requests, std::size_t max) : requests_(requests), max_(max) {}
+
+  void keep(AuditAppend record);
+  // Whether the outcome of one more act is certain to find room.
+  [[nodiscard]] bool has_room_for_an_act() const { return kept_.size() < max_ - max_ / 8; }
+
+  // Sends what has not been sent: `put` is false if it could not. Returns after how many ms to
+  // call it again; 0: nothing is left, or auditd's answer comes first.
+  template <class Send>
+  std::uint64_t send(std::uint64_t now_ms, Send put) {
+    if (now_ms < not_before_) return not_before_ - now_ms;
+    say_what_was_lost();
+    for (auto& [request, kept] : kept_) {
+      if (kept.is_sent) {
+        if (is_probing_) return 0;
+        continue;
+      }
+      make_ready(kept);
+      if (!put(kept.record)) return kSoonMs;
+      kept.is_sent = true;
+      if (is_probing_) return 0;
+    }
+    return 0;
+  }
+
+  // auditd's answers. False: that is none of these.
+  bool settle(std::uint64_t request);
+  bool refused(std::uint64_t request, RefusedFor why, std::uint64_t now_ms);
+  // The channel leads to another auditd: what it was sent before may be lost, and blobs are unknown
+  // to it.
+  void begin_anew();
+  void blob_stored() { ++blobs_; }
+
+  [[nodiscard]] std::size_t size() const { return kept_.size(); }
+
+ private:
+  struct Kept {
+    AuditAppend record;
+    std::uint64_t at_ms = 0;  // wall clock
+    std::uint64_t blobs = 0;  // that had been stored then
+    std::uint64_t stands_for = 1;
+    bool is_sent = false;
+  };
+  bool make_room(bool for_outcome);
+  void add(AuditAppend record, std::uint64_t stands_for);
+  void make_ready(Kept& kept) const;
+  void say_what_was_lost();
+
+  std::uint64_t& requests_;
+  const std::size_t max_;
+  std::map<std::uint64_t, Kept> kept_;  // by request: in the order in which they came
+  std::uint64_t not_before_ = 0;        // monotonic
+  std::uint64_t blobs_ = 0;
+  std::uint64_t lost_ = 0;
+  bool is_probing_ = false;  // one record at a time, until one is taken
+};
+
+// What an intent came to that was written after nobody waited for it any more. Names whose it is as
+// `intent` does.
+AuditAppend given_up_outcome(const AuditAppend& intent);
+
+}  // namespace oqto::ipc
