@@ -15,7 +15,7 @@ namespace {
 
 using sqlite::Statement;
 
-constexpr std::int64_t kVersion = 2;
+constexpr std::int64_t kVersion = 3;
 constexpr const char* kFile = "/index.db";
 
 constexpr const char* kSchema =

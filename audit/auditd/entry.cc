@@ -8,7 +8,9 @@
 #include "audit/auditd/entry_class.h"
 #include "audit/format/hash.h"
 #include "audit/format/json.h"
+#include "audit/format/time_text.h"
 #include "base/encoding.h"
+#include "base/sys.h"
 
 namespace oqto::audit {
 namespace {
@@ -259,6 +261,19 @@ std::uint32_t tenant_of(const Actor& actor, const ipc::AuditAppend& record) {
   const char* end = field->value.data() + field->value.size();
   const auto [at, error] = std::from_chars(field->value.data(), end, account);
   return error == std::errc{} && at == end ? account : 0;
+}
+
+void mark_claims(ipc::AuditAppend& record, std::uint64_t now_ms) {
+  for (ipc::AuditField& field : record.list) {
+    if (field.key != FieldKey::at) continue;
+    const auto claimed = parse_time(field.value, now_ms);
+    if (!claimed) {
+      field.value = "no time (claimed)";
+      continue;
+    }
+    const bool is_possible = *claimed + kMaxClaimedLateMs >= now_ms && *claimed <= now_ms + kMaxClaimedEarlyMs;
+    field.value = sys::utc_text(*claimed) + std::string(is_possible ? kClaimed : kClaimedBeyond);
+  }
 }
 
 std::string encode_entry(std::uint64_t index, std::uint64_t time_ms, const Actor& actor,

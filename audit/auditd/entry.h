@@ -30,6 +30,10 @@ bool is_personal(ipc::FieldKey key, bool by_tenant);
 // Whose entry it is: that of the source or, from a process of ours, of the field `account`. 0: nobody's.
 std::uint32_t tenant_of(const Actor& actor, const ipc::AuditAppend& record);
 
+// What a tenant's process says of when something happened is its claim: marked as one, and cut to the time where
+// it is beyond what is possible, or to nothing where it is no time.
+void mark_claims(ipc::AuditAppend& record, std::uint64_t now_ms);
+
 struct Sealing {
   std::uint32_t tenant = 0;
   std::string day;

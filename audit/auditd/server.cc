@@ -248,6 +248,7 @@ bool Server::take_record(Source& source, const ipc::Received& message) {
   }
   const std::uint64_t now = sys::now_ms();
   begin_day(now);
+  if (source.actor->account != 0) mark_claims(*record, now);
   const std::uint32_t account = charged_account(*source.actor, *record);
   if (refuse_over_budget(source, *record, account)) return !source.is_dropped;
   auto hidden = vault_->hide(source.id, *source.actor, *record, now);

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "audit/cli/test_cli.h"
+#include "base/sys.h"
 
 namespace oqto::audit {
 namespace {
@@ -45,6 +46,9 @@ class Question : public testing::Test {
     // … and that account 7 is called mallory.
     say(bob, record(Event::command).add(FieldKey::account, "7").add(FieldKey::username, "mallory"));
     say(anna, record(Event::command).add(FieldKey::command, "late").add(FieldKey::at, "2001-02-03T04:05:06.789Z"));
+    say(anna, record(Event::command).add(FieldKey::command, "waited").add(FieldKey::at, sys::utc_text(sys::now_ms() - 3'600'000)));
+    say(anna, record(Event::command).add(FieldKey::command, "timeless").add(FieldKey::at, "\x1b[31mnoon"));
+    say(gateway, record(Event::denial).add(FieldKey::host, "joined.test").add(FieldKey::at, "2002-02-03T04:05:06.789Z"));
     host_->stop();
   }
   static void TearDownTestSuite() { host_.reset(); }
@@ -176,9 +180,20 @@ TEST_F(Question, AttackATenantNamesNobody) {
 }
 
 TEST_F(Question, WhenItHappenedStandsBesideWhenItWasWritten) {
-  const Output tail = ask("search --text late");
-  EXPECT_TRUE(contains(tail.out, "(happened 2001-02-03T04:05:06.789Z)")) << tail.out;
-  EXPECT_EQ(found("search --from 2001-02-03 --to 2001-02-04"), 1);
+  const Output joined = ask("search --text joined.test");
+  EXPECT_TRUE(contains(joined.out, "(happened 2002-02-03T04:05:06.789Z)")) << joined.out;
+  EXPECT_EQ(found("search --from 2002-02-03 --to 2002-02-04"), 1);
+  EXPECT_TRUE(contains(ask("search --text waited").out, "(claimed)"));
+  EXPECT_EQ(found("search --event command --from -62m --to -58m"), 1);
+}
+
+TEST_F(Question, AttackATimeThatATenantClaimsIsMarkedAndNotBelievedWhereItCannotBe) {
+  const Output late = ask("search --text late");
+  EXPECT_TRUE(contains(late.out, "(happened \"2001-02-03T04:05:06.789Z (claimed, out of range)\")")) << late.out;
+  EXPECT_EQ(found("search --from 2001-02-03 --to 2001-02-04"), 0);
+  const Output timeless = ask("search --text timeless");
+  EXPECT_TRUE(contains(timeless.out, "no time (claimed)")) << timeless.out;
+  EXPECT_FALSE(contains(timeless.out, "noon")) << timeless.out;
 }
 
 }  // namespace

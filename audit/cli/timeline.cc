@@ -19,6 +19,7 @@ constexpr std::uint64_t kMaxEntries = 20'000;
 struct Subject {
   Query query;
   std::string text;  // "session 0f00…", "anna"
+  std::string session = {};  // once its whole id is known
 };
 
 // A name or a number that the log knows is a person; else the beginning of a session's id.
@@ -87,6 +88,10 @@ std::string page_of(const Story& story, const Subject& subject, const Searched& 
   if (searched.found >= subject.query.limit) {
     text += "It goes on: --range " + std::to_string(searched.last + 1) + "..\n";
   }
+  const std::string id = subject.session;
+  if (!id.empty() && story.owner_of(id).empty()) {
+    text += "No record of the host here says whose session this is: what tenants' processes say of it is all there is.\n";
+  }
   text += page.text;
   if (!page.failed.empty()) text += "\nWhat failed or was refused\n";
   for (const std::string& line : page.failed) text += line + "\n";
@@ -97,6 +102,11 @@ std::string json_of(const Story& story, const Subject& subject, const Searched& 
   std::string text = R"({"subject":)";
   append_json(text, subject.text);
   const bool goes_on = searched.found >= subject.query.limit;
+  const std::string owner = story.owner_of(subject.session);
+  if (!subject.session.empty()) {
+    text += R"(,"owner":)";
+    owner.empty() ? void(text += "null") : append_json(text, owner);
+  }
   return text + R"(,"next":)" + (goes_on ? std::to_string(searched.last + 1) : "null") + "," + story_json(story) + "}\n";
 }
 
@@ -105,7 +115,7 @@ int timeline(const Arguments& arguments) {
   auto query = read_query(arguments);
   if (!query) return kUnusable;
   if (!arguments.has("--limit")) query->limit = kMaxEntries;
-  const auto subject = subject_of(log, arguments.operands.front(), std::move(*query));
+  auto subject = subject_of(log, arguments.operands.front(), std::move(*query));
   if (!subject) return kUnusable;
   Story story;
   std::set<std::string> sessions;
@@ -129,6 +139,7 @@ int timeline(const Arguments& arguments) {
     for (const std::string& one : sessions) list += "\n  " + one;
     return complain(list);
   }
+  if (!sessions.empty()) subject->session = *sessions.begin();
   story.finish(arguments.has("--all"));
   const std::string text = arguments.has("--json") ? json_of(story, *subject, searched)
                                                    : page_of(story, *subject, searched, arguments.has("--local"));

@@ -88,23 +88,17 @@ std::string report_json(const Report& report, const VerifierKey& key) {
   return text + "}\n";
 }
 
-// A checkpoint that the auditor kept must at least be one of this log.
-bool read_kept(const Arguments& arguments, std::string_view option, const VerifierKey& key,
-               std::optional<std::string>& note) {
-  if (!arguments.has(option)) return true;
-  const std::string path = arguments.get(option);
+// A checkpoint that the auditor kept must at least be one of this log. By which key, the verification knows: it may
+// have been an earlier one of the log.
+std::optional<std::string> read_kept(const std::string& path, const VerifierKey& key) {
   auto text = read_file(path, kMaxNoteFile);
   auto checked = text ? verify_checkpoint(*text, key)
                       : Result<Checkpoint>(std::unexpected(text.error()));
-  // Signed by another key of this name: by an earlier one of the log, as the verification will know.
   const auto claimed = text ? read_checkpoint(*text) : std::nullopt;
   if (!checked && claimed && claimed->origin == key.name) checked = *claimed;
-  if (!checked) {
-    (void)complain("the kept checkpoint " + path + ": " + reason(checked.error()));
-    return false;
-  }
-  note = std::move(*text);
-  return true;
+  if (checked) return std::move(*text);
+  (void)complain("the kept checkpoint " + path + ": " + reason(checked.error()));
+  return std::nullopt;
 }
 
 int verify(const Arguments& arguments) {
@@ -114,10 +108,12 @@ int verify(const Arguments& arguments) {
   VerifyOptions options;
   options.first_epoch = first_epoch_key(arguments);
   options.witnesses = std::move(*witnesses);
-  if (!read_kept(arguments, "--known", *key, options.known) ||
-      !read_kept(arguments, "--since", *key, options.since)) {
-    return kUnusable;
+  for (const std::string& path : arguments.all("--known")) {
+    auto note = read_kept(path, *key);
+    if (!note) return kUnusable;
+    options.known.push_back(std::move(*note));
   }
+  if (arguments.has("--since") && !(options.since = read_kept(arguments.get("--since"), *key))) return kUnusable;
   if (arguments.has("--cosigned") || !options.witnesses.empty()) {
     const std::string path = arguments.get("--cosigned", kDefaultCosigned);
     auto note = read_file(path, kMaxNoteFile);
@@ -157,7 +153,7 @@ Command verify_command() {
                   {"--since", "FILE",
                    "a `checkpoint` file that you kept: the log must be its continuation, and\n"
                    "what it covers is not read again unless something is wrong"},
-                  {"--known", "FILE", "the same, but everything is read"},
+                  {"--known", "FILE", "the same, but everything is read; may be given several times"},
                   witness_option(),
                   {"--cosigned", "FILE",
                    "where the cosignatures are (default: checkpoint.cosigned in this\n"

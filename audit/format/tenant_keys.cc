@@ -13,8 +13,6 @@
 namespace oqto::audit {
 namespace {
 
-constexpr const char* kErased = ".erased";
-
 std::string dir_of(std::uint32_t tenant) {
   return std::string(kKeysDir) + "/" + std::to_string(tenant);
 }
@@ -121,7 +119,7 @@ Status destroy_key(const Fd& log, std::uint32_t tenant, const std::string& day) 
     return fail(Errc::invalid, "a key is no regular file");
   }
   // The mark first: from here on the key counts as destroyed, whatever happens in between.
-  (void)TRY(sys::open_beneath(log, (path + kErased).c_str(), O_WRONLY | O_CREAT, kSharedFile));
+  (void)TRY(sys::open_beneath(log, (path + kErasedSuffix).c_str(), O_WRONLY | O_CREAT, kSharedFile));
   TRY(sync_dir(log, dir_of(tenant)));
   DayKey random{};
   sys::fill_random(random);
@@ -140,7 +138,7 @@ const FoundKey& KeyReader::find(std::uint32_t tenant, const std::string& day) {
   const std::string path = path_of(tenant, day);
   FoundKey& found = at->second;
   found.was_erased =
-      sys::open_beneath(log_, (path + kErased).c_str(), O_RDONLY | O_NONBLOCK).has_value();
+      sys::open_beneath(log_, (path + kErasedSuffix).c_str(), O_RDONLY | O_NONBLOCK).has_value();
   if (found.was_erased) found.state = KeyState::erased;
   if (const auto key = read_key(log_, path)) {
     found.state = KeyState::present;

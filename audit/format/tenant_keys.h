@@ -21,6 +21,8 @@ namespace oqto::audit {
 // "2026-01-31" of a day that exists, nothing else.
 bool is_day(std::string_view text);
 
+constexpr const char* kErasedSuffix = ".erased";
+
 // The writer's side. `log` must outlive it.
 class TenantKeys {
  public:

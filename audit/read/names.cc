@@ -52,6 +52,8 @@ std::optional<Names::Pair> Names::learn(std::string_view entry) {
   Pair pair;
   if (in_fields) {
     pair = {read->text("fields.account"), read->text("fields.username")};
+    // Whom somebody failed to sign in as, or wished to be called, he typed himself: that is nobody's name.
+    if (pair.account.empty() || read->text("outcome") == "failure") pair.name.clear();
   } else {
     if (seen_.size() >= kMaxActors) seen_.clear();
     seen_.emplace(actor);

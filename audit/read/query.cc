@@ -92,8 +92,14 @@ std::vector<std::string_view> actor_paths(const ReadEntry& entry) {
 }
 
 std::optional<std::uint64_t> happened_ms(const ReadEntry& entry) {
-  const std::string at = entry.text("fields.at");
-  return at.empty() ? std::nullopt : parse_time(at, 0);
+  const std::string said = entry.text("fields.at");
+  std::string_view at = said;
+  if (at.ends_with(kClaimed)) at.remove_suffix(kClaimed.size());
+  const auto happened = at.empty() ? std::nullopt : parse_time(at, 0);
+  if (!happened || entry.raw("actor.account").empty()) return happened;
+  const std::uint64_t time = entry.number("time");
+  const bool is_possible = *happened + kMaxClaimedLateMs >= time && *happened <= time + kMaxClaimedEarlyMs;
+  return is_possible ? happened : std::nullopt;
 }
 
 bool Query::matches_when(const ReadEntry& entry) const {

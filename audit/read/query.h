@@ -48,7 +48,8 @@ std::vector<std::string_view> actor_paths(const ReadEntry& entry);
 std::span<const std::string_view> tenant_paths(const ReadEntry& entry);
 std::span<const std::string_view> session_paths();
 
-// When it happened, where the entry says that this was not when it was written.
+// When it happened, where the entry says that this was not when it was written. What a tenant's process says of
+// that is a claim: nullopt beyond what is possible, and nothing may be put in order by it.
 std::optional<std::uint64_t> happened_ms(const ReadEntry& entry);
 
 // Whether the pattern ("login", "session.*") is of an event that there is; else what is wrong with it.

@@ -7,7 +7,9 @@
 #include "audit/format/time_text.h"
 #include "audit/read/entry_reader.h"
 #include "audit/read/export.h"
+#include "audit/read/names.h"
 #include "audit/read/ocsf.h"
+#include "audit/read/relations.h"
 
 namespace oqto::audit {
 namespace {
@@ -79,6 +81,43 @@ TEST(Query, WhatIsNoEntryIsShownButMatchesNoFilter) {
   EXPECT_TRUE(query.matches(0, "garbage"));
   query.actors = {"ann"};
   EXPECT_FALSE(query.matches(0, "garbage"));
+}
+
+std::string by_accounts(const std::string& outcome, const std::string& fields) {
+  return R"({"seq":4,"time":1000,"event":"login","phase":"event","outcome":")" + outcome +
+         R"(","actor":{"process":"accounts","pid":5,"uid":6},"fields":{)" + fields + "}}";
+}
+
+TEST(Names, AttackWhatSomebodyTypedWhoDidNotGetInIsNobodysName) {
+  Names names;
+  (void)names.learn(by_accounts("failure", R"("username":"annna","reason":"unknown user")"));
+  (void)names.learn(by_accounts("failure", R"("account":"7","username":"root","reason":"wrong password")"));
+  (void)names.learn(by_accounts("unknown", R"("username":"wished-for")"));
+  EXPECT_FALSE(names.knows("annna"));
+  EXPECT_FALSE(names.knows("root"));
+  EXPECT_FALSE(names.knows("wished-for"));
+  EXPECT_EQ(names.name_of("7"), "");
+  EXPECT_EQ(names.nearest("anna"), "");
+  (void)names.learn(by_accounts("success", R"("account":"7","username":"anna")"));
+  EXPECT_EQ(names.name_of("7"), "anna");
+}
+
+TEST(Relations, AttackLongIntentsTakeNoMoreThanABoundedRoom) {
+  const auto entry = [](std::uint64_t index, std::string_view phase, const std::string& more) {
+    return R"({"seq":)" + std::to_string(index) + R"(,"time":1000,"event":"command","phase":")" + std::string(phase) +
+           R"(","outcome":"unknown")" + more + R"(,"actor":{"process":"runner","account":7},"fields":{}})";
+  };
+  const std::string old = entry(0, "intent", "");
+  Relations relations([&](std::uint64_t index) { return index == 0 ? std::optional(old) : std::nullopt; });
+  (void)relations.of(0, old);
+  const std::string filling = R"(,"filling":")" + std::string(60'000, 'x') + "\"";
+  for (std::uint64_t i = 1; i < 2000; ++i) {
+    (void)relations.of(i, entry(i, "intent", filling));
+    ASSERT_LE(relations.kept_bytes(), Relations::kMaxKeptBytes);
+  }
+  const auto forgotten = relations.of(2000, entry(2000, "outcome", R"(,"intent":0)"));
+  ASSERT_TRUE(forgotten) << "it is fetched from the log";
+  EXPECT_EQ(forgotten->entry, old);
 }
 
 TEST(EntryReader, KeepsMembersThatThisVersionDoesNotKnow) {

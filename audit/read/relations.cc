@@ -1,5 +1,7 @@
 #include "audit/read/relations.h"
 
+#include <algorithm>
+
 #include "audit/read/entry_reader.h"
 
 namespace oqto::audit {
@@ -52,19 +54,32 @@ std::optional<Relations::Related> Relations::start_of(std::string_view entry) {
   return related;
 }
 
+void Relations::keep_intent(std::uint64_t index, std::string_view entry) {
+  if (!intents_.emplace(index, entry).second) return;
+  kept_bytes_ += entry.size();
+  while (intents_.size() > kMaxKept || kept_bytes_ > kMaxKeptBytes) {
+    kept_bytes_ -= intents_.begin()->second.size();
+    intents_.erase(intents_.begin());
+  }
+}
+
+void Relations::keep_start(std::uint64_t index, std::string_view entry) {
+  const auto start = ReadEntry::parse(entry);
+  if (!start || !is_guard_on_process(*start)) return;
+  processes_.insert_or_assign(start->text("fields.pid"), Related{index, std::string(entry)});
+  if (processes_.size() <= kMaxKept) return;
+  processes_.erase(std::ranges::min_element(processes_, {}, [](const auto& one) { return one.second.index; }));
+  ++forgotten_starts_;
+}
+
 std::optional<Relations::Related> Relations::of(std::uint64_t index, std::string_view entry) {
   if (says(entry, R"("phase":"outcome")")) return intent_of(entry);
   if (says(entry, R"("phase":"intent")")) {
-    intents_.emplace(index, entry);
-    if (intents_.size() > kMaxKept) intents_.erase(intents_.begin());
+    keep_intent(index, entry);
   } else if (says(entry, R"("event":"process.stop")")) {
     return start_of(entry);
   } else if (says(entry, R"("event":"process.start")")) {
-    const auto start = ReadEntry::parse(entry);
-    if (start && is_guard_on_process(*start)) {
-      processes_.insert_or_assign(start->text("fields.pid"), Related{index, std::string(entry)});
-    }
-    if (processes_.size() > kMaxKept) processes_.erase(processes_.begin());
+    keep_start(index, entry);
   }
   return std::nullopt;
 }

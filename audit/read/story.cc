@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "audit/format/json.h"
+#include "audit/format/time_text.h"
 #include "audit/read/entry_reader.h"
 #include "audit/read/query.h"
 #include "audit/read/story_words.h"
@@ -12,9 +13,7 @@ namespace {
 
 constexpr std::uint64_t kWithTheSessionMs = 2000;  // what is killed so short before belongs to the stop
 
-std::string keyed(const std::string& session, std::string_view id) {
-  return session + "/" + std::string(id);
-}
+constexpr std::uint64_t kClaimWorthWordsMs = 2000;  // a smaller difference is only the way to the log
 
 Mark mark_of(const ReadEntry& entry) {
   const std::string outcome = entry.text("outcome");
@@ -56,14 +55,28 @@ std::size_t Story::put(Scene scene, std::optional<std::size_t> parent) {
   return at;
 }
 
+std::string Story::owner_of(const std::string& session) const {
+  const auto found = owners_.find(session);
+  return found == owners_.end() ? "" : found->second.front();
+}
+
 // One entry on its way into the story.
 class StoryTeller {
  public:
   StoryTeller(Story& story, std::uint64_t index, const ReadEntry& entry, const ReadEntry* related, std::uint64_t related_index)
       : story_(story), index_(index), entry_(entry), related_(related), related_index_(related_index),
-        event_(entry.text("event")), phase_(entry.text("phase")), time_(happened_ms(entry).value_or(entry.number("time"))) {
+        event_(entry.text("event")), phase_(entry.text("phase")), time_(entry.number("time")) {
     session_ = text_in(entry, related, "actor.session");
     if (session_.empty()) session_ = text_in(entry, related, "fields.session");
+    by_tenant_ = !entry.raw("actor.account").empty();
+    account_ = by_tenant_ ? entry.text("actor.account") : text_in(entry, related, "fields.account");
+    if (account_.empty()) account_ = story.owner_of(session_);
+    const auto happened = happened_ms(entry);
+    if (!by_tenant_) {
+      time_ = happened.value_or(time_);
+    } else if (happened && std::max(*happened, time_) - std::min(*happened, time_) >= kClaimWorthWordsMs) {
+      claim_ = "by its own word this was at " + utc_text(*happened);
+    }
   }
 
   void tell() {
@@ -76,18 +89,24 @@ class StoryTeller {
   }
 
  private:
+  // A tenant's process can write any session's id into its records. A session's own process has its id from the guard.
   void learn_owner() {
-    if (entry_.text("actor.process") != "guard" || session_.empty()) return;
-    const std::string account = text_in(entry_, related_, "fields.account");
-    if (!account.empty()) story_.owners_.emplace(session_, account);
+    const std::string process = entry_.text("actor.process");
+    const bool by_host = !by_tenant_ && (process == "guard" || process == "gateway");
+    const bool is_its_own = by_tenant_ && !entry_.raw("actor.session").empty();
+    if (session_.empty() || account_.empty() || !(by_host || is_its_own)) return;
+    auto& owners = story_.owners_[session_];
+    if (std::ranges::find(owners, account_) == owners.end()) owners.push_back(account_);
   }
 
-  // A tenant's process can write any session's id into its records.
   bool is_of_another() const {
-    const auto owner = story_.owners_.find(session_);
-    const std::string account = entry_.text("actor.account");
-    return owner != story_.owners_.end() && !account.empty() && account != owner->second;
+    const std::string owner = story_.owner_of(session_);
+    return !owner.empty() && !account_.empty() && account_ != owner;
   }
+
+  // Two accounts never share one, whatever id they use.
+  std::string place() const { return session_ + "/" + account_; }
+  std::string keyed(std::string_view id) const { return place() + "/" + std::string(id); }
 
   Scene scene() const {
     // What was begun before the part that is told here has its words in the intent.
@@ -98,21 +117,24 @@ class StoryTeller {
     scene.time_ms = time_;
     scene.kind = sentence.kind;
     scene.session = session_;
+    scene.account = account_;
     scene.sentence = sentence.text;
     scene.mark = mark_of(entry_);
     scene.duration_ms = duration_of(entry_);
     scene.is_minor = is_minor(entry_);
-    if (phase_ != "intent") scene.result = result_of(entry_);
+    scene.result = phase_ == "intent" ? claim_ : result();
     return scene;
+  }
+
+  std::string result() const {
+    std::string text = result_of(entry_);
+    if (!claim_.empty()) (text += text.empty() ? "" : ", ") += claim_;
+    return text;
   }
 
   void tell_foreign() {
     Scene foreign = scene();
-    foreign.kind = "foreign";
-    foreign.mark = Mark::failed;
-    foreign.is_minor = false;
-    foreign.sentence = "Account " + said(entry_.text("actor.account"), 20) +
-                       ", whose session this is not, recorded: " + foreign.sentence;
+    story_.mark_foreign(foreign);
     story_.put(std::move(foreign), std::nullopt);
   }
 
@@ -120,7 +142,7 @@ class StoryTeller {
     scene.entries.push_back(index_);
     scene.ended_ms = time_;
     if (const auto lasted = duration_of(entry_)) scene.duration_ms = lasted;
-    scene.result = result_of(entry_);
+    scene.result = result();
     scene.mark = mark_of(entry_);
   }
 
@@ -137,18 +159,23 @@ class StoryTeller {
     return true;
   }
 
-  bool is_closing() const { return story_.closing_.contains(session_); }
+  bool is_closing() const { return story_.closing_.contains(place()); }
 
+  // Of several that are open under one id, nobody knows which one has ended.
   bool ends_call() {
-    const auto found = story_.calls_.find(keyed(session_, entry_.text("fields.call_id")));
-    if (found == story_.calls_.end() || entry_.text("outcome") == "unknown") return false;
-    note_end(story_.scenes_[found->second]);
-    std::erase(story_.open_calls_[session_], found->second);
+    const auto found = story_.calls_.find(keyed(entry_.text("fields.call_id")));
+    if (found == story_.calls_.end() || found->second.open.empty() || entry_.text("outcome") == "unknown") return false;
+    auto& open = found->second.open;
+    Scene& scene = story_.scenes_[open.front()];
+    note_end(scene);
+    if (open.size() > 1) scene.result += (scene.result.empty() ? "" : ", ") + std::string("or this was the end of another call of the same id");
+    std::erase(story_.open_calls_[place()], open.front());
+    open.erase(open.begin());
     return true;
   }
 
   void ends_program() {
-    const auto found = story_.processes_.find(keyed(session_, entry_.text("fields.pid")));
+    const auto found = story_.processes_.find(keyed(entry_.text("fields.pid")));
     if (found == story_.processes_.end()) return end_unknown();
     Scene& scene = story_.scenes_[found->second];
     note_end(scene);
@@ -175,7 +202,7 @@ class StoryTeller {
   }
 
   std::optional<std::size_t> turn() const {
-    const auto found = story_.turns_.find(session_);
+    const auto found = story_.turns_.find(place());
     return found == story_.turns_.end() ? std::nullopt : std::optional(found->second);
   }
 
@@ -183,7 +210,7 @@ class StoryTeller {
   // itself starts while one tool call runs belongs to that.
   std::optional<std::size_t> parent_of_program() const {
     for (const std::string_view path : {"fields.pid", "fields.ppid"}) {
-      const auto found = story_.processes_.find(keyed(session_, entry_.text(path)));
+      const auto found = story_.processes_.find(keyed(entry_.text(path)));
       if (found == story_.processes_.end()) continue;
       const auto call = is_of_a_call(found->second) ? std::nullopt : open_call();
       return call ? call : found->second;
@@ -199,7 +226,7 @@ class StoryTeller {
   }
 
   std::optional<std::size_t> open_call() const {
-    const auto open = story_.open_calls_.find(session_);
+    const auto open = story_.open_calls_.find(place());
     return open != story_.open_calls_.end() && open->second.size() == 1 ? std::optional(open->second.front()) : std::nullopt;
   }
 
@@ -210,11 +237,13 @@ class StoryTeller {
 
   std::optional<std::size_t> parent_of_others() const {
     const std::string call = entry_.text("fields.call_id");
-    if (const auto found = story_.calls_.find(keyed(session_, call)); !call.empty() && found != story_.calls_.end()) {
-      return found->second;
+    if (const auto found = story_.calls_.find(keyed(call)); !call.empty() && found != story_.calls_.end()) {
+      const auto& open = found->second.open;
+      if (open.size() > 1) return turn();
+      return open.empty() ? found->second.newest : open.front();
     }
     const std::string pid = entry_.text("fields.pid");
-    if (const auto found = story_.processes_.find(keyed(session_, pid)); !pid.empty() && found != story_.processes_.end()) {
+    if (const auto found = story_.processes_.find(keyed(pid)); !pid.empty() && found != story_.processes_.end()) {
       return found->second;
     }
     return running_call();
@@ -227,22 +256,32 @@ class StoryTeller {
     if (event_ == "exec") {
       const std::size_t at = story_.put(std::move(next), parent_of_program());
       if (entry_.text("outcome") != "failure") {
-        story_.processes_.insert_or_assign(keyed(session_, entry_.text("fields.pid")), at);
+        story_.processes_.insert_or_assign(keyed(entry_.text("fields.pid")), at);
       }
       return;
     }
-    if (event_ == "tool.call") {
-      next.mark = entry_.text("outcome") == "unknown" ? Mark::open : next.mark;
-      const std::size_t at = story_.put(std::move(next), turn());
-      story_.calls_.insert_or_assign(keyed(session_, entry_.text("fields.call_id")), at);
-      if (story_.scenes_[at].mark == Mark::open) story_.open_calls_[session_].push_back(at);
-      return;
-    }
+    if (event_ == "tool.call") return begin_call(std::move(next));
     if (event_ == "model.call") return (void)story_.put(std::move(next), turn());
     const std::string kind = next.kind;
     const std::size_t at = story_.put(std::move(next), is_top || session_.empty() ? std::nullopt : parent_of_others());
-    if (kind == "prompt") story_.turns_.insert_or_assign(session_, at);
+    if (kind == "prompt") story_.turns_.insert_or_assign(place(), at);
     note_stop();
+  }
+
+  void begin_call(Scene next) {
+    const std::string id = entry_.text("fields.call_id");
+    const bool begins = entry_.text("outcome") == "unknown";
+    if (begins) next.mark = Mark::open;
+    const auto before = story_.calls_.find(keyed(id));
+    if (before != story_.calls_.end()) {
+      next.sentence += begins ? " (the id of this call was used before)" : " (the end of a call that was not running)";
+    }
+    const std::size_t at = story_.put(std::move(next), turn());
+    Story::Calls& calls = story_.calls_[keyed(id)];
+    calls.newest = at;
+    if (!begins) return;
+    calls.open.push_back(at);
+    story_.open_calls_[place()].push_back(at);
   }
 
   // The session is being stopped from here on; what was killed a moment ago was killed for that.
@@ -250,11 +289,11 @@ class StoryTeller {
     const std::string command = entry_.text("fields.command");
     const bool asked = event_ == "command" && (command == "session.close" || command == "session.delete");
     if (!asked && event_ != "session.stop") return;
-    story_.closing_.emplace(session_, time_);
+    story_.closing_.emplace(place(), time_);
     if (event_ != "session.stop") return;
     for (Scene& scene : story_.scenes_) {
       const bool killed = scene.kind == "program" && scene.result.starts_with("killed by signal");
-      if (killed && scene.session == session_ && scene.ended_ms + kWithTheSessionMs >= time_) end_with_session(scene);
+      if (killed && scene.session == session_ && scene.account == account_ && scene.ended_ms + kWithTheSessionMs >= time_) end_with_session(scene);
     }
   }
 
@@ -263,7 +302,8 @@ class StoryTeller {
   const ReadEntry& entry_;
   const ReadEntry* related_;
   std::uint64_t related_index_;
-  std::string event_, phase_, session_;
+  std::string event_, phase_, session_, account_, claim_;
+  bool by_tenant_ = false;
   std::uint64_t time_;
 };
 
@@ -287,68 +327,6 @@ void Story::add(std::uint64_t index, std::string_view text, std::string_view rel
     sums_.tokens_out += entry->number("fields.tokens_out");
     sums_.cost_nanos += entry->number("fields.cost_nanos");
   }
-}
-
-// Neighbours that nobody asked for one by one become one scene with a count of each.
-void Story::fold(std::vector<std::size_t>& list) {
-  std::vector<std::size_t> kept;
-  for (std::size_t i = 0; i < list.size();) {
-    std::size_t end = i;
-    std::map<std::string, std::size_t> counts;
-    Scene folded;
-    while (end < list.size() && scenes_[list[end]].is_minor && scenes_[list[end]].mark != Mark::failed) {
-      const Scene& one = scenes_[list[end]];
-      ++counts[one.sentence];
-      folded.entries.insert(folded.entries.end(), one.entries.begin(), one.entries.end());
-      ++end;
-    }
-    if (end == i) {
-      kept.push_back(list[i++]);
-      continue;
-    }
-    folded.index = scenes_[list[i]].index;
-    folded.time_ms = scenes_[list[i]].time_ms;
-    folded.depth = scenes_[list[i]].depth;
-    folded.kind = "folded";
-    folded.is_minor = true;
-    folded.sentence = grouped(end - i) + (end - i == 1 ? " thing that pages and the host do by themselves: "
-                                                       : " things that pages and the host do by themselves: ");
-    std::string names;
-    for (const auto& [sentence, count] : counts) {
-      names += (names.empty() ? "" : "; ") + sentence + (count > 1 ? " (" + std::to_string(count) + " times)" : "");
-    }
-    folded.sentence += said(names, 600);
-    kept.push_back(scenes_.size());
-    scenes_.push_back(std::move(folded));
-    i = end;
-  }
-  list = std::move(kept);
-}
-
-void Story::finish(bool with_minor) {
-  const auto by_time = [this](std::size_t a, std::size_t b) {
-    return std::pair(scenes_[a].time_ms, scenes_[a].index) < std::pair(scenes_[b].time_ms, scenes_[b].index);
-  };
-  std::ranges::stable_sort(top_, by_time);
-  for (Scene& scene : scenes_) std::ranges::stable_sort(scene.within, by_time);
-  if (!with_minor) fold(top_);
-}
-
-StoryTotals Story::totals() const {
-  StoryTotals totals = sums_;
-  for (const Scene& scene : scenes_) {
-    if (scene.kind == "folded") continue;
-    totals.prompts += scene.kind == "prompt" ? 1U : 0U;
-    totals.tools += scene.kind == "tool" ? 1U : 0U;
-    totals.programs += scene.kind == "program" ? 1U : 0U;
-    totals.files += scene.kind == "file" ? 1U : 0U;
-    totals.connections += scene.kind == "network" ? 1U : 0U;
-    totals.models += scene.kind == "model" ? 1U : 0U;
-    totals.questions += scene.kind == "question" ? 1U : 0U;
-    totals.failed += scene.mark == Mark::failed ? 1U : 0U;
-    totals.refused += scene.mark == Mark::refused ? 1U : 0U;
-  }
-  return totals;
 }
 
 }  // namespace oqto::audit

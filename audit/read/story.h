@@ -1,6 +1,7 @@
 // What one session, or one person, did, as one story: each act with what came of it, and beneath it what
 // the machine then did. Nothing here is more than the records say: which tool call a program belongs to
-// is by the time it ran in, and said to be so.
+// is by the time it ran in, and said to be so. What tenants' processes say of themselves moves nothing: whose a
+// session is the host says; by their own word nothing happened earlier; an id that they use twice joins nothing.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -19,9 +20,9 @@ std::string_view mark_name(Mark mark);
 struct Scene {
   std::uint64_t index = 0;               // of the first of its entries
   std::vector<std::uint64_t> entries;
-  std::uint64_t time_ms = 0;             // when it happened
+  std::uint64_t time_ms = 0;             // when it happened, as the host says
   std::string kind;                      // "prompt", "tool", "program", ...
-  std::string session;
+  std::string session, account;
   std::string sentence;                  // nothing in it can steer a terminal
   std::string result;                    // "ended with status 1"; may be empty
   Mark mark = Mark::none;
@@ -48,6 +49,8 @@ class Story {
   [[nodiscard]] const std::vector<std::size_t>& top() const { return top_; }
   [[nodiscard]] StoryTotals totals() const;
   [[nodiscard]] std::uint64_t entries() const { return entries_; }
+  // Whose session it is, as a process of the host says; empty: none of them does here.
+  [[nodiscard]] std::string owner_of(const std::string& session) const;
 
   static constexpr unsigned kMaxDepth = 16;  // deeper ones stand beside each other
 
@@ -62,11 +65,21 @@ class Story {
   std::uint64_t entries_ = 0;
   StoryTotals sums_;  // of what is no scene
 
+  void mark_foreign(Scene& scene) const;
+
+  // Calls of one id: an agent may give the same to several.
+  struct Calls {
+    std::vector<std::size_t> open;
+    std::size_t newest = 0;
+    std::size_t begun = 0;
+  };
   std::map<std::uint64_t, std::size_t> by_index_;
-  std::map<std::string, std::size_t> turns_, calls_, processes_;  // by session; by session and id
+  std::map<std::string, std::size_t> turns_, processes_;  // by session and account; and by id
+  std::map<std::string, Calls> calls_;
   std::map<std::string, std::vector<std::size_t>> open_calls_;
   std::map<std::string, std::uint64_t> closing_;                  // since when a session is being stopped
-  std::map<std::string, std::string> owners_;                     // a session's account, as the guard says it
+  // The accounts that had a session of this id, as the host says it; the first one in what is told is its owner.
+  std::map<std::string, std::vector<std::string>> owners_;
 };
 
 // {"totals":{...},"scenes":[{...,"within":[...]}]}, without its braces.

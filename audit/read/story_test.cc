@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "audit/auditd/entry.h"
+#include "audit/format/time_text.h"
 #include "audit/read/relations.h"
 #include "audit/read/story_words.h"
 #include "audit/tests/test_host.h"
@@ -178,6 +179,109 @@ TEST(Story, AttackAnotherTenantsRecordsAreNoPartOfIt) {
   teller.story.finish(false);
   EXPECT_TRUE(teller.text().contains("Account 3, whose session this is not, recorded: mallory asked: “rm -rf /” (failed)")) << teller.text();
   EXPECT_EQ(teller.story.totals().prompts, 0U);
+}
+
+TEST(Story, AttackARecordThatComesBeforeTheHostsDoesNotDecideWhoseASessionIs) {
+  Teller teller;
+  teller.say(Process::runner, 3, of(Event::command, Phase::intent).add(FieldKey::command, "prompt").add(FieldKey::args, R"({"message":"mine"})"));
+  teller.say(Process::session, 3, exec("10", "", {"evil"}));
+  teller.say(Process::guard, 0, of(Event::session_start).add(FieldKey::account, "2"));
+  teller.say(Process::runner, 2, of(Event::command, Phase::intent).add(FieldKey::command, "prompt").add(FieldKey::args, R"({"message":"hers"})"));
+  teller.story.finish(false);
+  EXPECT_EQ(teller.story.owner_of(kSession), "2");
+  EXPECT_EQ(teller.story.totals().prompts, 1U);
+  EXPECT_EQ(teller.story.totals().programs, 0U);
+  EXPECT_TRUE(teller.text().starts_with("Account 3, whose session this is not, recorded: mallory asked: “mine” (failed)\n"
+                                        " Account 3, whose session this is not, recorded: ran evil (failed)\n")) << teller.text();
+}
+
+TEST(Story, AttackTwoAccountsWithOneSessionIdShareNothing) {
+  Teller teller;
+  for (const std::uint32_t account : {2U, 3U}) {
+    teller.say(Process::guard, 0, of(Event::session_start).add(FieldKey::account, std::to_string(account)));
+    teller.say(Process::runner, account, of(Event::tool_call).add(FieldKey::tool, "bash").add(FieldKey::call_id, "c1"));
+    teller.say(Process::session, account, exec("10", "", {"ls"}));
+  }
+  auto ended = of(Event::tool_call).add(FieldKey::tool, "bash").add(FieldKey::call_id, "c1");
+  ended.outcome = Outcome::success;
+  teller.say(Process::runner, 2, std::move(ended));
+  teller.say(Process::guard, 0, of(Event::session_stop).add(FieldKey::account, "3").add(FieldKey::reason, "closed by its user"));
+  teller.story.finish(false);
+  EXPECT_EQ(teller.text(),
+            "The session started (none)\n"
+            "The agent used bash (done)\n"
+            " ran ls (none)\n"
+            "Account 3, in a session of its own with the same id: The session started (none)\n"
+            "Account 3, in a session of its own with the same id: The agent used bash (none)\n"
+            "Account 3, in a session of its own with the same id: ran ls (none)\n"
+            "Account 3, in a session of its own with the same id: The session ended: closed by its user (none)\n");
+}
+
+TEST(Story, AttackACallIdThatIsUsedTwiceJoinsNoCalls) {
+  Teller teller;
+  const auto begins = [&](std::string_view tool) { teller.say(Process::runner, 2, of(Event::tool_call).add(FieldKey::tool, tool).add(FieldKey::call_id, "c1")); };
+  const auto ends = [&](Outcome outcome) {
+    auto end = of(Event::tool_call).add(FieldKey::tool, "bash").add(FieldKey::call_id, "c1");
+    end.outcome = outcome;
+    teller.say(Process::runner, 2, std::move(end));
+  };
+  begins("bash");
+  teller.say(Process::session, 2, exec("10", "", {"rm"}));
+  ends(Outcome::failure);
+  begins("read");
+  teller.say(Process::session, 2, exec("11", "", {"cat"}));
+  ends(Outcome::success);
+  ends(Outcome::success);  // of no call that runs
+  begins("bash");
+  begins("bash");
+  teller.say(Process::session, 2, exec("12", "", {"id"}));
+  ends(Outcome::failure);
+  teller.story.finish(false);
+  EXPECT_EQ(teller.text(),
+            "The agent used bash (failed)\n"
+            " ran rm (none)\n"
+            "The agent used read (the id of this call was used before) (done)\n"
+            " ran cat (none)\n"
+            "The agent used bash (the end of a call that was not running) (done)\n"
+            "The agent used bash (the id of this call was used before) (failed) or this was the end of another call of the same id\n"
+            "The agent used bash (the id of this call was used before) (open)\n"
+            "ran id (none)\n");
+  EXPECT_EQ(teller.story.totals().failed, 2U);
+}
+
+TEST(Story, AttackAClaimedTimeMovesNothing) {
+  Teller teller;
+  const auto claim = [&](std::int64_t ms) { return utc_text(static_cast<std::uint64_t>(static_cast<std::int64_t>(teller.time) + ms)) + " (claimed)"; };
+  teller.say(Process::runner, 2, of(Event::command, Phase::intent).add(FieldKey::command, "prompt").add(FieldKey::args, R"({"message":"first"})"));
+  teller.say(Process::runner, 2, of(Event::command, Phase::intent).add(FieldKey::command, "prompt").add(FieldKey::args, R"({"message":"second"})").add(FieldKey::at, claim(-3'600'000)));
+  teller.say(Process::runner, 2, of(Event::command, Phase::intent).add(FieldKey::command, "prompt").add(FieldKey::args, R"({"message":"third"})").add(FieldKey::at, claim(-999'000'000)));
+  auto joined = record(Event::denial).add(FieldKey::host, "a.test").add(FieldKey::at, utc_text(teller.time - 5000));
+  teller.say(Process::gateway, 0, std::move(joined));
+  teller.story.finish(false);
+  const std::string text = teller.text();
+  EXPECT_TRUE(text.starts_with("was refused a.test")) << text;  // the host is believed
+  EXPECT_LT(text.find("first"), text.find("second"));
+  EXPECT_LT(text.find("second"), text.find("third"));
+  EXPECT_TRUE(text.contains("“second” (open) by its own word this was at 20")) << text;
+  EXPECT_FALSE(text.contains("“third” (open) by its own word")) << text;
+}
+
+TEST(Story, ARefusedCapabilityIsToldAsOne) {
+  Teller teller;
+  const auto refused = [&](std::string_view capability, std::string_view host) {
+    auto denied = of(Event::denial).add(FieldKey::capability, capability).add(FieldKey::member, "tools[2]").add(FieldKey::rule, "network.delegated_fetch");
+    if (!host.empty()) denied.add(FieldKey::host, host);
+    denied.outcome = Outcome::failure;
+    teller.say(Process::gateway, 0, std::move(denied));
+  };
+  refused("web_search", "");
+  refused("image_url", "img.test");
+  refused("unknown", "");
+  teller.story.finish(false);
+  EXPECT_EQ(teller.text(),
+            "was refused the model's provider's web_search, tools[2] of a request (refused)\n"
+            "was refused the model's provider's image_url, tools[2] of a request, with img.test (refused)\n"
+            "was refused something unknown of the model's provider, tools[2] of a request (refused)\n");
 }
 
 TEST(Story, AttackNoTextOfATenantSteersATerminalOrForgesALine) {

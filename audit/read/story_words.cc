@@ -88,6 +88,23 @@ std::string program_sentence(const ReadEntry& entry) {
   return text;
 }
 
+// What a request to a model asked of its provider beside an answer: it was taken out.
+std::string capability_sentence(const ReadEntry& entry) {
+  const std::string capability = field(entry, "capability");
+  const std::string member = field(entry, "member");
+  const std::string host = field(entry, "host");
+  std::string text = "was refused ";
+  if (capability == "unknown") {
+    text += "something unknown of the model's provider";
+  } else if (capability == "more") {
+    text += "more of the model's provider, which is not listed";
+  } else {
+    text += "the model's provider's " + said(capability, 64);
+  }
+  if (!member.empty()) text += ", " + said(member, 120) + " of a request";
+  return host.empty() ? text : text + ", with " + said(host);
+}
+
 std::string denial_sentence(const ReadEntry& entry) {
   std::string what = place(entry);
   if (what.empty()) {
@@ -95,7 +112,7 @@ std::string denial_sentence(const ReadEntry& entry) {
     const std::string path = field(entry, "path");
     if (!path.empty()) what += (what.empty() ? "" : " of ") + path;
   }
-  std::string text = "was refused " + said(what);
+  std::string text = field(entry, "capability").empty() ? "was refused " + said(what) : capability_sentence(entry);
   if (const std::string reason = field(entry, "reason"); !reason.empty()) text += ": " + said(reason);
   if (const std::string count = field(entry, "count"); !count.empty()) text += " (" + said(count, 20) + " times)";
   return text;

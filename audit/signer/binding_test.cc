@@ -1,14 +1,19 @@
 // A copied or restored state directory does not go on signing before an operator has said that it belongs there.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 
 #include "audit/signer/signer_binding.h"
 #include "audit/tests/test_host.h"
 #include "base/sys.h"
+#include "tests/possible.h"
 
 namespace oqto::audit {
 namespace {
@@ -196,6 +201,55 @@ TEST(FileIdentity, IsTheFilesAndNotItsContentNorItsName) {
   FileIdentity copied = identity("copy");
   copied.handle = "";
   EXPECT_FALSE(is_same_file(old_kernel, copied));
+}
+
+// The root of a container: its directories have other inode numbers at each start.
+TEST(FileIdentity, OnAnOverlayIsTheSameAfterItWasMountedAnewAndAttackACopyIsNot) {
+  NEEDS(possible::as_root());
+  const TempDir dir;
+  const auto path = [&](const char* name) { return dir.path() + "/" + name; };
+  for (const char* name : {"upper", "work", "root", "memory"}) fs::create_directory(path(name));
+  const auto in_a_namespace = [&] {
+    if (::unshare(CLONE_NEWNS) != 0 || ::mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 2;
+    if (::mount("tmpfs", path("memory").c_str(), "tmpfs", 0, nullptr) != 0) return 2;
+    fs::create_directory(path("memory/lower"));
+    const std::string layers = "lowerdir=" + path("memory/lower") + ",upperdir=" + path("upper") + ",workdir=" + path("work") + ",xino=off";
+    const auto mount_root = [&] { return ::mount("overlay", path("root").c_str(), "overlay", 0, layers.c_str()) == 0; };
+    const auto identity = [&](const char* name) {
+      FileIdentity it = identity_of(*sys::open_dir(path(name).c_str()));
+      it.handle = "";  // what the guard starts may not ask for one
+      return it;
+    };
+    if (!mount_root()) return 2;
+    fs::create_directory(path("root/key"));
+    const FileIdentity before = identity("root/key");
+    if (before.birth.view().size() < 3) return 2;  // there is no time of birth
+    if (::umount2(path("root").c_str(), 0) != 0 || !mount_root()) return 2;
+    fs::create_directory(path("root/first"));  // takes the number that the other one had
+    (void)identity("root/first");
+    if (!is_same_file(before, identity("root/key"))) return 1;
+    if (std::system(("cp -a " + path("root/key") + " " + path("root/copy")).c_str()) != 0) return 2;
+    return is_same_file(before, identity("root/copy")) ? 3 : 0;
+  };
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(in_a_namespace());
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 2) GTEST_SKIP() << "not possible here: no overlay can be mounted";
+  EXPECT_EQ(WEXITSTATUS(status), 0) << "1: another file after a mount, 3: a copy is the same";
+}
+
+TEST(FileIdentity, ABindingWithANumberThatDidNotLastIsKnownByItsBirth) {
+  FileIdentity with_number, without;
+  with_number.birth = "17:1795956568.841201590";
+  without.birth = ":1795956568.841201590";
+  EXPECT_TRUE(is_same_file(with_number, without));
+  FileIdentity other = without;
+  other.birth = ":1795956568.841201591";
+  EXPECT_FALSE(is_same_file(with_number, other));
+  FileIdentity nameless;
+  EXPECT_FALSE(is_same_file(nameless, without));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "audit/signer/signer_state.h"
@@ -92,6 +93,20 @@ const char* objection(const Place& bound, const Place& here) {
          "go on in one place only: if it is this one, run `oqtoctl adopt --state DIR`";
 }
 
+// An overlay may give a directory another inode number each time it is mounted, as at each start of a container.
+bool numbers_anew(const Fd& file) {
+  struct statfs where {};
+  return ::fstatfs(file.get(), &where) == 0 && where.f_type == OVERLAYFS_SUPER_MAGIC;
+}
+
+// A number that is missing was not a lasting one; the time of birth then decides alone.
+bool is_same_birth(std::string_view one, std::string_view other) {
+  const auto number = [](std::string_view birth) { return birth.substr(0, birth.find(':')); };
+  const auto time = [](std::string_view birth) { return birth.substr(std::min(birth.find(':'), birth.size())); };
+  const bool has_numbers = !number(one).empty() && !number(other).empty();
+  return has_numbers ? one == other : !time(one).empty() && time(one) == time(other);
+}
+
 }  // namespace
 
 FileIdentity identity_of(const Fd& file) {
@@ -107,8 +122,9 @@ FileIdentity identity_of(const Fd& file) {
   }
   struct statx facts {};
   if (::statx(file.get(), "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &facts) == 0) {
-    std::string birth = std::to_string(facts.stx_ino);
-    if ((facts.stx_mask & STATX_BTIME) != 0) {
+    const bool has_birth = (facts.stx_mask & STATX_BTIME) != 0;
+    std::string birth = has_birth && numbers_anew(file) ? "" : std::to_string(facts.stx_ino);
+    if (has_birth) {
       birth += ":" + std::to_string(facts.stx_btime.tv_sec) + "." + std::to_string(facts.stx_btime.tv_nsec);
     }
     identity.birth = std::string_view(birth);
@@ -120,7 +136,7 @@ FileIdentity identity_of(const Fd& file) {
 bool is_same_file(const FileIdentity& one, const FileIdentity& other) {
   const auto type = [](const FileIdentity& file) { return file.handle.view().substr(0, file.handle.view().find(':')); };
   const bool comparable = !one.handle.view().empty() && type(one) == type(other);
-  return comparable ? one.handle == other.handle : one.birth == other.birth;
+  return comparable ? one.handle == other.handle : is_same_birth(one.birth.view(), other.birth.view());
 }
 
 Result<Place> place_of(const Fd& dir, const char* machine_id_file) {

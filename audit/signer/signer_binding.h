@@ -21,7 +21,7 @@ struct FileIdentity {
   // The file handle: inode and generation, and what else the file system knows it by. Empty: there is none, or
   // it may not be asked for, as by all that the guard starts.
   ipc::Text<300> handle;
-  // Inode number and time of birth, which nobody can set. Only looked at where a handle is missing.
+  // Inode number, where it lasts, and time of birth, which nobody can set. Only looked at where a handle is missing.
   ipc::Text<64> birth;
   bool fields(auto& io) { return io(handle, birth); }
 };

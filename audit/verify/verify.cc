@@ -19,6 +19,7 @@ namespace {
 constexpr std::size_t kMaxNoteFile = 64 * 1024;
 constexpr unsigned kMaxThreads = 16;
 constexpr const char* kCosigned = "the cosigned checkpoint";
+constexpr const char* kKept = "the checkpoint you kept";
 
 std::optional<std::string> read_checkpoint_file(Verification& v) {
   auto note = read_log_file(v.dir, kCheckpointFile, kMaxNoteFile);
@@ -129,16 +130,29 @@ struct Kept {
 
 Result<std::vector<Kept>> kept_notes(const VerifyOptions& options, const VerifierKey& key) {
   std::vector<Kept> kept;
-  for (const auto* note : {&options.known, &options.since, &options.cosigned}) {
-    if (!*note) continue;
-    const auto checkpoint = read_checkpoint(**note);
+  const auto add = [&](const std::string& where, const std::string& note) -> Status {
+    const auto checkpoint = read_checkpoint(note);
     const bool is_ours = checkpoint && checkpoint->origin == key.name;
-    if (!is_ours && note == &options.cosigned) continue;  // a finding, not a wrong usage
-    if (!is_ours) return fail(Errc::bad_message, "what was kept is not a checkpoint of this log");
-    kept.push_back({note == &options.cosigned ? kCosigned : "the checkpoint you kept", **note,
-                    *checkpoint});
-  }
+    if (is_ours) kept.push_back({where, note, *checkpoint});
+    // A cosigned one of another log is a finding, not a wrong usage.
+    if (is_ours || where == kCosigned) return {};
+    return fail(Errc::bad_message, "what was kept is not a checkpoint of this log");
+  };
+  for (const std::string& note : options.known) TRY(add(kKept, note));
+  if (options.since) TRY(add(kKept, *options.since));
+  if (options.cosigned) TRY(add(kCosigned, *options.cosigned));
   return kept;
+}
+
+// One that no key of the log signed is told beside what else was found: it may be that the seals are damaged which
+// name its key.
+void check_kept(Verification& v, const Kept& kept) {
+  if (is_by_log(v, kept.note)) return check_root(v, kept.where, kept.checkpoint, kept.note);
+  if (kept.where == kCosigned) return;  // check_witnesses() says so
+  if (v.pruned > 0 || v.misses_seals) {
+    return v.cannot_check(kept.where, "is signed with no key that the seals which are left name");
+  }
+  v.find(kept.where, "is not signed with any key that this log had: it is another log's, or one of the two was forged");
 }
 
 void check_witnesses(Verification& v, const VerifyOptions& options) {
@@ -198,13 +212,7 @@ Result<Report> verify_once(const Fd& dir, const VerifierKey& key, const VerifyOp
   v.keys.judge(v);
   v.times.judge(v);
   remark_pin(v);
-  for (const Kept& old : kept) {
-    if (is_by_log(v, old.note)) {
-      check_root(v, old.where, old.checkpoint, old.note);
-    } else if (old.where != kCosigned) {
-      return fail(Errc::denied, "the checkpoint that was kept is not signed by this log");
-    }
-  }
+  for (const Kept& old : kept) check_kept(v, old);
   check_witnesses(v, options);
   return std::move(v.report);
 }
@@ -227,7 +235,7 @@ Result<Report> verify_log(const std::string& path, const VerifierKey& key,
   if (!report || report->is_clean() || !options.since) return report;
   // Something is wrong: what exactly, only the whole log says.
   VerifyOptions whole = options;
-  whole.known = std::exchange(whole.since, std::nullopt);
+  whole.known.push_back(*std::exchange(whole.since, std::nullopt));
   return verify_once(dir, key, whole);
 }
 

@@ -38,8 +38,8 @@ struct Report {
 struct VerifyOptions {
   // The key that epoch 0 must have had: the second line of the log's key file.
   std::optional<VerifierKey> first_epoch = {};
-  // An older checkpoint note that the auditor kept: the log must be its continuation.
-  std::optional<std::string> known = {};
+  // Older checkpoint notes that the auditor kept: the log must be the continuation of each.
+  std::vector<std::string> known = {};
   // The same, and what it covers is not read again: only its hashes, from the tiles.
   std::optional<std::string> since = {};
   // A note with cosignatures of these witnesses: each must have signed it, and the log hold it.

@@ -34,8 +34,7 @@ void Verification::cannot_read(const std::string& where, const Error& error,
   const std::string why = std::string("cannot be read: ") + error.what +
                           (error.sys != 0 ? std::string(": ") + ::strerrordesc_np(error.sys) : "");
   if (!is_unreadable(error)) return find(where, why, entry);
-  ++report.unreadable;
-  if (report.not_checked.size() < Report::kMaxFindings) report.not_checked.push_back({where, why, entry});
+  cannot_check(where, why, entry);
 }
 
 namespace {

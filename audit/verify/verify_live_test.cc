@@ -7,7 +7,11 @@
 #include <thread>
 
 #include "audit/format/format.h"
+#include "audit/format/time_text.h"
+#include "audit/read/copying.h"
+#include "audit/read/reader.h"
 #include "audit/tests/test_log.h"
+#include "base/sys.h"
 
 namespace oqto::audit {
 namespace {
@@ -79,6 +83,59 @@ TEST(VerifyLive, ACopyOfALogInUseVerifies) {
   EXPECT_TRUE(fs::exists(with + "/keys/7"));
   const Output output = run(writer.host().verify_command(with));
   EXPECT_EQ(output.status, 0) << output.out;
+}
+
+std::vector<std::string> entries_in(const std::string& log) {
+  std::vector<std::string> entries;
+  auto reader = LogReader::open(log);
+  CHECK(reader.has_value());
+  CHECK(reader->read_new([&](std::uint64_t, std::string_view entry) {
+    entries.emplace_back(entry);
+    return Status();
+  }));
+  return entries;
+}
+
+// Keys are erased while the copy is made: none of them is in it, and its entries say why.
+TEST(VerifyLive, AttackACopyHasNoKeyThatWasErasedMeanwhileAndVerifies) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  auto client = host.client();
+  ASSERT_TRUE(client.append(record(ipc::Event::exec).add(ipc::FieldKey::argv, "x")));
+  const std::uint64_t today = sys::now_ms() / 86'400'000;
+  const std::string keys = "/keys/7/";
+  const auto day = [&](std::uint64_t before) { return utc_day((today - before) * 86'400'000); };
+  for (std::uint64_t i = 1; i <= 3; ++i) fs::copy_file(host.log_dir() + keys + day(0), host.log_dir() + keys + day(i));
+  const auto erase = [&](std::uint64_t before) {
+    ipc::AuditManage wanted;
+    wanted.verb = ipc::AuditVerb::erase;
+    wanted.account = 7;
+    wanted.day = static_cast<std::uint32_t>(today - before);
+    ASSERT_TRUE(host.auditd.guard.send(wanted));
+    ASSERT_EQ(host.auditd.guard.wait(10'000)->as<ipc::AuditManaged>()->ok, 1);
+  };
+  erase(3);
+  TempDir dir;
+  const std::string copy = dir.path() + "/copy";
+  std::uint64_t round = 0;
+  const auto copied = copy_log(host.log_dir(), copy, true, [&] {
+    if (++round <= 2) erase(round);  // behind the entries of this round, before its keys
+  });
+  ASSERT_TRUE(copied) << copied.error().what;
+  EXPECT_EQ(round, 3U);
+  for (std::uint64_t i = 1; i <= 3; ++i) {
+    EXPECT_FALSE(fs::exists(copy + keys + day(i))) << i;
+    EXPECT_TRUE(fs::exists(copy + keys + day(i) + ".erased")) << i;
+    std::uint64_t told = 0;
+    for (const std::string& entry : entries_in(copy)) {
+      told += contains(entry, R"("event":"key.erase","phase":"intent")") && contains(entry, day(i)) ? 1U : 0U;
+    }
+    EXPECT_EQ(told, 1U) << i;
+  }
+  EXPECT_TRUE(fs::exists(copy + keys + day(0)));
+  const Output output = run(host.verify_command(copy));
+  EXPECT_EQ(output.status, 0) << output.out;
+  EXPECT_EQ(copied->files, files_beneath(copy).size());
 }
 
 // What cannot be told from a batch that is being written stays damage when nobody writes.

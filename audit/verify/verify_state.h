@@ -61,6 +61,10 @@ struct Verification {
   // A file that could not be read: no defect if the reason is ours, not the file's.
   void cannot_read(const std::string& where, const Error& error,
                    std::optional<std::uint64_t> entry = {});
+  void cannot_check(std::string where, std::string why, std::optional<std::uint64_t> entry = {}) {
+    ++report.unreadable;
+    if (report.not_checked.size() < Report::kMaxFindings) report.not_checked.push_back({std::move(where), std::move(why), entry});
+  }
   // From the tiles; empty: not all of them are there.
   std::vector<Hash> leaves(std::uint64_t from, std::uint64_t to);
   // For entries that are lost, or not to be read: their hashes, so that what follows can still be

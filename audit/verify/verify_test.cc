@@ -253,6 +253,27 @@ TEST_F(Verify, AttackALogCutBackToAnOlderStateIsFoundWithAKeptCheckpoint) {
   EXPECT_EQ(run(host_->verify_command(log_) + " --known " + older + "/checkpoint").status, 0);
 }
 
+TEST_F(Verify, AttackACheckpointThatNoKeyOfTheLogSignedHidesNoOtherFinding) {
+  const auto other = SigningKey::generate(key().name);
+  const auto claimed = *read_checkpoint(read_file(log_ + "/checkpoint"));
+  write_file(dir_.path() + "/kept", other.sign(claimed));
+  const std::string path = segment(0);
+  std::string content = read_file(path);
+  content[content.size() / 2] ^= 1;
+  write_file(path, content);
+  const Output output = run(host_->verify_command(log_) + " --known " + dir_.path() + "/kept");
+  EXPECT_EQ(output.status, 1) << output.out;
+  EXPECT_TRUE(contains(output.out, "is not signed with any key that this log had")) << output.out;
+  EXPECT_TRUE(contains(output.out, "segment/")) << output.out;
+}
+
+TEST_F(Verify, AttackWithSinceTheOtherKeptCheckpointsAreNotForgotten) {
+  const std::string older = older_.path() + "/log";
+  const Output output = run(host_->verify_command(older) + " --since " + older + "/checkpoint --known " + older + "/checkpoint --known " + log_ + "/checkpoint");
+  EXPECT_EQ(output.status, 1) << output.out;
+  EXPECT_TRUE(contains(output.out, "which the checkpoint you kept covers")) << output.out;
+}
+
 TEST_F(Verify, AttackAnotherKeysSignatureIsFound) {
   const auto other = SigningKey::generate("audit.example/test");
   const auto report = verify_log(log_, other.verifier());
