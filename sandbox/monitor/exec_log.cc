@@ -10,8 +10,10 @@
 
 namespace oqto::sandbox {
 
+static bool is_outcome(const ipc::AuditAppend& record) { return record.phase == ipc::Phase::outcome; }
+
 bool ExecLog::available() const {
-  return connected_ && !refusing_ &&
+  return connected_ && refuses_ == Refuses::nothing &&
          (kept_.empty() || sys::monotonic_ms() < kept_.front().since + kStalledMs);
 }
 
@@ -28,11 +30,14 @@ void ExecLog::submit(Submission submission) {
   flush();
 }
 
+bool ExecLog::may_send(const Kept& kept) const {
+  return refuses_ == Refuses::nothing || (refuses_ == Refuses::all_but_outcomes && is_outcome(kept.what.record));
+}
+
 void ExecLog::flush() {
-  if (refusing_) return;
   // A settlement can end a process, and with it submit() more: indices stay, references do not.
   for (std::size_t i = 0; i < kept_.size() && connected_; ++i) {
-    if (kept_[i].sent) continue;
+    if (kept_[i].sent || !may_send(kept_[i])) continue;
     const Status sent = send(kept_[i]);
     if (sent) continue;
     if (sent.error().code != Errc::limit) connected_ = false;
@@ -122,7 +127,7 @@ void ExecLog::on_ready() {
 Status ExecLog::take_answer(const ipc::Received& received) {
   if (received.tag == ipc::Tag::audit_appended) {
     TRY(received.as<ipc::AuditAppended>()).each([this](std::uint64_t request, std::uint64_t index) {
-      settle(request, true, index);
+      settle(request, index);
     });
   } else if (received.tag == ipc::Tag::audit_blob_stored) {
     const auto stored = TRY(received.as<ipc::AuditBlobStored>());
@@ -132,37 +137,49 @@ Status ExecLog::take_answer(const ipc::Received& received) {
     const bool for_today = refused.reason == ipc::RefusedFor::budget;
     if (blob_done(refused.request, "", for_today)) return {};
     again_at_ = sys::monotonic_ms() + (for_today ? kNextDayMs : kSendAgainMs);
-    settle(refused.request, false, ipc::kNoIndex);
+    note_refusal(refused.request, for_today);
   }
   return {};
 }
 
-void ExecLog::settle(std::uint64_t request, bool durable, std::uint64_t index) {
+void ExecLog::settle(std::uint64_t request, std::uint64_t index) {
   const auto found = std::ranges::find_if(
       kept_, [request](const Kept& kept) { return kept.what.record.request == request; });
   if (found == kept_.end()) return;
-  refusing_ = !durable;
-  if (!durable) {
-    found->sent = false;
-    return;
-  }
+  const bool is_from_reserve = refuses_ == Refuses::all_but_outcomes && is_outcome(found->what.record);
+  if (!is_from_reserve) refuses_ = Refuses::nothing;
   if (found->what.index) *found->what.index = index;
   blob_bytes_ -= found->blob_bytes;
   kept_.erase(found);
 }
 
+void ExecLog::note_refusal(std::uint64_t request, bool for_today) {
+  const auto found = std::ranges::find_if(
+      kept_, [request](const Kept& kept) { return kept.what.record.request == request; });
+  if (found == kept_.end()) return;
+  found->sent = false;
+  const bool has_reserve = for_today && !is_outcome(found->what.record) && refuses_ != Refuses::all;
+  refuses_ = has_reserve ? Refuses::all_but_outcomes : Refuses::all;
+}
+
 void ExecLog::tick() {
   flush();
-  const bool is_due = connected_ && refusing_ && !kept_.empty() && sys::monotonic_ms() >= again_at_;
-  if (!is_due || !send(kept_.front()) || !kept_.front().sent) return;
-  again_at_ = sys::monotonic_ms() + kSendAgainMs;  // unless the answer says another time
+  const bool is_due = connected_ && refuses_ != Refuses::nothing && sys::monotonic_ms() >= again_at_;
+  if (!is_due || std::ranges::any_of(kept_, [this](const Kept& kept) { return kept.sent && !may_send(kept); })) return;
+  for (std::size_t i = 0; i < kept_.size(); ++i) {
+    if (kept_[i].sent) continue;
+    if (!send(kept_[i])) return;
+    if (!kept_[i].sent) continue;  // it waits for its blobs, or for what it is the outcome of
+    again_at_ = sys::monotonic_ms() + kSendAgainMs;  // unless the answer says another time
+    return;
+  }
 }
 
 // What the former auditd has stored for us, the next one does not let us name: it is stored again.
 void ExecLog::replace(ipc::Channel channel) {
   channel_ = std::move(channel);
   connected_ = true;
-  refusing_ = false;
+  refuses_ = Refuses::nothing;
   blob_request_ = 0;
   for (Kept& kept : kept_) {
     kept.sent = false;

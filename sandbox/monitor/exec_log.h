@@ -54,7 +54,8 @@ class ExecLog final : public Recorder {
     bool sent = false;
   };
   Status take_answer(const ipc::Received& received);
-  void settle(std::uint64_t request, bool durable, std::uint64_t index);
+  void settle(std::uint64_t request, std::uint64_t index);
+  void note_refusal(std::uint64_t request, bool for_today);
   void flush();
   Status send(Kept& kept);
   Status send_blob(Kept& kept, KeptBlob& blob);
@@ -69,8 +70,12 @@ class ExecLog final : public Recorder {
   std::uint64_t blob_owner_ = 0;     // the record that it belongs to
   std::uint64_t blob_again_at_ = 0;  // monotonic
   bool connected_ = true;
-  bool refusing_ = false;  // auditd answered a record with a refusal, and has taken none since
-  std::uint64_t again_at_ = 0;  // monotonic: then it is asked again, with the oldest record alone
+  // What auditd answers with a refusal since it did so. An account's budget has a reserve for outcomes: they do
+  // not wait behind what is refused for it.
+  enum class Refuses : std::uint8_t { nothing, all_but_outcomes, all };
+  [[nodiscard]] bool may_send(const Kept& kept) const;
+  Refuses refuses_ = Refuses::nothing;
+  std::uint64_t again_at_ = 0;  // monotonic: then it is asked again, with one record alone
 };
 
 }  // namespace oqto::sandbox

@@ -234,5 +234,36 @@ TEST(ExecLog, AnOutcomeWaitsForTheNumberOfWhatItIsTheOutcomeOf) {
   EXPECT_EQ(received->as<ipc::AuditAppend>()->intent, 77U);
 }
 
+// The budget's reserve is theirs: what was recorded to begin is recorded to end.
+TEST(ExecLog, AttackAUsedUpShareKeepsNoOutcomeBehindAnExecThatIsRefused) {
+  Ends pair = ends();
+  ExecLog log(std::move(pair.ours));
+  const auto index = std::make_shared<std::uint64_t>(ipc::kNoIndex);
+  log.submit({.record = record("before"), .index = index});
+  ASSERT_TRUE(pair.auditd.send(ipc::AuditAppended{next(pair.auditd).first, 5}).has_value());
+  log.on_ready();
+  log.add(record("too much"));
+  const std::uint64_t refused = next(pair.auditd).first;
+  ASSERT_TRUE(pair.auditd.send(ipc::AuditRefused{refused, "used up", ipc::RefusedFor::budget}).has_value());
+  log.on_ready();
+  ipc::AuditAppend end = record("end");
+  end.phase = ipc::Phase::outcome;
+  for (int i = 0; i < 3; ++i) {
+    log.submit({.record = end, .intent = index});
+    const auto got = next(pair.auditd);
+    EXPECT_EQ(got.second, "end");
+    ASSERT_TRUE(pair.auditd.send(ipc::AuditAppended{got.first, 6}).has_value());
+    log.on_ready();
+    EXPECT_FALSE(log.available()) << "of the reserve nothing may be executed";
+    EXPECT_EQ(next(pair.auditd).first, 0U) << "nor is the exec sent again with each of them";
+  }
+  log.submit({.record = end, .intent = index});
+  const std::uint64_t last = next(pair.auditd).first;
+  ASSERT_TRUE(pair.auditd.send(ipc::AuditRefused{last, "used up", ipc::RefusedFor::budget}).has_value());
+  log.on_ready();
+  log.submit({.record = end, .intent = index});
+  EXPECT_EQ(next(pair.auditd).first, 0U);
+}
+
 }  // namespace
 }  // namespace oqto::sandbox
