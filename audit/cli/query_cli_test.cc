@@ -43,6 +43,11 @@ class Question : public testing::Test {
     forged.intent = prompt;
     forged.outcome = Outcome::failure;
     say(bob, std::move(forged));
+    // … what hers has begun and not finished,
+    auto open = record(Event::command, Phase::outcome);
+    open.intent = say(anna, intent(Event::command).add(FieldKey::command, "set_model"));
+    open.outcome = Outcome::success;
+    say(bob, std::move(open));
     // … and that account 7 is called mallory.
     say(bob, record(Event::command).add(FieldKey::account, "7").add(FieldKey::username, "mallory"));
     say(anna, record(Event::command).add(FieldKey::command, "late").add(FieldKey::at, "2001-02-03T04:05:06.789Z"));
@@ -170,6 +175,8 @@ TEST_F(Question, TheTimelineOfASessionAndOfAPersonIsTold) {
 TEST_F(Question, AttackAnOutcomeOfSomebodyElsesIntentIsNotJoinedToIt) {
   EXPECT_EQ(found("search --event command --outcome failure --tenant anna"), 0);
   EXPECT_EQ(found("search --event command --outcome failure --tenant bob"), 1);
+  const Output stats = ask("stats");
+  EXPECT_TRUE(contains(stats.out, "\n1 intents without an outcome\n")) << stats.out;
 }
 
 TEST_F(Question, AttackATenantNamesNobody) {

@@ -28,12 +28,18 @@ struct Stats {
   Group all;
   Groups classes, tenants, days, events;
   std::set<std::uint64_t> open_intents;
+  std::uint64_t further_intents = 0;  // beyond those that are remembered: with or without an outcome
   std::uint64_t malformed = 0;
   std::uint64_t first_ms = 0;
   std::uint64_t last_ms = 0;
 
+  // A log that somebody made for us may name as much as it likes.
+  static constexpr std::size_t kMaxGroups = 100'000;
+  static constexpr std::size_t kMaxOpenIntents = 1'000'000;
+
   static void count(Groups& groups, const std::string& name, std::size_t bytes) {
-    Group& group = groups[name];
+    const bool is_told_apart = groups.size() < kMaxGroups || groups.contains(name);
+    Group& group = groups[is_told_apart ? name : "(others)"];
     ++group.entries;
     group.bytes += bytes;
   }
@@ -66,12 +72,22 @@ struct Stats {
     count(days, utc_day(time), text.size());
     const auto belongs = related.empty() ? std::nullopt : ReadEntry::parse(related);
     std::string account = entry->text("actor.account");
-    if (account.empty()) account = entry->text("fields.account");
+    // Whom it speaks of is not for the relay to say, to which strangers talk.
+    if (account.empty() && entry->text("actor.process") != "relay") account = entry->text("fields.account");
     if (account.empty() && belongs) account = belongs->text("fields.account");
     count(tenants, account.empty() ? "(host)" : account, text.size());
     const std::string phase = entry->text("phase");
-    if (phase == "intent") open_intents.insert(index);
-    if (phase == "outcome") open_intents.erase(entry->number("intent"));
+    if (phase == "intent") note_intent(index);
+    // Another's outcome, which any tenant can write, ends nothing.
+    if (phase == "outcome" && belongs) open_intents.erase(entry->number("intent"));
+  }
+
+  void note_intent(std::uint64_t index) {
+    if (open_intents.size() < kMaxOpenIntents) {
+      open_intents.insert(index);
+    } else {
+      ++further_intents;
+    }
   }
 };
 
@@ -179,6 +195,7 @@ std::string json_text_of(const Stats& stats, const std::optional<Room>& room) {
     add("entry_bytes_per_day", std::to_string(growth_per_day(stats)));
   }
   add("intents_without_outcome", std::to_string(stats.open_intents.size()));
+  if (stats.further_intents > 0) add("intents_not_followed", std::to_string(stats.further_intents));
   add("malformed", std::to_string(stats.malformed));
   return text + json("classes", stats.classes) + json("events", stats.events) +
          json("tenants", stats.tenants) + json("days", stats.days) + "}\n";
@@ -216,7 +233,9 @@ int stats(const Arguments& arguments) {
   if (stats.all.entries > 0) {
     text += "from " + utc_text(stats.first_ms) + " to " + utc_text(stats.last_ms) + "\n";
   }
-  text += std::to_string(stats.open_intents.size()) + " intents without an outcome\n";
+  text += std::to_string(stats.open_intents.size()) + " intents without an outcome";
+  if (stats.further_intents > 0) text += "; " + std::to_string(stats.further_intents) + " more were not followed";
+  text += "\n";
   if (stats.malformed > 0) text += std::to_string(stats.malformed) + " malformed entries\n";
   text += table("by class", stats.classes) + table("by event", stats.events) +
           table("by tenant", stats.tenants) + table("by day", stats.days);

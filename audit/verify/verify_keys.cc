@@ -44,7 +44,10 @@ std::string path_of(const std::pair<std::uint32_t, std::string>& day) {
 // their number has doubled.
 void KeyNotes::add(std::uint64_t index, std::string_view entry) {
   Day day;
-  if (read_owner(entry, day.first, day.second)) {
+  const bool is_sealed = read_owner(entry, day.first, day.second);
+  if (is_sealed && days_.size() >= kMaxDays && !days_.contains(day)) {
+    ++beyond_;
+  } else if (is_sealed) {
     Seen& seen = days_[day];
     if (std::has_single_bit(++seen.entries) && seen.why.empty()) {
       seen.why = why_sealed(entry, keys_);
@@ -61,6 +64,9 @@ void KeyNotes::judge(Verification& v) const {
   std::uint64_t entries = 0;
   for (const auto& [day, seen] : days_) entries += seen.entries;
   if (entries == 0) return;
+  if (beyond_ > 0) {
+    v.remark(std::to_string(beyond_) + " entries have personal fields of more tenants and days than are looked at: their keys were not tried");
+  }
   const auto dir = sys::open_beneath(v.dir, kKeysDir, O_RDONLY | O_DIRECTORY);
   if (!dir && is_unreadable(dir.error())) return v.cannot_read(kKeysDir, dir.error());
   if (!dir) {

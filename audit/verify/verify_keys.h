@@ -30,7 +30,9 @@ class KeyNotes {
   void judge_day(Verification& verification, const Day& day, const Seen& seen) const;
 
   KeyReader keys_;
+  static constexpr std::size_t kMaxDays = 1'000'000;  // of all tenants: a hostile log may name as many as it has entries
   std::map<Day, Seen> days_;
+  std::uint64_t beyond_ = 0;  // entries of further ones
   std::set<Day> erased_;  // as auditd's entries say
 };
 
