@@ -9,13 +9,6 @@ namespace oqto::runner {
 
 static constexpr Error kNoAudit = ipc::kLogRefuses;
 
-// An auditd that was started anew does not know the blobs of the one before it, and ends who names one.
-static void drop_blobs(ipc::AuditAppend& record) {
-  const auto dropped = std::erase_if(
-      record.list, [](const ipc::AuditField& field) { return ipc::field_name(field.key).ends_with("_blob"); });
-  if (dropped != 0) record.add(ipc::FieldKey::reason, "a text was not kept: the audit log lost it");
-}
-
 AuditLog::AuditLog(Reactor& reactor)
     : reactor_(reactor),
       peer_(reactor, [this](ipc::Received& received) { on_message(received); },
@@ -24,26 +17,29 @@ AuditLog::AuditLog(Reactor& reactor)
 void AuditLog::attach(ipc::Channel channel) {
   fail_all();  // the old auditd's answers never come
   peer_.attach(std::move(channel));
-  for (ipc::AuditAppend& record : owed_) drop_blobs(record);
+  owed_.begin_anew();
   send_owed();
 }
 
 void AuditLog::append(ipc::AuditAppend record, Done done) {
   record.request = next_request_++;
-  if (waiting_.size() >= kMaxWaiting || !peer_.send(record)) {
+  if (waiting_.size() >= kMaxWaiting || !owed_.has_room_for_an_act() || !peer_.send(record)) {
     reactor_.post([done = std::move(done)] { done(std::unexpected(kNoAudit)); });
     return;
   }
   Waiting& entry = waiting_[record.request];
   entry.done = std::move(done);
-  entry.timeout = reactor_.after(kTimeoutMs, [this, request = record.request] { give_up(request); });
+  entry.timeout = reactor_.after(kTimeoutMs, [this, request = record.request, late = ipc::given_up_outcome(record)] {
+    give_up(request, late);
+  });
 }
 
-void AuditLog::give_up(std::uint64_t request) {
+void AuditLog::give_up(std::uint64_t request, ipc::AuditAppend outcome) {
   const auto entry = waiting_.find(request);
   if (entry == waiting_.end()) return;
   // The record may still be written: the entry stays, so that its outcome is told then.
   entry->second.given_up = true;
+  entry->second.given_up_outcome = std::move(outcome);
   const Done done = std::move(entry->second.done);
   log::warn("auditd did not answer in time");
   done(std::unexpected(kNoAudit));
@@ -91,34 +87,31 @@ void AuditLog::outcome(std::uint64_t intent, bool success, std::string_view reas
 }
 
 void AuditLog::keep(ipc::AuditAppend record) {
-  owed_.push_back(std::move(record));
-  if (owed_.size() > kMaxOwed) {
-    log::error("a record was lost: auditd has been away too long");
-    owed_.pop_front();
-  }
+  owed_.keep(std::move(record));
   send_owed();
 }
 
 void AuditLog::send_owed() {
-  while (!owed_.empty()) {
-    if (!post(owed_.front())) {
-      if (peer_ && !retry_.armed()) retry_ = reactor_.after(100, [this] { send_owed(); });
-      return;
-    }
-    owed_.pop_front();
-  }
+  if (!peer_) return;  // attach() goes on
+  const std::uint64_t ms = owed_.send(sys::monotonic_ms(), [this](const ipc::AuditAppend& record) {
+    return static_cast<bool>(peer_.send(record));
+  });
+  if (ms != 0) retry_ = reactor_.after(ms, [this] { send_owed(); });
 }
 
 void AuditLog::on_message(ipc::Received& received) {
   if (const auto stored = received.as<ipc::AuditBlobStored>()) {
+    owed_.blob_stored();
     return end_store(stored->request, to_hex(stored->sha256));
   }
   if (received.tag == ipc::Tag::audit_appended) {
     const auto appended = received.as<ipc::AuditAppended>();
     if (appended) appended->each([this](std::uint64_t request, std::uint64_t index) { settle(request, index); });
+    send_owed();  // there may be room now
   } else if (const auto refused = received.as<ipc::AuditRefused>()) {
     const Error& why = ipc::refusal_error(*refused);
     if (refused->reason == ipc::RefusedFor::budget) used_up_until_ = sys::monotonic_ms() + kUsedUpMs;
+    if (owed_.refused(refused->request, refused->reason, sys::monotonic_ms())) return send_owed();
     if (!storing_.contains(refused->request)) return settle(refused->request, std::unexpected(why));
     log::warn("auditd does not store a text", {{"why", refused->why.view()}});
     end_store(refused->request, std::unexpected(why));
@@ -126,11 +119,15 @@ void AuditLog::on_message(ipc::Received& received) {
 }
 
 void AuditLog::settle(std::uint64_t request, Result<std::uint64_t> index) {
+  if (owed_.settle(request)) return;
   const auto entry = waiting_.find(request);
   if (entry == waiting_.end()) return;
-  const Waiting waiting = std::move(entry->second);
+  Waiting waiting = std::move(entry->second);
   waiting_.erase(entry);
-  if (waiting.given_up && index) outcome(*index, false, "recorded too late; nothing was done");
+  if (waiting.given_up && index) {
+    waiting.given_up_outcome.intent = *index;
+    keep(std::move(waiting.given_up_outcome));
+  }
   if (waiting.done && !waiting.given_up) waiting.done(index);
 }
 

@@ -327,8 +327,15 @@ void Tenant::record_with_args(ipc::AuditAppend entry, std::string args) {
     entry.add(ipc::FieldKey::args, args);
     return post(std::move(entry));
   }
-  audit_.store(args, [post, entry = std::move(entry)](const Result<std::string>& blob) mutable {
-    entry.add(blob ? ipc::FieldKey::args_blob : ipc::FieldKey::truncated, blob.value_or("true"));
+  audit_.store(args, [post, entry = std::move(entry), begin = args.substr(0, ipc::kMaxFieldBytes),
+                      bytes = std::to_string(args.size())](const Result<std::string>& blob) mutable {
+    if (blob) {
+      entry.add(ipc::FieldKey::args_blob, *blob);
+    } else {
+      entry.add(ipc::FieldKey::args, begin).add(ipc::FieldKey::args_bytes, bytes);
+      entry.add(ipc::FieldKey::truncated, "true");
+      entry.add(ipc::FieldKey::reason, "the arguments were not kept whole: the audit log did not store them");
+    }
     post(std::move(entry));
   });
 }
