@@ -12,6 +12,7 @@
 #include "cli/host.h"
 #include "cli/json.h"
 #include "cli/people.h"
+#include "cli/reload.h"
 #include "cli/table.h"
 
 namespace oqto::cli {
@@ -263,6 +264,7 @@ Outcome<> kill_tenant(const Options& options) {
 
 int run(const Options& options) {
   if (options.command == "status") return status(options);
+  if (options.command == "reload") return reload(options);
   Outcome<> done;
   if (options.command == "setup-link") done = setup_link(options);
   if (options.command == "invite") done = invite(options);

@@ -71,8 +71,8 @@ Outcome<> Host::send(ipc::CtlRequest request) {
   return {};
 }
 
-Outcome<ipc::Received> Host::receive() {
-  auto received = guard_.wait(kAnswerTimeoutMs);
+Outcome<ipc::Received> Host::receive(int patience_ms) {
+  auto received = guard_.wait(patience_ms);
   if (received) return std::move(*received);
   if (received.error().code == Errc::limit) {
     return std::unexpected("the host in " + state_ + " does not answer: see its log");
@@ -105,6 +105,23 @@ Outcome<HostStatus> Host::status() {
     }
   }
   return std::unexpected("the host sent too many rows");
+}
+
+Outcome<std::vector<ipc::Reloaded>> Host::reload() {
+  ipc::CtlRequest request;
+  request.verb = ipc::CtlVerb::reload;
+  TRY(send(request));
+  std::vector<ipc::Reloaded> parts;
+  for (;;) {
+    const auto received = TRY(receive(kReloadTimeoutMs));
+    if (received.tag == Tag::reloaded && parts.size() < static_cast<std::size_t>(ipc::ReloadPart::kEnd)) {
+      parts.push_back(TRY(as(received.as<ipc::Reloaded>())));
+      continue;
+    }
+    const auto end = TRY(as(received.as<ipc::CtlEnd>()));
+    if (end.ok != 1) return std::unexpected(end.why.str());
+    return parts;
+  }
 }
 
 Outcome<std::uint64_t> Host::read_end() {

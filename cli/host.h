@@ -11,6 +11,7 @@
 namespace oqto::cli {
 
 constexpr int kAnswerTimeoutMs = 10'000;
+constexpr int kReloadTimeoutMs = 30'000;  // longer than the guard's patience with a part
 constexpr std::size_t kMaxRows = 100'000;
 
 template <class T = void>
@@ -27,6 +28,7 @@ class Host {
   static Outcome<Host> connect(const std::string& state);
 
   Outcome<HostStatus> status();
+  Outcome<std::vector<ipc::Reloaded>> reload();
   Outcome<> kill_session(const Uuid& session);
   Outcome<> kill_tenant(std::uint32_t account);
   // auditd does it and says the index that AuditManaged names.
@@ -39,7 +41,7 @@ class Host {
   Host(ipc::Channel guard, std::string state)
       : guard_(std::move(guard)), state_(std::move(state)) {}
   Outcome<> send(ipc::CtlRequest request);
-  Outcome<ipc::Received> receive();
+  Outcome<ipc::Received> receive(int patience_ms = kAnswerTimeoutMs);
   Outcome<std::uint64_t> read_end();
   [[nodiscard]] std::string lost() const;
 

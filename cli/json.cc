@@ -35,6 +35,16 @@ std::string_view profile_name(ipc::Profile profile) {
   return kNames[static_cast<std::size_t>(profile)];
 }
 
+std::string_view reload_part_name(ipc::ReloadPart part) {
+  static constexpr std::string_view kNames[] = {"certificate", "key", "gateway", "policy"};
+  static_assert(std::size(kNames) == static_cast<std::size_t>(ipc::ReloadPart::kEnd));
+  return kNames[static_cast<std::size_t>(part)];
+}
+
+std::string_view reload_result(const ipc::Reloaded& part) {
+  return part.ok != 1 ? "refused" : part.changed == 1 ? "changed" : "unchanged";
+}
+
 Outcome<SetupLink> read_setup_link(const std::string& json) {
   return parse<SetupLink>(json, [](const Json& in) {
     SetupLink link;
@@ -198,6 +208,17 @@ std::string status_json(const HostStatus& status) {
                {"processes", std::move(processes)},
                {"tenants", std::move(tenants)},
                {"sessions", std::move(sessions)}});
+}
+
+std::string reload_json(const std::vector<ipc::Reloaded>& parts) {
+  Json list = Json::array();
+  for (const ipc::Reloaded& part : parts) {
+    list.push_back({{"part", reload_part_name(part.part)},
+                    {"result", reload_result(part)},
+                    {"what", part.what.view()},
+                    {"expires_at", part.expires_ms == 0 ? Json(nullptr) : Json(part.expires_ms)}});
+  }
+  return dump({{"parts", std::move(list)}});
 }
 
 std::string setup_link_json(const SetupLink& link, const std::string& url) {

@@ -72,6 +72,10 @@ std::string invites_json(const std::vector<InviteRow>& invites);
 std::string logins_json(const std::vector<LoginRow>& logins);
 std::string reset_json(const MadeReset& reset, const std::string& url);
 
+std::string reload_json(const std::vector<ipc::Reloaded>& parts);
+
+std::string_view reload_part_name(ipc::ReloadPart part);
+std::string_view reload_result(const ipc::Reloaded& part);  // changed, unchanged, refused
 std::string_view health_name(ipc::Health health);
 std::string_view profile_name(ipc::Profile profile);
 

@@ -11,6 +11,10 @@ namespace {
 constexpr auto kCommands = std::to_array<Command>({
     {"status", "", "every process, tenant and session, and whether the host is ready",
      "Exit status 0 if every core process is ready, else 1.", "--json --wait", ""},
+    {"reload", "", "read certificate, gateway.toml and the host's policy again, while the host serves",
+     "Says for each part what became of it: changed, unchanged, or refused, with the reason; what is refused goes\n"
+     "on as it was. Connections and sessions that are there keep what they began with. SIGHUP does the same.",
+     "--json", ""},
     {"setup-link", "", "the one-time link with which the first administrator is made",
      "The link changes with every start of the host and is dead once it has been used.",
      "--json --url", ""},

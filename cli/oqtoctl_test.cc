@@ -112,6 +112,46 @@ TEST(Status, MalformedAnswerIsAClearError) {
   EXPECT_NE(ran.err.find("malformed"), std::string::npos) << ran.err;
 }
 
+TEST(Reload, SaysWhatBecameOfEachPartAndExitsOneIfOneWasRefused) {
+  FakeGuard guard;
+  std::atomic<bool> refuses = false;
+  guard.listen([&refuses](ipc::Channel& channel, const ipc::CtlRequest& request) {
+    EXPECT_EQ(request.verb, ipc::CtlVerb::reload);
+    (void)channel.send(ipc::Reloaded{ipc::ReloadPart::certificate, 1, 1, "agents.example\x1b[2J", 1'772'357'400'000});
+    (void)channel.send(refuses ? ipc::Reloaded{ipc::ReloadPart::gateway, 0, 0, "gateway.toml:3: no", 0}
+                               : ipc::Reloaded{ipc::ReloadPart::gateway, 1, 0, "demo", 0});
+    (void)channel.send(ipc::Reloaded{ipc::ReloadPart::policy, 1, 0, "built in", 0});
+    (void)channel.send(ipc::CtlEnd{.ok = 1, .why = ""});
+  });
+  const Ran whole = oqtoctl({"reload", "--state", guard.state()});
+  EXPECT_EQ(whole.status, 0) << whole.err;
+  EXPECT_EQ(whole.out, "PART         RESULT     WHAT\n"
+                       "certificate  changed    agents.example?[2J; until 2026-03-01T09:30:00+00:00\n"
+                       "gateway      unchanged  demo\n"
+                       "policy       unchanged  built in\n");
+  refuses = true;
+  const Ran refused = oqtoctl({"reload", "--state", guard.state()});
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_NE(refused.out.find("gateway      refused    gateway.toml:3: no\n"), std::string::npos) << refused.out;
+  const Ran json = oqtoctl({"reload", "--json", "--state", guard.state()});
+  EXPECT_EQ(json.status, 1);
+  EXPECT_NE(json.out.find("\"result\": \"refused\""), std::string::npos) << json.out;
+  EXPECT_NE(json.out.find("\"expires_at\": 1772357400000"), std::string::npos) << json.out;
+}
+
+TEST(Reload, OfAHostThatIsBusyOrAnswersNonsenseIsAClearError) {
+  FakeGuard guard;
+  std::atomic<int> asked = 0;
+  guard.listen([&asked](ipc::Channel& channel, const ipc::CtlRequest&) {
+    if (asked++ == 0) return (void)channel.send(ipc::CtlEnd{0, "a reload is under way"});
+    for (int i = 0; i < 50; ++i) (void)channel.send(ipc::Reloaded{ipc::ReloadPart::policy, 1, 0, "", 0});
+  });
+  EXPECT_EQ(oqtoctl({"reload", "--state", guard.state()}).err, "oqtoctl: a reload is under way\n");
+  const Ran flooded = oqtoctl({"reload", "--state", guard.state()});
+  EXPECT_EQ(flooded.status, 1);
+  EXPECT_NE(flooded.err.find("malformed"), std::string::npos) << flooded.err;
+}
+
 TEST(SetupLink, IsOneLineWithTheAddressOfTheHost) {
   FakeGuard guard;
   guard.listen([](ipc::Channel& channel, const ipc::CtlRequest& request) {
@@ -241,7 +281,7 @@ TEST(AuditLog, NamesTheTenantTheDayAndTheEntry) {
 
 TEST(Usage, WrongOnesExitTwoWithOneLine) {
   for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{
-           {}, {"frobnicate"}, {"status", "--frobnicate"}, {"status", "now"}, {"status", "--wait"},
+           {}, {"frobnicate"}, {"status", "--frobnicate"}, {"status", "now"}, {"reload", "now"}, {"reload", "--wait", "1"}, {"status", "--wait"},
            {"status", "--wait", "soon"}, {"status", "--role", "admin"}, {"invite", "--role", "god"},
            {"invite", "--expires", "31d"}, {"invite", "--expires", "0h"}, {"accounts", "disable"},
            {"accounts", "delete", "ann"}, {"accounts", "revoke", "ann", "x"}, {"accounts", "logins"},

@@ -31,6 +31,7 @@ class Resolver {
  public:
   // `fixed`: names that are not looked up.
   Resolver(asio::io_context& io, FixedNames fixed);
+  void replace(FixedNames fixed) { fixed_ = std::move(fixed); }
   ~Resolver();  // lookups that are under way end unheard
   Resolver(const Resolver&) = delete;
   Resolver& operator=(const Resolver&) = delete;
@@ -46,7 +47,7 @@ class Resolver {
   void finished(const std::shared_ptr<Lookup>& lookup);
 
   asio::io_context& io_;
-  const FixedNames fixed_;
+  FixedNames fixed_;
   std::map<std::uint32_t, std::size_t> under_way_;  // per owner
   std::deque<std::shared_ptr<Lookup>> waiting_;     // for their owner's turn
   std::shared_ptr<Workers> workers_;

@@ -50,8 +50,14 @@ struct Shared {
         resolver(on, settings.resolve),
         descriptors(std::make_shared<Descriptors>(std::move(all))) {}
 
+  // For what is looked up and dialled from now on.
+  void replace(Settings wanted) {
+    settings = std::move(wanted);
+    resolver.replace(settings.resolve);
+  }
+
   asio::io_context& io;
-  const Settings settings;
+  Settings settings;
   Resolver resolver;
   const std::shared_ptr<Descriptors> descriptors;
 };

@@ -32,6 +32,12 @@ void AuditLink::redact(ipc::AuditAppend& record) const {
   }
 }
 
+void AuditLink::add_secrets(std::vector<std::string> secrets) {
+  for (std::string& secret : secrets) {
+    if (std::ranges::find(secrets_, secret) == secrets_.end()) secrets_.push_back(std::move(secret));
+  }
+}
+
 void AuditLink::listen() {
   readable_ = std::make_shared<Readable>(io_, channel_.fd());
   asio::co_spawn(io_, receive_from(readable_), asio::detached);

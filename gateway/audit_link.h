@@ -51,6 +51,9 @@ class AuditLink {
   // error is a text for the record that does without. The text keeps its room for as long as auditd has it.
   asio::awaitable<std::expected<std::string, std::string>> store(KeptText text, std::uint32_t account);
 
+  // Of another configuration. Earlier ones stay: calls may still be under way with them.
+  void add_secrets(std::vector<std::string> secrets);
+
   // auditd was restarted: those who wait are refused, kept outcomes are sent again.
   void replace(ipc::Channel channel);
 
@@ -87,7 +90,7 @@ class AuditLink {
   void redact(ipc::AuditAppend& record) const;
 
   asio::io_context& io_;
-  const std::vector<std::string> secrets_;
+  std::vector<std::string> secrets_;
   const std::chrono::milliseconds store_patience_;
   ipc::Channel channel_;
   std::shared_ptr<Readable> readable_;  // of the present channel

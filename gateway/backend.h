@@ -75,10 +75,13 @@ class Backend {
   virtual asio::awaitable<Ending> answer(const Call& call, Sink& sink, Abort& abort) = 0;
 };
 
-// Providers over the network. Reads the certificates of `ca_file` now, so that nothing of it is
-// needed later; without a provider that uses https the file is not read. `io` outlives it.
-Result<std::unique_ptr<Backend>> make_upstream(asio::io_context& io, const Config& config,
-                                               const char* ca_file);
+// Providers over the network. Reads the certificates of `ca_file` now, so that nothing of it is needed later: an
+// error if they are needed already. `io` outlives it.
+struct MadeUpstream {
+  std::unique_ptr<Backend> backend;
+  bool has_authorities = false;
+};
+Result<MadeUpstream> make_upstream(asio::io_context& io, bool needs_authorities, const char* ca_file);
 
 // The demo, from its request to its frames: demo.h. This one plays it in time.
 std::unique_ptr<Backend> make_demo();

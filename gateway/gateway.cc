@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/sys.h"
+#include "gateway/config_file.h"
 #include "gateway/pi_files.h"
 
 namespace oqto::gateway {
@@ -29,13 +30,12 @@ Gateway::Gateway(const sandbox::Sealed& /*proof*/, asio::io_context& io, ipc::Ch
       guard_(std::move(guard)),
       shared_(shared),
       readable_(io, guard_.fd()),
-      models_json_(models_json(shared.config)),
-      settings_json_(settings_json(shared.config)) {}
+      models_json_(models_json(*shared.config)),
+      settings_json_(settings_json(*shared.config)) {}
 
 Status Gateway::run() {
   TRY(guard_.send(ipc::Ready{}));
-  const Fd models = TRY(sys::sealed_memfd("models.json", models_json_));
-  TRY(guard_.send(ipc::ModelsFile{}, models));
+  TRY(send_models());
   asio::co_spawn(io_, listen(), asio::detached);
   io_.run();
   for (const auto& [id, session] : sessions_) session->close();
@@ -101,6 +101,11 @@ Status Gateway::handle(ipc::Received& received) {
     case ipc::Tag::close_gate:
       close(TRY(received.as<ipc::CloseGate>()).session);
       return {};
+    case ipc::Tag::reload:
+      if (TRY(received.as<ipc::Reload>()).part != ipc::ReloadPart::gateway) {
+        return fail(Errc::bad_message, "a file that is not for the gateway");
+      }
+      return reload(received.fd);
     case ipc::Tag::wire: {
       const auto wire = TRY(received.as<ipc::Wire>());
       if (wire.role != ipc::WireRole::audit) return fail(Errc::bad_message, "not ours to wire");
@@ -170,6 +175,43 @@ void Gateway::close(const Uuid& session) {
   if (found == sessions_.end()) return;
   found->second->close();
   sessions_.erase(found);
+}
+
+// --- the operator's file, read again -----------------------------------------------------------
+
+Status Gateway::send_models() {
+  const Fd models = TRY(sys::sealed_memfd("models.json", models_json_));
+  return guard_.send(ipc::ModelsFile{}, models);
+}
+
+// Refused, all goes on as it is.
+Status Gateway::reload(const Fd& file) {
+  const auto refused = [this](const std::string& why) {
+    log::warn("another configuration is refused", {{"error", why}});
+    return guard_.send(ipc::Reloaded{ipc::ReloadPart::gateway, 0, 0, std::string_view(why), 0});
+  };
+  auto wanted = read_config(file, shared_.config_name);
+  if (!wanted) return refused(wanted.error());
+  if (needs_authorities(*wanted) && !shared_.has_authorities) {
+    return refused(shared_.config_name + ": the certificates of the authorities could not be read at the start, which "
+                                         "https:// needs: install ca-certificates, then start the host again");
+  }
+  const bool changed = wanted->text_sha256 != shared_.config->text_sha256;
+  const std::string what = described(*wanted);
+  if (changed) take(*std::move(wanted));
+  return guard_.send(ipc::Reloaded{ipc::ReloadPart::gateway, 1, changed, std::string_view(what), 0});
+}
+
+// Calls and connections that are under way end as they began.
+void Gateway::take(Config config) {
+  shared_.audit.add_secrets(secrets_of(config));
+  record_config(shared_.audit, config);
+  shared_.egress.replace(config.egress);
+  models_json_ = models_json(config);
+  settings_json_ = settings_json(config);
+  shared_.config = std::make_shared<const Config>(std::move(config));
+  for (const auto& [id, session] : sessions_) session->holds.clear();  // another key, or another place
+  if (const Status sent = send_models(); !sent) log::error("the models could not be announced", sent.error());
 }
 
 // A total, so a report that finds the channel full is made up for by the next.

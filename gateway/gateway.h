@@ -33,6 +33,9 @@ class Gateway {
   [[nodiscard]] NetworkSetup network_of(const Session& session);
   [[nodiscard]] Session* find(const Uuid& session);
   void close(const Uuid& session);
+  Status reload(const Fd& file);
+  void take(Config config);
+  Status send_models();
   void report(const Session& session);
 
   asio::io_context& io_;

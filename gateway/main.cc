@@ -1,7 +1,6 @@
 // oqto-gateway: the only process with outbound network and the only one with provider keys. Started
 // by the guard with descriptors 3 (guard), 4 (auditd) and 6 (the operator's configuration).
 #include <malloc.h>
-#include <openssl/sha.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -9,13 +8,12 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
-#include <array>
 #include <cstdio>
 #include <string_view>
 
-#include "base/encoding.h"
 #include "base/log.h"
 #include "base/sys.h"
+#include "gateway/config_file.h"
 #include "gateway/gateway.h"
 #include "ipc/loop.h"
 
@@ -42,36 +40,6 @@ asio::awaitable<void> stop_on_signal(egress::Readable& signals, Gateway& gateway
   if (came) gateway.stop();
 }
 
-Result<Config> read_config(const Options& options) {
-  const Fd file = Fd::adopt(kConfigFd);
-  const std::string text = TRY(sys::read_all(file, kMaxConfigBytes));
-  auto config = parse_config(text, options.config_name);
-  if (!config) {
-    log::error("the configuration is refused", {{"error", config.error()}});
-    return fail(Errc::invalid, "the configuration is refused: see the line above");
-  }
-  std::array<std::uint8_t, SHA256_DIGEST_LENGTH> digest{};
-  (void)::SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
-  config->text_sha256 = to_hex(digest);
-  return *std::move(config);
-}
-
-// Which configuration is in force: its hash, since the file holds keys.
-void record_config(AuditLink& audit, const Config& config) {
-  ipc::AuditAppend loaded;
-  loaded.event = ipc::Event::config_load;
-  loaded.phase = ipc::Phase::event;
-  loaded.outcome = ipc::Outcome::success;
-  loaded.add(ipc::FieldKey::rule, "gateway.toml").add(ipc::FieldKey::sha256, config.text_sha256);
-  audit.outcome(std::move(loaded));
-}
-
-std::vector<std::string> secrets_of(const Config& config) {
-  std::vector<std::string> secrets;
-  for (const Provider& provider : config.providers) secrets.push_back(provider.key);
-  return secrets;
-}
-
 // Large pieces go back to the system at once, and a mistake in our own bounds ends this process and not the host.
 Status bound_memory() {
   (void)::mallopt(M_ARENA_MAX, 2);
@@ -94,12 +62,17 @@ Status run(const Options& options) {
   (void)::signal(SIGPIPE, SIG_IGN);
 
   // --- the operator's configuration and the system's certificates ---
-  const Config config = TRY(read_config(options));
+  auto read = read_config(Fd::adopt(kConfigFd), options.config_name);
+  if (!read) {
+    log::error("the configuration is refused", {{"error", read.error()}});
+    return fail(Errc::invalid, "the configuration is refused: see the line above");
+  }
+  const auto config = std::make_shared<const Config>(*std::move(read));
   TRY(bound_memory());
   // Outlive io, whose last frames give back to them what they hold.
   MemoryBudget bodies(MemoryBudget::kBodies), contents(MemoryBudget::kContents);
   asio::io_context io;
-  const auto upstream = TRY(make_upstream(io, config, options.ca_file));
+  const auto [upstream, has_authorities] = TRY(make_upstream(io, needs_authorities(*config), options.ca_file));
   const auto demo = make_demo();
   egress::prepare_resolver();
   const std::size_t descriptors = egress::descriptors_beside(kDescriptorsForModels);
@@ -113,11 +86,11 @@ Status run(const Options& options) {
        .outbound_tcp = true}));
 
   // --- serving ---
-  AuditLink audit_link(io, std::move(audit), secrets_of(config));
-  record_config(audit_link, config);
-  egress::Shared egress(io, config.egress, {descriptors, descriptors / 4});
+  AuditLink audit_link(io, std::move(audit), secrets_of(*config));
+  record_config(audit_link, *config);
+  egress::Shared egress(io, config->egress, {descriptors, descriptors / 4});
   Workers workers(io);
-  Shared shared{config, audit_link, *upstream, *demo, egress, workers, bodies, contents};
+  Shared shared{config, options.config_name, has_authorities, audit_link, *upstream, *demo, egress, workers, bodies, contents};
   Gateway gateway(sealed, io, std::move(guard), shared);
   egress::Readable signals_ready(io, signals);
   asio::co_spawn(io, stop_on_signal(signals_ready, gateway), asio::detached);

@@ -97,7 +97,7 @@ asio::awaitable<bool> ModelCall::answer(Abort& abort, std::uint64_t intent) {
   const std::uint64_t left_ms = co_await wait_for_provider(abort);
   if (left_ms != 0) {
     const std::uint64_t seconds = (left_ms + 999) / 1000;
-    status_ = session_->holds[&call_.provider].status;
+    status_ = session_->holds[call_.provider.name].status;
     ending.reason = "the model provider \"" + call_.provider.name + "\" asked for a pause; it takes calls in " +
                     std::to_string(seconds) + " s";
     co_await account(ending, intent);
@@ -152,7 +152,7 @@ void ModelCall::hold(const AnswerHead& head) {
   for (const auto& [name, value] : head.headers) {
     if (name != "retry-after") continue;
     const auto ms = retry_after_ms(value, sys::now_ms());
-    if (ms) session_->holds[&call_.provider] = {head.status, sys::monotonic_ms() + *ms};
+    if (ms) session_->holds[call_.provider.name] = {head.status, sys::monotonic_ms() + *ms};
   }
 }
 
@@ -163,7 +163,7 @@ asio::awaitable<std::uint64_t> ModelCall::wait_for_provider(Abort& abort) {
   abort.act_with([&timer] { timer.cancel(); });
   std::uint64_t left = 0;
   while (!abort.requested()) {
-    const std::uint64_t until = session_->holds[&call_.provider].until;
+    const std::uint64_t until = session_->holds[call_.provider.name].until;
     const std::uint64_t now = sys::monotonic_ms();
     if (until <= now) break;
     if (until > give_up) {

@@ -14,10 +14,15 @@ bool is_quiet(ProviderConnection& connection) {
   return ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
+std::string place_of(const Provider& provider) {
+  const Endpoint& at = provider.endpoint;
+  return provider.name + (at.tls ? " https://" : " http://") + at.host + ' ' + at.port;
+}
+
 }  // namespace
 
 std::unique_ptr<ProviderConnection> ProviderPool::take(const Provider& provider) {
-  auto& idle = idle_[&provider];
+  auto& idle = idle_[place_of(provider)];
   while (!idle.empty()) {
     std::unique_ptr<ProviderConnection> newest = std::move(idle.back());
     idle.pop_back();
@@ -28,7 +33,7 @@ std::unique_ptr<ProviderConnection> ProviderPool::take(const Provider& provider)
 }
 
 void ProviderPool::give_back(const Provider& provider, std::unique_ptr<ProviderConnection> connection) {
-  auto& idle = idle_[&provider];
+  auto& idle = idle_[place_of(provider)];
   connection->idle_since = std::chrono::steady_clock::now();
   connection->socket.expires_never();
   idle.push_back(std::move(connection));
@@ -44,7 +49,7 @@ void ProviderPool::sweep() {
     if (error) return;  // the end of the process
     sweeping_ = false;
     bool left = false;
-    for (auto& [provider, idle] : idle_) {
+    for (auto& [place, idle] : idle_) {
       const auto now = std::chrono::steady_clock::now();
       while (!idle.empty() && now - idle.front()->idle_since >= kIdleTime) idle.pop_front();
       left = left || !idle.empty();

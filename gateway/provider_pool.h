@@ -8,6 +8,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <string>
 
 #include "gateway/config.h"
 
@@ -37,7 +38,8 @@ class ProviderPool {
  private:
   void sweep();
 
-  std::map<const Provider*, std::deque<std::unique_ptr<ProviderConnection>>> idle_;  // oldest first
+  // By name and place, so that another configuration never meets what an earlier one opened elsewhere.
+  std::map<std::string, std::deque<std::unique_ptr<ProviderConnection>>> idle_;  // oldest first
   asio::steady_timer sweep_;
   bool sweeping_ = false;
 };

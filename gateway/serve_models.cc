@@ -103,8 +103,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
     }
     if (header_error) co_return false;
     const auto& request = parser.get();
-    const auto route =
-        find_route(session_->shared.config, request.method_string(), request.target());
+    const std::shared_ptr<const Config> config = session_->shared.config;  // the route is a part of it
+    const auto route = find_route(*config, request.method_string(), request.target());
     if (!route) {
       co_return co_await refuse(http::status::not_found, ProviderKind::openai, "not_found_error",
                                 "there is nothing here but the configured models");

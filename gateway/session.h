@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
 
 #include "base/encoding.h"
 #include "egress/session.h"
@@ -28,7 +29,9 @@ constexpr std::size_t kMaxDemoBytes = 8 * 1024 * 1024;
 
 // What all sessions share. Outlives them.
 struct Shared {
-  const Config& config;
+  std::shared_ptr<const Config> config;  // replaced as a whole; a call keeps the one that it began with
+  const std::string config_name;
+  const bool has_authorities;  // whom to believe that a provider is who it is
   AuditLink& audit;
   Backend& upstream;
   Backend& demo;
@@ -55,7 +58,7 @@ struct Session {
     unsigned status = 0;
     std::uint64_t until = 0;
   };
-  std::map<const Provider*, Hold> holds;
+  std::map<std::string, Hold, std::less<>> holds;  // by the provider's name
   std::function<void(const Session&)> report;
 
   // Ends everything at once; the coroutines notice and finish.

@@ -250,15 +250,11 @@ class Upstream final : public Backend {
 
 }  // namespace
 
-Result<std::unique_ptr<Backend>> make_upstream(asio::io_context& io, const Config& config,
-                                               const char* ca_file) {
+Result<MadeUpstream> make_upstream(asio::io_context& io, bool needs_authorities, const char* ca_file) {
   auto upstream = std::make_unique<Upstream>(io);
-  for (const Provider& provider : config.providers) {
-    if (provider.kind == ProviderKind::demo || !provider.endpoint.tls) continue;
-    TRY(upstream->load(ca_file));
-    break;
-  }
-  return upstream;
+  const Status loaded = upstream->load(ca_file);
+  if (!loaded && needs_authorities) return std::unexpected(loaded.error());
+  return MadeUpstream{std::move(upstream), loaded.has_value()};
 }
 
 }  // namespace oqto::gateway

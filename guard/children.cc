@@ -46,6 +46,7 @@ std::vector<Child*> Guard::all_children() {
     if (session->launcher) all.push_back(session->launcher.get());
     if (session->parser) all.push_back(session->parser.get());
   }
+  if (reload_ && reload_->parser) all.push_back(reload_->parser.get());
   for (const auto& child : dying_) all.push_back(child.get());
   std::erase_if(all, [](const Child* child) { return child->pid < 0; });
   return all;
@@ -107,6 +108,7 @@ Status Guard::start_core_child(Child& child) {
       (void)::lseek(own_.gateway_config.get(), 0, SEEK_SET);  // a predecessor has read it to the end
       return start_child(child, {.program = own_.programs.gateway,
                                  .name = "oqto-gateway",
+                                 .args = {"--config-name", own_.config.gateway_config()},
                                  .uid = own_.uids.gateway(),
                                  .fds = {nullptr, &own_.gateway_config},
                                  .netns = &own_.host_netns,
@@ -305,6 +307,7 @@ void Guard::child_exited(Child& child) {
       dying_.erase(dead);
       return;
     }
+    if (on_host_policy_failed(child, "it could not be read; the host's log may say why")) return;
     Session* const session = find_session(child.session);
     if (session == nullptr) return;
     if (session->launcher.get() == &child) {

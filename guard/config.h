@@ -24,6 +24,8 @@ struct Config {
   std::uint32_t uid_count = 200'000;       // processes, then tenants
   std::uint32_t sleep_minutes = 15;  // without use, until a session's harness is ended
   std::string host_policy = "/etc/oqto/sandbox.toml";
+
+  [[nodiscard]] std::string gateway_config() const { return state + "/config/gateway.toml"; }
 };
 
 constexpr std::uint32_t kFirstTenantUid = 1000;  // offset of account 0's runner; two per account

@@ -57,26 +57,31 @@ Status Guard::answer_operator(Operator& peer, const ipc::CtlRequest& request) {
   if (request.verb == ipc::CtlVerb::audit_erase || request.verb == ipc::CtlVerb::audit_prune) {
     return manage_audit(peer, request);
   }
-  ipc::AuditAppend killed = happened(ipc::Event::admin);
-  killed.add(ipc::FieldKey::operator_uid, std::to_string(peer.uid));
+  ipc::AuditAppend act = happened(ipc::Event::admin);
+  act.add(ipc::FieldKey::operator_uid, std::to_string(peer.uid));
   if (const auto name = request.operator_name.str(); !name.empty()) {
-    killed.add(ipc::FieldKey::operator_name, name + " (claimed)");
+    act.add(ipc::FieldKey::operator_name, name + " (claimed)");
+  }
+  if (request.verb == ipc::CtlVerb::reload) {
+    if (reload_ || stopping_) return peer.channel.send(ipc::CtlEnd{0, "a reload or a stop is under way: try again later"});
+    begin_reload(std::move(act.add(ipc::FieldKey::command, "reload")), &peer);
+    return {};
   }
   if (request.verb == ipc::CtlVerb::kill_session) {
     Session* const session = find_session(request.session);
     if (session == nullptr) return peer.channel.send(ipc::CtlEnd{0, "there is no such session"});
-    killed.add(ipc::FieldKey::command, "kill session")
+    act.add(ipc::FieldKey::command, "kill session")
         .add(ipc::FieldKey::session, request.session.text());
-    record(std::move(killed));
+    record(std::move(act));
     end_session(request.session, "killed by the operator");
     return peer.channel.send(ipc::CtlEnd{1, ""});
   }
   if (request.verb != ipc::CtlVerb::kill_tenant) return peer.channel.send(ipc::CtlEnd{0, "this host does not know that"});
   const auto tenant = tenants_.find(request.account);
   if (tenant == tenants_.end()) return peer.channel.send(ipc::CtlEnd{0, "this tenant is not active"});
-  killed.add(ipc::FieldKey::command, "kill tenant")
+  act.add(ipc::FieldKey::command, "kill tenant")
       .add(ipc::FieldKey::account, std::to_string(request.account));
-  record(std::move(killed));
+  record(std::move(act));
   kill_tenant_sessions(request.account, "killed by the operator");
   for (Child* child : {tenant->second.runner.get(), tenant->second.hstry.get()}) {
     child->ended_by_us = "killed by an operator";

@@ -29,8 +29,11 @@ constexpr std::array kStopOrder{ipc::Process::relay,       ipc::Process::auditor
 // Which process is behind a start or a stop of all, and who logged in where that comes from.
 ipc::AuditAppend host_record(ipc::Event event, pid_t by, uid_t uid) {
   ipc::AuditAppend record = happened(event);
+  const bool is_admin = event == ipc::Event::admin;  // its command is what was asked for
   record.add(ipc::FieldKey::pid, std::to_string(by)).add(ipc::FieldKey::uid, std::to_string(uid));
-  if (const std::string name = sys::process_name(by); !name.empty()) record.add(ipc::FieldKey::command, name);
+  if (const std::string name = is_admin ? "reload" : sys::process_name(by); !name.empty()) {
+    record.add(ipc::FieldKey::command, name);
+  }
   if (const auto login = sys::login_uid(by)) record.add(ipc::FieldKey::operator_uid, std::to_string(*login));
   return record;
 }
@@ -50,12 +53,7 @@ Status Guard::start() {
     started.add(ipc::FieldKey::operator_name, std::string(sudo) + " (claimed)");
   }
   record(std::move(started.add(ipc::FieldKey::boot, sys::boot_id())));
-  for (const sandbox::Policy& policy : own_.host_policies) {
-    ipc::AuditAppend loaded = happened(ipc::Event::policy_load);
-    loaded.add(ipc::FieldKey::profile, sandbox::profile_name(policy.profile))
-        .add(ipc::FieldKey::policy, sandbox::canonical_text(policy));
-    record(std::move(loaded));
-  }
+  record_host_policies();
   return start_core();
 }
 
@@ -72,6 +70,8 @@ Status Guard::dispatch(Child& child, ipc::Received& received) {
   using ipc::Health;
   static constexpr std::array kRules{
       Rule{relay, ipc::Tag::connection_opened, Health::ready, &Guard::on_connection_opened},
+      Rule{relay, ipc::Tag::reloaded, Health::ready, &Guard::on_reloaded},
+      Rule{gateway, ipc::Tag::reloaded, Health::ready, &Guard::on_reloaded},
       Rule{auditd, ipc::Tag::audit_managed, Health::ready, &Guard::on_audit_managed},
       Rule{accounts, ipc::Tag::token_owner, Health::ready, &Guard::on_token_owner},
       Rule{accounts, ipc::Tag::token_unknown, Health::ready, &Guard::on_token_unknown},
@@ -107,6 +107,7 @@ Status Guard::on_ready(Child& child, ipc::Received& received) {
   }
   if (child.health != ipc::Health::starting) return fail(Errc::bad_message, "ready twice");
   child.health = ipc::Health::ready;
+  child.has_served = true;
   if (child.process == ipc::Process::runner) send_host_facts(child);
   if (child.process == ipc::Process::accounts) check_logins(child);
   if (child.process != ipc::Process::session) return {};
@@ -141,7 +142,7 @@ void Guard::reap_orphans() {
 
 int Guard::next_timeout() const {
   const bool waiting =
-      stopping_ || !pending_.empty() || !dying_.empty() || !emptying_.empty() ||
+      stopping_ || reload_ || !pending_.empty() || !dying_.empty() || !emptying_.empty() ||
       std::any_of(sessions_.begin(), sessions_.end(),
                   [](const auto& entry) { return entry.second->state != Session::State::live; }) ||
       std::any_of(core_.begin(), core_.end(), [](const auto& child) { return child->restart_at != 0; }) ||
@@ -155,6 +156,7 @@ void Guard::tick() {
   const std::uint64_t now = sys::monotonic_ms();
   give_up_late_records(now);
   end_late_sessions(now);
+  if (reload_) end_late_reload(now);
   if (stopping_) {
     shut_down();
   } else {
@@ -179,11 +181,15 @@ void Guard::on_signal() {
   signalfd_siginfo info{};
   if (::read(own_.signals.get(), &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return;
   if (stopping_) return;
+  const bool reloads = info.ssi_signo == SIGHUP;
+  ipc::AuditAppend asked = host_record(reloads ? ipc::Event::admin : ipc::Event::host_stop,
+                                       static_cast<pid_t>(info.ssi_pid), info.ssi_uid);
+  asked.add(ipc::FieldKey::signal, std::to_string(info.ssi_signo));
+  if (reloads) return begin_reload(std::move(asked), nullptr);
+  if (info.ssi_pid == 0) asked.add(ipc::FieldKey::reason, "its terminal, or from outside of its PID namespace");
   log::info("stopping: sessions first, the audit log last", {{"signal", info.ssi_signo}});
   stopping_ = true;
-  ipc::AuditAppend stopped = host_record(ipc::Event::host_stop, static_cast<pid_t>(info.ssi_pid), info.ssi_uid);
-  if (info.ssi_pid == 0) stopped.add(ipc::FieldKey::reason, "its terminal, or from outside of its PID namespace");
-  record(std::move(stopped.add(ipc::FieldKey::signal, std::to_string(info.ssi_signo))));
+  record(std::move(asked));
   while (!connections_.empty()) drop(connections_.begin()->first);
 }
 

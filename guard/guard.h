@@ -71,6 +71,7 @@ struct Child final : ipc::Watcher {
   ipc::Health health = ipc::Health::starting;
   std::uint32_t restarts = 0;
   std::uint32_t in_a_row = 0;        // of those: without a good run before
+  bool has_served = false;           // was ready once
   std::uint64_t started_at_ms = 0;   // wall clock
   std::uint64_t started = 0;         // monotonic
   std::uint64_t restart_at = 0;      // monotonic; 0: not waiting for a restart
@@ -139,6 +140,23 @@ struct Operator final : ipc::Watcher {
   std::uint64_t awaits = 0;  // the AuditManage that was sent for it
   uid_t uid = 0;             // as in CtlRequest
   bool closed = false;
+};
+
+// A reload under way: of each part we wait for one answer.
+struct Reloading {
+  struct Offered {
+    ipc::ReloadPart part;
+    Fd* in_force;  // replaced when the part accepts it
+    Fd copy;
+  };
+  std::uint64_t request = 0;  // what the operator awaits
+  std::uint64_t deadline = 0;
+  ipc::AuditAppend record;    // who asked; with what came of it at the end
+  std::optional<ipc::AuditAppend> again;  // who asked meanwhile
+  std::vector<Offered> offered;
+  std::vector<ipc::Reloaded> answers;
+  std::unique_ptr<Child> parser;  // of the host's policy
+  std::vector<sandbox::Policy> policies;
 };
 
 class Guard {
@@ -252,6 +270,20 @@ class Guard {
   Status manage_audit(Operator& peer, const ipc::CtlRequest& request);
   Status on_audit_managed(Child& child, ipc::Received& received);
 
+  // reload.cc: the operator's files, read again while we serve
+  void begin_reload(ipc::AuditAppend asked, Operator* asker);
+  void offer(ipc::Process to, ipc::ReloadPart part, Fd& in_force, const std::string& path, Result<Fd> copy);
+  void reload_policy();
+  Status on_reloaded(Child& child, ipc::Received& received);
+  bool on_host_policy(Child& parser, const sandbox::Policy& policy);
+  bool on_host_policy_failed(Child& parser, std::string_view why);
+  void take_host_policies(const sandbox::HostPolicies& policies, std::string_view what);
+  void record_host_policies();
+  void answer_reload(const ipc::Reloaded& answer);
+  void refuse_reload(ipc::ReloadPart part, std::string_view why);
+  void end_late_reload(std::uint64_t now);
+  void finish_reload();
+
   // records.cc: the guard's own audit records
   using Continuation = void (Guard::*)(const Uuid& session, std::uint64_t connection, bool durable,
                                        std::uint64_t index);
@@ -299,6 +331,7 @@ class Guard {
   std::uint64_t next_connection_ = 1;
   Fd models_;  // the newest gateway's, for the runners
   std::vector<std::unique_ptr<Operator>> operators_;
+  std::unique_ptr<Reloading> reload_;
   std::vector<std::unique_ptr<Child>> dying_;  // killed, not reaped yet
   struct Emptying {
     sandbox::Cgroup leaf;

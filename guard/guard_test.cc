@@ -19,6 +19,7 @@
 #include "guard/config.h"
 #include "guard/layout.h"
 #include "guard/netns.h"
+#include "guard/operator_files.h"
 #include "guard/spawn.h"
 #include "sandbox/cgroup.h"
 #include "tests/possible.h"
@@ -110,6 +111,52 @@ TEST_F(GuardSteps, ConfigHoldsASmallRangeAndRefusesOneThatHoldsNobody) {
 TEST_F(GuardSteps, ConfigRefusesAFileThatOthersCanWrite) {
   write_config("port = 444\n", 0666);
   EXPECT_FALSE(config({}).has_value());
+}
+
+TEST_F(GuardSteps, TheOperatorsFilesAreCopiedAsTheyAreAndTheCopiesCannotBeChanged) {
+  const std::string path = dir + "/file";
+  std::ofstream(path) << std::string(200'000, 'k');
+  const auto copy = copy_tls_file(path);
+  ASSERT_TRUE(copy.has_value()) << copy.error().what;
+  std::ofstream(path) << "another";
+  EXPECT_EQ(sys::read_all(*copy, 1 << 20).value_or(""), std::string(200'000, 'k'));
+  EXPECT_LT(::pwrite(copy->get(), "x", 1, 0), 0);
+  EXPECT_NE(::ftruncate(copy->get(), 0), 0);
+  ::chmod(path.c_str(), 0600);
+  EXPECT_TRUE(copy_gateway_config(path).has_value());
+  const auto absent = copy_gateway_config(dir + "/absent");
+  ASSERT_TRUE(absent.has_value());
+  EXPECT_EQ(sys::read_all(*absent, 10).value_or("x"), "");
+  std::filesystem::create_symlink(path, dir + "/link");
+  EXPECT_TRUE(copy_tls_file(dir + "/link").has_value()) << "as certbot and lego lay them out";
+}
+
+TEST_F(GuardSteps, AttackOperatorsFilesThatAreNoneAreRefusedAtOnce) {
+  const std::string path = dir + "/file";
+  ASSERT_EQ(::mkfifo((dir + "/fifo").c_str(), 0600), 0);
+  EXPECT_FALSE(copy_tls_file(dir + "/fifo").has_value()) << "and not waited for";
+  EXPECT_FALSE(copy_tls_file("/dev/zero").has_value());
+  EXPECT_FALSE(copy_tls_file(dir).has_value());
+  const auto absent = copy_tls_file(dir + "/absent");
+  ASSERT_FALSE(absent.has_value());
+  EXPECT_EQ(about_file(dir + "/absent", absent.error()), dir + "/absent: open: No such file or directory");
+  std::ofstream(path) << std::string(256 * 1024 + 1, 'k');
+  EXPECT_FALSE(copy_tls_file(path).has_value()) << "too long";
+  std::ofstream(path) << "x";
+  ::chmod(path.c_str(), 0640);
+  EXPECT_FALSE(copy_gateway_config(path).has_value()) << "others can read the keys";
+  ::chmod(path.c_str(), 0600);
+  std::filesystem::create_symlink(path, dir + "/link");
+  EXPECT_FALSE(copy_gateway_config(dir + "/link").has_value());
+  Config config;
+  config.host_policy = path;
+  EXPECT_TRUE(open_host_policy(config).has_value());
+  ::chmod(path.c_str(), 0622);
+  EXPECT_FALSE(open_host_policy(config).has_value()) << "others can write it";
+  config.host_policy = dir + "/absent";
+  const auto none = open_host_policy(config);
+  ASSERT_TRUE(none.has_value());
+  EXPECT_FALSE(static_cast<bool>(*none));
 }
 
 TEST_F(GuardSteps, AttackPlantedDirectoriesAndLinksAreRefused) {

@@ -1,12 +1,10 @@
 #include "guard/host_policy.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/log.h"
 #include "base/sys.h"
-#include "guard/spawn.h"
+#include "guard/operator_files.h"
 #include "ipc/channel.h"
 #include "sandbox/launch/launch_plan.h"
 
@@ -34,21 +32,21 @@ Result<sandbox::HostPolicies> answer(ipc::Channel& channel, const std::string& p
 
 }  // namespace
 
+Spawn host_policy_parser(const Config& config, const Fd& parser, uid_t uid, std::vector<const Fd*> fds) {
+  return {.program = parser,
+          .name = "oqto-policy",
+          .args = {"--source", "host", "--name", config.host_policy},
+          .uid = uid,
+          .fds = std::move(fds)};
+}
+
 Result<sandbox::HostPolicies> read_host_policy(const Config& config, const Fd& parser, uid_t uid) {
-  const auto file = sys::open_file(config.host_policy.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  if (!file && file.error().sys == ENOENT) return sandbox::built_in_policies();
+  const auto file = open_host_policy(config);
+  if (!file) log::error("the host policy is refused", {{"why", about_file(config.host_policy, file.error())}});
   if (!file) return std::unexpected(file.error());
-  struct stat info{};
-  if (::fstat(file->get(), &info) != 0) return fail_errno("fstat");
-  if (info.st_uid != 0 || (info.st_mode & 022) != 0 || !S_ISREG(info.st_mode)) {
-    return fail(Errc::denied, "the host policy must be a file of root that nobody else can write");
-  }
+  if (!*file) return sandbox::built_in_policies();
   auto ends = TRY(sys::seqpacket_pair());
-  const Spawned child = TRY(spawn({.program = parser,
-                                   .name = "oqto-policy",
-                                   .args = {"--source", "host", "--name", config.host_policy},
-                                   .uid = uid,
-                                   .fds = {&ends.second, nullptr, nullptr, &*file}}));
+  const Spawned child = TRY(spawn(host_policy_parser(config, parser, uid, {&ends.second, nullptr, nullptr, &*file})));
   ends.second.reset();
   ipc::Channel channel(std::move(ends.first));
   auto policy = answer(channel, config.host_policy);

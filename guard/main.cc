@@ -19,6 +19,7 @@
 #include "guard/guard.h"
 #include "guard/host_policy.h"
 #include "guard/layout.h"
+#include "guard/operator_files.h"
 #include "guard/seal.h"
 #include "ipc/loop.h"
 
@@ -104,17 +105,10 @@ Result<Fd> lock_state(const Fd& state) {
   return lock;
 }
 
-Result<Fd> open_gateway_config(const std::string& state) {
-  const std::string path = state + "/config/gateway.toml";
-  auto file = sys::open_file(path.c_str(), O_RDONLY | O_NOFOLLOW);
-  if (!file && file.error().sys == ENOENT) return sys::sealed_memfd("gateway.toml", "");
-  if (!file) return file;
-  struct stat info{};
-  if (::fstat(file->get(), &info) != 0) return fail_errno("fstat");
-  if (info.st_uid != 0 || (info.st_mode & 077) != 0) {
-    return fail(Errc::denied, "config/gateway.toml holds keys: chown root, chmod 600");
-  }
-  return file;
+// As at a reload: what is refused here is refused there.
+Result<Fd> taken(Result<Fd> copy, const std::string& path) {
+  if (!copy) log::error("a needed file is refused", {{"why", about_file(path, copy.error())}});
+  return copy;
 }
 
 void raise_file_limit() {
@@ -140,9 +134,9 @@ Status run(int argc, char** argv) {
   const Fd lock = TRY(lock_state(resources.state));
   resources.programs = TRY(open_programs(config.bin));
   resources.assets = TRY(open_or_say(config.web, O_RDONLY));
-  resources.tls_certificate = TRY(open_or_say(config.tls_certificate, O_RDONLY));
-  resources.tls_key = TRY(open_or_say(config.tls_key, O_RDONLY));
-  resources.gateway_config = TRY(open_gateway_config(config.state));
+  resources.tls_certificate = TRY(taken(copy_tls_file(config.tls_certificate), config.tls_certificate));
+  resources.tls_key = TRY(taken(copy_tls_file(config.tls_key), config.tls_key));
+  resources.gateway_config = TRY(taken(copy_gateway_config(config.gateway_config()), config.gateway_config()));
   resources.listener = TRY(listen_on(config.bind, config.port));
   resources.operator_socket = TRY(listen_for_operators(resources.state));
 

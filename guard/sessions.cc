@@ -120,6 +120,7 @@ Status Guard::read_workspace_policy(Session& session) {
 
 Status Guard::on_policy_parsed(Child& child, ipc::Received& received) {
   const auto parsed = TRY(received.as<sandbox::PolicyParsed>());
+  if (on_host_policy(child, parsed.asked)) return {};
   Session* const session = find_session(child.session);
   // Not the parser of a session of the same number that was stopped meanwhile.
   if (session == nullptr || session->parser.get() != &child) return {};
@@ -136,6 +137,7 @@ Status Guard::on_policy_parsed(Child& child, ipc::Received& received) {
 
 Status Guard::on_launch_failed(Child& child, ipc::Received& received) {
   const auto failed = TRY(received.as<ipc::LaunchFailed>());
+  if (on_host_policy_failed(child, failed.why.view())) return {};
   Session* const session = find_session(child.session);
   if (session == nullptr) return {};
   const bool policy = session->parser.get() == &child;

@@ -62,22 +62,23 @@ void Slot::on_ready(std::uint32_t) {
   progress.reset();
 }
 
-Result<Listener*> Listener::create(Wiring wiring, const Service& service,
+Result<Listener*> Listener::create(Wiring wiring, const Service& service, CertificateInForce& certificate,
                                    const ConnectionJail& jail, const Limits& limits) {
   ipc::Loop loop = TRY(ipc::Loop::create());
   Tables tables{TRY(UnsharedArray<Slot>::create(limits.connections)),
                 TRY(UnsharedArray<Bucket>::create(kBuckets))};
   TRY(sys::set_nonblocking(wiring.socket, true));
-  auto* listener = new Listener(std::move(wiring), service, jail, limits, std::move(loop),
+  auto* listener = new Listener(std::move(wiring), service, certificate, jail, limits, std::move(loop),
                                 std::move(tables));  // lives as long as the process
   TRY(listener->watch_all());
   return listener;
 }
 
-Listener::Listener(Wiring wiring, const Service& service, const ConnectionJail& jail,
+Listener::Listener(Wiring wiring, const Service& service, CertificateInForce& certificate, const ConnectionJail& jail,
                    const Limits& limits, ipc::Loop loop, Tables tables)
     : wiring_(std::move(wiring)),
       service_(service),
+      certificate_(certificate),
       jail_(jail),
       limits_(limits),
       loop_(std::move(loop)),
@@ -135,6 +136,7 @@ void Listener::on_guard() {
     if (received.error().code == Errc::bad_message) broken_ = received.error();
     return;
   }
+  if (const auto reloading = received->as<ipc::Reload>()) return reload(reloading->part, std::move(received->fd));
   const auto wire = received->as<ipc::Wire>();
   if (!wire) {
     broken_ = Error{Errc::bad_message, "the guard sent a message that the relay does not take"};
@@ -151,6 +153,13 @@ void Listener::rewire(ipc::WireRole role, Fd fd) {
   if (channel) loop_.unwatch(channel.fd(), part);
   channel = ipc::Channel(std::move(fd));
   if (const auto watched = loop_.watch(channel.fd(), part); !watched) broken_ = watched.error();
+}
+
+void Listener::reload(ipc::ReloadPart part, Fd file) {
+  const auto answer = certificate_.take(part, std::move(file));
+  if (!answer) return;
+  log::info("another certificate was offered", {{"taken", static_cast<int>(answer->ok)}, {"what", answer->what.view()}});
+  if (const Status sent = wiring_.guard.send(*answer); !sent) broken_ = sent.error();
 }
 
 // Acknowledgements are not waited for: a crash has happened, recorded or not.

@@ -10,6 +10,7 @@
 #include "ipc/channel.h"
 #include "ipc/loop.h"
 #include "relay/address.h"
+#include "relay/certificate.h"
 #include "relay/connection.h"
 #include "relay/jail.h"
 #include "relay/unshared.h"
@@ -52,8 +53,8 @@ class Listener {
     Fd socket;   // listening
     Fd signals;  // signalfd: SIGTERM, SIGINT, SIGCHLD
   };
-  static Result<Listener*> create(Wiring wiring, const Service& service, const ConnectionJail& jail,
-                                  const Limits& limits);
+  static Result<Listener*> create(Wiring wiring, const Service& service, CertificateInForce& certificate,
+                                  const ConnectionJail& jail, const Limits& limits);
   // Until the guard's channel closes or a termination signal comes.
   Status run();
 
@@ -68,8 +69,8 @@ class Listener {
     UnsharedArray<Slot> slots;
     UnsharedArray<Bucket> buckets;
   };
-  Listener(Wiring wiring, const Service& service, const ConnectionJail& jail, const Limits& limits,
-           ipc::Loop loop, Tables tables);
+  Listener(Wiring wiring, const Service& service, CertificateInForce& certificate, const ConnectionJail& jail,
+           const Limits& limits, ipc::Loop loop, Tables tables);
 
   Status watch_all();
   void on_accept();
@@ -93,9 +94,11 @@ class Listener {
   void crashed(const Slot& slot, int signal);
   void expire();
   void rewire(ipc::WireRole role, Fd fd);
+  void reload(ipc::ReloadPart part, Fd file);
 
   Wiring wiring_;
   const Service& service_;
+  CertificateInForce& certificate_;
   const ConnectionJail& jail_;
   Limits limits_;
   ipc::Loop loop_;

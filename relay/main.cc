@@ -1,21 +1,21 @@
 // oqto-relay: ends TLS for the browsers, one sealed process per connection. Started by oqto-guard
 // with descriptors 3 guard, 4 audit, 5 accounts, 6 listening socket, 7 certificate chain, 8 private
 // key, 9 asset pack.
-#include <malloc.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include <charconv>
-#include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <span>
 #include <string_view>
 #include <vector>
 
 #include "base/log.h"
 #include "base/sys.h"
+#include "relay/certificate.h"
+#include "relay/heap.h"
 #include "relay/listener.h"
 
 namespace oqto::relay {
@@ -79,26 +79,6 @@ Status raise_descriptor_limit(const Limits& limits) {
   return {};
 }
 
-// Takes, for good, every free piece that start-up left inside the heap. A connection process then
-// allocates above it, on a few pages of its own, instead of copying a shared page for each hole it
-// would fill: measured to save about 70 KiB per connection.
-void fill_heap_holes() {
-  constexpr std::size_t kLargest = 96 * 1024;  // below malloc's threshold for mmap
-  constexpr std::size_t kStep = 16;
-  (void)::malloc_trim(0);
-  void* const marker = std::malloc(kLargest);
-  const auto top = reinterpret_cast<std::uintptr_t>(marker);
-  std::free(marker);
-  for (std::size_t size = kLargest - kStep; size >= kStep; size -= kStep) {
-    void* piece = std::malloc(size);
-    while (piece != nullptr && reinterpret_cast<std::uintptr_t>(piece) < top) {
-      piece = std::malloc(size);
-    }
-    std::free(piece);
-  }
-  (void)::malloc_trim(0);
-}
-
 Status serve(const Options& options) {
   // --- nothing read yet; not sealed ---
   TRY(sys::adopt_inherited(ipc::kGuardFd, kFirstFree - ipc::kGuardFd));
@@ -113,14 +93,16 @@ Status serve(const Options& options) {
   const auto pack_bytes = TRY(map_pack(Fd::adopt(kAssetsFd)));
   const AssetPack assets = TRY(AssetPack::parse(pack_bytes));
   const Service service{*tls, assets, options.sites};
+  CertificateInForce certificate(*tls);
 
   // --- everything that takes opening ---
+  ::tzset();  // the files of the time zone: dates of a certificate that is offered later are told without them
   const ConnectionJail jail = TRY(ConnectionJail::prepare(pack_bytes.size()));
   Fd signals = TRY(ipc::signal_fd({SIGTERM, SIGINT, SIGCHLD}));
   Listener* listener = TRY(Listener::create(
       {ipc::Channel(Fd::adopt(ipc::kGuardFd)), ipc::Channel(Fd::adopt(ipc::kAuditFd)),
        ipc::Channel(Fd::adopt(ipc::kPeerFd)), Fd::adopt(kListenFd), std::move(signals)},
-      service, jail, options.limits));
+      service, certificate, jail, options.limits));
 
   // --- sealed: accepts and forks, opens nothing; each child seals itself further ---
   TRY(seal_listener());

@@ -72,16 +72,16 @@ Fd text_file(std::string_view text) {
   return *std::move(file);
 }
 
-Certificate make_certificate() {
+Certificate make_certificate(const char* wanted, long from, long until) {
   EVP_PKEY* key = EVP_EC_gen("P-256");
   X509* certificate = X509_new();
   ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
-  X509_gmtime_adj(X509_getm_notBefore(certificate), -60);
-  X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
+  X509_gmtime_adj(X509_getm_notBefore(certificate), from);
+  X509_gmtime_adj(X509_getm_notAfter(certificate), until);
   X509_set_pubkey(certificate, key);
   X509_NAME* name = X509_get_subject_name(certificate);
   X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
-                             reinterpret_cast<const unsigned char*>("localhost"), -1, -1, 0);
+                             reinterpret_cast<const unsigned char*>(wanted), -1, -1, 0);
   X509_set_issuer_name(certificate, name);
   X509_sign(certificate, key, EVP_sha256());
   BIO* chain = BIO_new(BIO_s_mem());
@@ -94,11 +94,11 @@ Certificate make_certificate() {
 }
 
 RunningRelay::RunningRelay(std::vector<std::string> options, std::string pack) {
-  const auto [chain, key] = make_certificate();
+  certificate = make_certificate();
   const Fd listening = listen_on_loopback(port);
   const Fd guard_end = channel_for(guard), audit_end = channel_for(audit),
            accounts_end = channel_for(accounts);
-  const Fd chain_file = text_file(chain), key_file = text_file(key),
+  const Fd chain_file = text_file(certificate.chain), key_file = text_file(certificate.key),
            assets = text_file(pack.empty() ? test_pack(kTestEntries) : pack);
   // As a predecessor would have left them: read to the end.
   (void)::lseek(chain_file.get(), 0, SEEK_END);
@@ -239,6 +239,12 @@ std::string Client::read(std::size_t bytes) {
   const std::string taken = unread_.substr(0, bytes);
   unread_.erase(0, taken.size());
   return taken;
+}
+
+std::string Client::certificate() const {
+  BIO* const out = BIO_new(BIO_s_mem());
+  PEM_write_bio_X509(out, SSL_get0_peer_certificate(ssl_.get()));
+  return pem_text(out);
 }
 
 bool Client::ended() {

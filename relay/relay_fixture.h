@@ -28,6 +28,10 @@ struct Announced {
   ipc::Channel accounts;
 };
 
+struct Certificate {
+  std::string chain, key;  // PEM
+};
+
 class RunningRelay {
  public:
   explicit RunningRelay(std::vector<std::string> options = {}, std::string pack = {});
@@ -42,6 +46,7 @@ class RunningRelay {
 
   std::uint16_t port = 0;
   pid_t pid = 0;
+  Certificate certificate;
   ipc::Channel guard, audit, accounts;
 };
 
@@ -75,6 +80,7 @@ class Client {
   std::string read(std::size_t bytes);  // less at the end of the stream
   bool ended();                         // the stream ends now, with no further byte
   [[nodiscard]] int socket() const { return socket_.get(); }
+  [[nodiscard]] std::string certificate() const;  // the server's own, PEM
   void close_notify();
 
  private:
@@ -91,10 +97,8 @@ class Client {
   bool fill();
 };
 
-struct Certificate {
-  std::string chain, key;  // PEM
-};
-Certificate make_certificate();  // self-signed, of a new P-256 key
+// Self-signed, of a new P-256 key; valid between these two, in seconds from now.
+Certificate make_certificate(const char* name = "localhost", long from = -60, long until = 3600);
 Fd text_file(std::string_view text);
 
 Fd plain_connection(const RunningRelay& relay);             // TCP only

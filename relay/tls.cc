@@ -5,6 +5,8 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,6 +30,8 @@ using X509Ptr = std::unique_ptr<X509, Call<X509_free>>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, Call<EVP_PKEY_free>>;
 using CtxPtr = std::unique_ptr<SSL_CTX, Call<SSL_CTX_free>>;
 using SslPtr = std::unique_ptr<SSL, Call<SSL_free>>;
+using DigestPtr = std::unique_ptr<EVP_MD_CTX, Call<EVP_MD_CTX_free>>;
+using NamesPtr = std::unique_ptr<GENERAL_NAMES, Call<GENERAL_NAMES_free>>;
 
 std::unexpected<Error> tls_error(const char* what) {
   ERR_clear_error();
@@ -48,8 +52,9 @@ Result<std::string> read_from_start(const Fd& file) {
   return sys::read_all(file, kMaxPemBytes);
 }
 
-Status load_chain(SSL_CTX* context, const Fd& file) {
+Status load_chain(SSL_CTX* context, const Fd& file, EVP_MD_CTX* digest) {
   const std::string pem = TRY(read_from_start(file));
+  (void)EVP_DigestUpdate(digest, pem.data(), pem.size() + 1);  // its NUL: where the key begins
   const BioPtr bio = reader(pem);
   const X509Ptr leaf(PEM_read_bio_X509(bio.get(), nullptr, no_passphrase, nullptr));
   if (!leaf) return tls_error("the TLS certificate file has no PEM certificate");
@@ -66,8 +71,9 @@ Status load_chain(SSL_CTX* context, const Fd& file) {
   return {};
 }
 
-Status load_key(SSL_CTX* context, const Fd& file) {
+Status load_key(SSL_CTX* context, const Fd& file, EVP_MD_CTX* digest) {
   std::string pem = TRY(read_from_start(file));
+  (void)EVP_DigestUpdate(digest, pem.data(), pem.size());
   const BioPtr bio = reader(pem);
   const KeyPtr key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, nullptr));
   OPENSSL_cleanse(pem.data(), pem.size());
@@ -76,6 +82,14 @@ Status load_key(SSL_CTX* context, const Fd& file) {
     return tls_error("the TLS key does not belong to the certificate");
   }
   return {};
+}
+
+// Before 1970 is 1970.
+std::uint64_t unix_ms(const ASN1_TIME* time) {
+  tm parts{};
+  if (ASN1_TIME_to_tm(time, &parts) != 1) return 0;
+  const time_t seconds = ::timegm(&parts);
+  return seconds < 0 ? 0 : static_cast<std::uint64_t>(seconds) * 1000;
 }
 
 int choose_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in,
@@ -137,9 +151,38 @@ Result<TlsContext> TlsContext::create(const Fd& chain, const Fd& key) {
   made.context_.reset(SSL_CTX_new(TLS_server_method()));
   if (!made.context_) return tls_error("SSL_CTX_new");
   TRY(configure(made.context_.get()));
-  TRY(load_chain(made.context_.get(), chain));
-  TRY(load_key(made.context_.get(), key));
+  const DigestPtr digest(EVP_MD_CTX_new());
+  if (!digest || EVP_DigestInit_ex(digest.get(), EVP_sha256(), nullptr) != 1) return tls_error("EVP_DigestInit");
+  TRY(load_chain(made.context_.get(), chain, digest.get()));
+  TRY(load_key(made.context_.get(), key, digest.get()));
+  (void)EVP_DigestFinal_ex(digest.get(), made.fingerprint_.data(), nullptr);
   return made;
+}
+
+// The names that browsers compare; of a certificate without any, its subject.
+std::string TlsContext::name() const {
+  X509* const leaf = SSL_CTX_get0_certificate(context_.get());
+  std::string names;
+  const NamesPtr all(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(leaf, NID_subject_alt_name, nullptr, nullptr)));
+  for (int i = 0; all && i < sk_GENERAL_NAME_num(all.get()); ++i) {
+    const GENERAL_NAME* const one = sk_GENERAL_NAME_value(all.get(), i);
+    if (one->type != GEN_DNS) continue;
+    const auto* const text = reinterpret_cast<const char*>(ASN1_STRING_get0_data(one->d.dNSName));
+    names += (names.empty() ? "" : ", ") + std::string(text, static_cast<std::size_t>(ASN1_STRING_length(one->d.dNSName)));
+  }
+  if (!names.empty()) return names;
+  const BioPtr out(BIO_new(BIO_s_mem()));
+  (void)X509_NAME_print_ex(out.get(), X509_get_subject_name(leaf), 0, XN_FLAG_RFC2253);
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(out.get(), &data);
+  return {data, static_cast<std::size_t>(size)};
+}
+
+std::uint64_t TlsContext::not_before_ms() const {
+  return unix_ms(X509_get0_notBefore(SSL_CTX_get0_certificate(context_.get())));
+}
+std::uint64_t TlsContext::not_after_ms() const {
+  return unix_ms(X509_get0_notAfter(SSL_CTX_get0_certificate(context_.get())));
 }
 
 Status TlsContext::warm_up() const {

@@ -2,10 +2,12 @@
 // in another process replaces load_key() and nothing else. TLS 1.3 only, no resumption of any kind
 // (a ticket key would let one broken connection process impersonate the server), ALPN http/1.1.
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "base/fd.h"
@@ -47,12 +49,19 @@ class TlsStream {
 
 class TlsContext {
  public:
+  using Fingerprint = std::array<std::uint8_t, 32>;
   // PEM files: the chain, server certificate first, and its private key (unencrypted).
   static Result<TlsContext> create(const Fd& chain, const Fd& key);
 
   // One whole handshake with ourselves, in memory. What OpenSSL sets up on first use is then set up
   // once, before the first fork, and shared by every connection process.
   Status warm_up() const;
+
+  [[nodiscard]] std::string name() const;  // whom the certificate is for
+  [[nodiscard]] std::uint64_t not_before_ms() const;
+  [[nodiscard]] std::uint64_t not_after_ms() const;
+  // Of chain and key: two of the same are the same.
+  [[nodiscard]] const Fingerprint& fingerprint() const { return fingerprint_; }
 
   // `socket` is borrowed and must be non-blocking.
   [[nodiscard]] Result<TlsStream> stream(int socket) const;
@@ -62,6 +71,7 @@ class TlsContext {
     void operator()(ssl_ctx_st* context) const;
   };
   std::unique_ptr<ssl_ctx_st, Free> context_;
+  Fingerprint fingerprint_{};
 };
 
 }  // namespace oqto::relay

@@ -17,7 +17,8 @@ lines=$(find "$root/guard" -name '*.cc' -not -name '*_test.cc' -o -name '*.h' | 
 # From 2960 for the lock on the uids, how many they are, and when a part is started again.
 # From 2962 for the end of each intent of a connection or session that came to nothing, and which login a connection is of.
 # From 2982 for intents that are recorded after nobody waited for them any more.
-limit=3010
+# From 3010 for what an operator changes while it serves: opening the files, passing them to who judges them, and keeping what was accepted.
+limit=3400
 echo "guard: $lines lines of at most $limit"
 [ "$lines" -le $limit ] || failed=1
 readelf -lW "$guard" | grep -q 'GNU_RELRO' || { echo "the guard has no RELRO"; failed=1; }

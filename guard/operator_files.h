@@ -1,0 +1,22 @@
+// The operator's files that parts of us are given: opened by path when we start and whenever an operator asks for it.
+#pragma once
+#include <string>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "guard/config.h"
+
+namespace oqto::guard {
+
+// Sealed copies of what the files hold now, read from the start: a part that is started again gets the same, whatever
+// has become of the files. The kernel makes them: no key is ever in our own memory.
+Result<Fd> copy_tls_file(const std::string& path);
+Result<Fd> copy_gateway_config(const std::string& path);  // an empty one if there is none; root's alone
+
+// Without a descriptor: there is no such file. One that others can write is refused.
+Result<Fd> open_host_policy(const Config& config);
+
+// "PATH: what is wrong with it".
+std::string about_file(const std::string& path, const Error& error);
+
+}  // namespace oqto::guard
