@@ -230,19 +230,6 @@ Outcome<> accounts(const Options& options) {
 
 // --- kills ---------------------------------------------------------------------------------------
 
-Outcome<> kill_session(const Options& options) {
-  std::string_view text = options.words[1];
-  if (text.starts_with("oqto-")) text.remove_prefix(5);
-  const auto session = Uuid::parse(text);
-  if (!session) {
-    return std::unexpected("this is no session id: they look like oqto-<uuid> in `oqtoctl status`");
-  }
-  auto host = TRY(Host::connect(options.state));
-  TRY(host.kill_session(*session));
-  print(options.json ? "{}" : "The session was ended.");
-  return {};
-}
-
 Outcome<std::uint32_t> account_number(Host& host, const std::string& text) {
   std::uint32_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -251,6 +238,20 @@ Outcome<std::uint32_t> account_number(Host& host, const std::string& text) {
     if (row.username == text) return row.id;
   }
   return std::unexpected("there is no account " + text + ": see `oqtoctl accounts`");
+}
+
+Outcome<> kill_session(const Options& options) {
+  std::string_view text = options.words[1];
+  if (text.starts_with("oqto-")) text.remove_prefix(5);
+  const auto session = Uuid::parse(text);
+  if (!session) {
+    return std::unexpected("this is no session id: they look like oqto-<uuid> in `oqtoctl status`");
+  }
+  auto host = TRY(Host::connect(options.state));
+  const std::uint32_t account = options.words.size() > 2 ? TRY(account_number(host, options.words[2])) : 0;
+  TRY(host.kill_session(*session, account));
+  print(options.json ? "{}" : "The session was ended.");
+  return {};
 }
 
 Outcome<> kill_tenant(const Options& options) {

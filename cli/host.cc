@@ -131,10 +131,11 @@ Outcome<std::uint64_t> Host::read_end() {
   return end.index;
 }
 
-Outcome<> Host::kill_session(const Uuid& session) {
+Outcome<> Host::kill_session(const Uuid& session, std::uint32_t account) {
   ipc::CtlRequest request;
   request.verb = ipc::CtlVerb::kill_session;
   request.session = session;
+  request.account = account;
   TRY(send(request));
   TRY(read_end());
   return {};

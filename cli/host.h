@@ -29,7 +29,7 @@ class Host {
 
   Outcome<HostStatus> status();
   Outcome<std::vector<ipc::Reloaded>> reload();
-  Outcome<> kill_session(const Uuid& session);
+  Outcome<> kill_session(const Uuid& session, std::uint32_t account);  // 0: whose it is, if it is one alone
   Outcome<> kill_tenant(std::uint32_t account);
   // auditd does it and says the index that AuditManaged names.
   Outcome<std::uint64_t> audit_erase(std::uint32_t account, std::uint32_t day);

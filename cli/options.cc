@@ -29,8 +29,8 @@ constexpr auto kCommands = std::to_array<Command>({
      "invitations are suspended. revoke ends one login, or all. reset-password prints a link that works once;\n"
      "whoever has it sets a new password, which ends every login. An earlier link is dead then.",
      "--json --url --expires", "list disable enable logins revoke reset-password"},
-    {"sessions", "kill ID", "end one session with everything that runs in it",
-     "ID as in `oqtoctl status`: oqto-<uuid>.", "--json", "kill"},
+    {"sessions", "kill ID [ACCOUNT]", "end one session with everything that runs in it",
+     "ID as in `oqtoctl status`: oqto-<uuid>. ACCOUNT, a number or a user name, where two have a session of this id.", "--json", "kill"},
     {"tenants", "kill ACCOUNT", "end all processes of one tenant",
      "ACCOUNT is a number or a user name. The runner starts again at the next request.", "--json",
      "kill"},
@@ -143,7 +143,8 @@ std::string check_words(const Options& options) {
     return list || revoke ? "" : "invites takes: list, revoke ID" + see;
   }
   if (options.command == "sessions" || options.command == "tenants") {
-    return count == 2 && verb == "kill" ? "" : options.command + " takes: kill and what" + see;
+    const bool named = options.command == "sessions" && count == 3;
+    return (count == 2 || named) && verb == "kill" ? "" : options.command + " takes: kill and what" + see;
   }
   if (options.command == "audit") {
     const bool size = count == 0 || (count == 1 && verb == "size");

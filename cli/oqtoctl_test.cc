@@ -251,7 +251,7 @@ TEST(Kill, NamesTheSessionAndTheTenant) {
                             R"({"accounts":[{"id":7,"username":"ann","role":"user",
                                 "created_at":1,"disabled":false}]})");
     }
-    const bool session = request.verb == ipc::CtlVerb::kill_session &&
+    const bool session = request.verb == ipc::CtlVerb::kill_session && request.account != 8 &&
                          request.session.text() == "11111111-2222-4333-8444-555555555555";
     const bool tenant = request.verb == ipc::CtlVerb::kill_tenant && request.account == 7;
     (void)channel.send(session || tenant ? ipc::CtlEnd{.ok = 1, .why = ""}
@@ -259,6 +259,8 @@ TEST(Kill, NamesTheSessionAndTheTenant) {
   });
   const std::string id = "oqto-11111111-2222-4333-8444-555555555555";
   EXPECT_EQ(oqtoctl({"sessions", "kill", id, "--state", guard.state()}).status, 0);
+  EXPECT_EQ(oqtoctl({"sessions", "kill", id, "ann", "--state", guard.state()}).status, 0);
+  EXPECT_EQ(oqtoctl({"sessions", "kill", id, "8", "--state", guard.state()}).status, 1);
   EXPECT_EQ(oqtoctl({"tenants", "kill", "7", "--state", guard.state()}).status, 0);
   EXPECT_EQ(oqtoctl({"tenants", "kill", "ann", "--state", guard.state()}).status, 0);
   EXPECT_EQ(oqtoctl({"tenants", "kill", "bob", "--state", guard.state()}).status, 1);
@@ -296,7 +298,7 @@ TEST(Usage, WrongOnesExitTwoWithOneLine) {
 
 TEST(Usage, EveryCommandHasHelp) {
   EXPECT_EQ(oqtoctl({"--help"}).status, 0);
-  for (const char* command : {"status", "setup-link", "invite", "accounts", "sessions", "tenants",
+  for (const char* command : {"status", "reload", "setup-link", "invite", "accounts", "sessions", "tenants",
                               "audit", "invites", "completion"}) {
     const Ran ran = oqtoctl({command, "--help"});
     EXPECT_EQ(ran.status, 0);

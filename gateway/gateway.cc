@@ -135,7 +135,7 @@ Session* Gateway::find(const Uuid& session) {
 }
 
 NetworkSetup Gateway::network_of(const Session& session) {
-  return {shared_.egress, shared_.audit, session.id, session.account,
+  return {shared_.egress, shared_.audit, session.number, session.id, session.account,
           [this](const ipc::GateListen& request) { return guard_.send(request); },
           [this](const ipc::ApprovalAsk& question) { return guard_.send(question); }};
 }
@@ -216,9 +216,9 @@ void Gateway::take(Config config) {
 
 // A total, so a report that finds the channel full is made up for by the next.
 void Gateway::report(const Session& session) {
-  if (!sessions_.contains(session.id)) return;
+  if (!sessions_.contains(session.number)) return;
   const ipc::OpenGate& total = session.total;
-  (void)guard_.send(ipc::GateUsage{session.id, total.calls, total.tokens_in, total.tokens_out,
+  (void)guard_.send(ipc::GateUsage{session.number, total.calls, total.tokens_in, total.tokens_out,
                                    total.cost_nanos, total.estimated_calls});
 }
 

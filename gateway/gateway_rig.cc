@@ -300,13 +300,14 @@ int Rig::exit_status_with(const std::string& toml, std::string& errors) {
 
 // --- harness ---
 
-Pi::Pi(Rig& rig, ipc::OpenGate gate) {
-  gate.session = session;
+Pi::Pi(Rig& rig, ipc::OpenGate gate, const Uuid& id) : session(id) {
+  gate.session = number;
+  gate.recorded_as = session;
   EXPECT_TRUE(rig.guard.send(gate));
   const Fd model = bound(SOCK_STREAM, model_port_);
   const Fd dns = bound(SOCK_DGRAM, dns_port_);
-  EXPECT_TRUE(rig.guard.send(ipc::GateSocket{session, ipc::GateSocketKind::model}, model));
-  EXPECT_TRUE(rig.guard.send(ipc::GateSocket{session, ipc::GateSocketKind::dns}, dns));
+  EXPECT_TRUE(rig.guard.send(ipc::GateSocket{number, ipc::GateSocketKind::model}, model));
+  EXPECT_TRUE(rig.guard.send(ipc::GateSocket{number, ipc::GateSocketKind::dns}, dns));
   for (std::string* content : {&models_json, &settings_json}) {
     auto received = rig.guard.wait(kPatienceMs);
     EXPECT_TRUE(received && received->as<ipc::GateFile>());

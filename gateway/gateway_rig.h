@@ -121,15 +121,16 @@ struct Answer {
 // The harness of one session.
 class Pi {
  public:
-  explicit Pi(Rig& rig, std::uint32_t account = 7) : Pi(rig, ipc::OpenGate{{}, account}) {}
-  Pi(Rig& rig, ipc::OpenGate gate);  // the session's number is its own
+  explicit Pi(Rig& rig, std::uint32_t account = 7, const Uuid& id = Uuid::random()) : Pi(rig, ipc::OpenGate{{}, account}, id) {}
+  Pi(Rig& rig, ipc::OpenGate gate, const Uuid& id = Uuid::random());  // the session's number is its own
   Answer post(const std::string& target, const std::string& body, const std::string& headers = "");
   Fd begin(const std::string& target, const std::string& body, const std::string& headers = "");
   Fd send(const std::string& bytes);
   std::string read_until(const Fd& call, const std::string& mark);  // or to the end
   std::string ask_dns(const std::string& name, std::uint16_t type);
 
-  Uuid session = Uuid::random();
+  Uuid number = Uuid::random();   // the guard's
+  Uuid session;                   // what records say
   std::string models_json;
   std::string settings_json;
 

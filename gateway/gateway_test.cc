@@ -56,7 +56,7 @@ TEST_F(GatewayProcess, StreamsBothShapesThroughAndCountsTokens) {
   EXPECT_EQ(usage.calls, 2U);
   EXPECT_EQ(usage.tokens_in, 22U);
   EXPECT_EQ(usage.tokens_out, 14U);
-  EXPECT_EQ(usage.session, pi.session);
+  EXPECT_EQ(usage.session, pi.number);
 }
 
 TEST_F(GatewayProcess, PassesAnUnstreamedAnswerAndCountsIt) {
@@ -206,6 +206,21 @@ TEST_F(GatewayProcess, GoesOnWithTheCountOfAGatewayBeforeIt) {
   EXPECT_EQ(usage.estimated_calls, 1U);
 }
 
+// Each account chooses its sessions' ids.
+TEST_F(GatewayProcess, AttackTwoAccountsWithOneSessionIdAreTwoSessions) {
+  mock_.script(R"({"turns":[{"text":"x","usage":{"input":11,"output":7}}]})");
+  Rig rig(providers(mock_));
+  Pi alice(rig, 7), bob(rig, 8, alice.session);
+  EXPECT_EQ(alice.post(kOpenAi, ask("gpt")).status, 200);
+  EXPECT_EQ(rig.usage().session, alice.number);
+  EXPECT_EQ(bob.post(kOpenAi, ask("gpt")).status, 200);
+  const auto usage = rig.usage();
+  EXPECT_EQ(usage.session, bob.number);
+  EXPECT_EQ(usage.calls, 1U);
+  rig.guard.send(ipc::CloseGate{bob.number}).value();
+  EXPECT_EQ(alice.post(kOpenAi, ask("gpt")).status, 200);
+}
+
 TEST_F(GatewayProcess, ClosingTheGateEndsItsCallsAndItsSocketsOnly) {
   mock_.script(R"({"rules":[{"when":{"anyContains":"hang"},"turn":{"text":"begun","hang":true}}],
                   "turns":[{"text":"fine"}]})");
@@ -214,11 +229,11 @@ TEST_F(GatewayProcess, ClosingTheGateEndsItsCallsAndItsSocketsOnly) {
   Pi second(rig);
   const Fd call = first.begin(kOpenAi, ask("gpt", R"("user":"hang","stream":true)"));
   (void)first.read_until(call, "begun");
-  rig.guard.send(ipc::CloseGate{first.session}).value();
+  rig.guard.send(ipc::CloseGate{first.number}).value();
   EXPECT_TRUE(mock_.reaches(R"("abortedStreams":1)"));
   EXPECT_EQ(first.post(kOpenAi, ask("gpt")).status, 0);
   EXPECT_EQ(second.post(kOpenAi, ask("gpt")).status, 200);
-  EXPECT_EQ(rig.usage().session, second.session);
+  EXPECT_EQ(rig.usage().session, second.number);
 }
 
 TEST_F(GatewayProcess, RefusesWhatIsNotConfigured) {

@@ -97,9 +97,9 @@ void GuardListeners::arrived(std::uint32_t address, std::uint16_t port, Result<F
 // --- Network ---
 
 void Network::make(const NetworkSetup& setup, const ipc::GateRules* rules, egress::Rules parsed) {
-  listeners_ = std::make_shared<GuardListeners>(setup.shared.io, setup.session, setup.listen);
+  listeners_ = std::make_shared<GuardListeners>(setup.shared.io, setup.number, setup.listen);
   egress::SessionSetup wanted;
-  wanted.id = setup.session;
+  wanted.id = setup.number;
   wanted.owner = setup.account;
   wanted.rules = std::move(parsed);
   wanted.own_names.emplace(kModelName, kModelAddress);

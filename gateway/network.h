@@ -40,7 +40,8 @@ class GuardListeners final : public egress::ListenerSource {
 struct NetworkSetup {
   egress::Shared& shared;
   AuditLink& audit;
-  Uuid session;
+  Uuid number;   // what we and the guard call it
+  Uuid session;  // what records do
   std::uint32_t account = 0;
   GuardListeners::Send listen;
   std::function<Status(const ipc::ApprovalAsk&)> ask;

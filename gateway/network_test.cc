@@ -62,7 +62,7 @@ class Filtered {
     socklen_t size = sizeof at;
     EXPECT_EQ(::getsockname(udp.get(), reinterpret_cast<sockaddr*>(&at), &size), 0);
     resolver_ = at;
-    EXPECT_TRUE(rig.guard.send(ipc::OpenGate{session, 7}));
+    EXPECT_TRUE(rig.guard.send(ipc::OpenGate{session, 7, 0, 0, 0, 0, 0, session}));
     EXPECT_TRUE(rig.guard.send(rules));
     EXPECT_TRUE(rig.guard.send(ipc::GateSocket{session, ipc::GateSocketKind::dns}, udp));
     for (int i = 0; i < 2; ++i) EXPECT_TRUE(next().tag == ipc::Tag::gate_file);

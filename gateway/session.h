@@ -43,10 +43,11 @@ struct Shared {
 
 struct Session {
   Session(asio::io_context& io, Shared& all, const ipc::OpenGate& gate)
-      : shared(all), id(gate.session), account(gate.account), model(io), total(gate) {}
+      : shared(all), number(gate.session), id(gate.recorded_as), account(gate.account), model(io), total(gate) {}
 
   Shared& shared;
-  const Uuid id;
+  const Uuid number;  // the guard's
+  const Uuid id;      // what records call it: another account's may be the same
   const std::uint32_t account;
   asio::ip::tcp::acceptor model;
   Network network;

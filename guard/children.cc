@@ -308,10 +308,10 @@ void Guard::child_exited(Child& child) {
       return;
     }
     if (on_host_policy_failed(child, "it could not be read; the host's log may say why")) return;
-    Session* const session = find_session(child.session);
+    Session* const session = find_session(child.number);
     if (session == nullptr) return;
     if (session->launcher.get() == &child) {
-      end_session(session->id, session->why_ended.empty() ? "the sandbox has ended"
+      end_session(session->number, session->why_ended.empty() ? "the sandbox has ended"
                                                           : std::string(session->why_ended));
     } else if (session->state == Session::State::reading_policy) {
       fail_session(*session, ipc::Refusal::invalid, "the workspace's policy could not be read");

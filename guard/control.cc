@@ -68,12 +68,18 @@ Status Guard::answer_operator(Operator& peer, const ipc::CtlRequest& request) {
     return {};
   }
   if (request.verb == ipc::CtlVerb::kill_session) {
-    Session* const session = find_session(request.session);
-    if (session == nullptr) return peer.channel.send(ipc::CtlEnd{0, "there is no such session"});
+    std::vector<const Session*> meant;
+    for (const auto& [number, session] : sessions_) {
+      const bool is_theirs = request.account == 0 || request.account == session->account;
+      if (is_theirs && session->id == request.session) meant.push_back(session.get());
+    }
+    if (meant.empty()) return peer.channel.send(ipc::CtlEnd{0, "there is no such session"});
+    if (meant.size() > 1) return peer.channel.send(ipc::CtlEnd{0, "several tenants have a session of this id: name the tenant, too"});
     act.add(ipc::FieldKey::command, "kill session")
-        .add(ipc::FieldKey::session, request.session.text());
+        .add(ipc::FieldKey::session, request.session.text())
+        .add(ipc::FieldKey::account, std::to_string(meant.front()->account));
     record(std::move(act));
-    end_session(request.session, "killed by the operator");
+    end_session(meant.front()->number, "killed by the operator");
     return peer.channel.send(ipc::CtlEnd{1, ""});
   }
   if (request.verb != ipc::CtlVerb::kill_tenant) return peer.channel.send(ipc::CtlEnd{0, "this host does not know that"});
@@ -143,9 +149,9 @@ Status Guard::send_status(Operator& peer) {
     for (const auto& [id, session] : sessions_) row.sessions += session->account == account;
     TRY(peer.channel.send(row));
   }
-  for (const auto& [id, session] : sessions_) {
+  for (const auto& [number, session] : sessions_) {
     ipc::CtlSession row;
-    row.session = id;
+    row.session = session->id;
     row.account = session->account;
     row.workspace = session->workspace;
     row.profile = session->policy.profile;

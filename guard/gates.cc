@@ -30,20 +30,20 @@ Status Guard::send_gate(Session& session) {
   if (!gateway) return fail(Errc::unavailable, "the gateway is not running");
   session.listening.clear();  // a gateway that is gone has taken its listeners along
   const ipc::GateUsage& used = session.usage;
-  TRY(gateway.send(ipc::OpenGate{session.id, session.account, used.calls, used.tokens_in, used.tokens_out,
-                                 used.cost_nanos, used.estimated_calls, {}, session.policy.delegated_fetch,
+  TRY(gateway.send(ipc::OpenGate{session.number, session.account, used.calls, used.tokens_in, used.tokens_out,
+                                 used.cost_nanos, used.estimated_calls, session.id, session.policy.delegated_fetch,
                                  session.policy.audit_contents}));
   if (is_filtered(session.policy)) {
     ipc::GateRules rules;
-    rules.session = session.id;
+    rules.session = session.number;
     rules.domains.values = session.policy.domains.values;
     rules.ask_unknown = session.policy.unknown_hosts == policies::Ask::prompt;
     rules.ask_timeout_s = static_cast<std::uint32_t>(session.policy.ask_timeout_s);
     TRY(gateway.send(rules));
-    TRY(gateway.send(ipc::GateSocket{session.id, ipc::GateSocketKind::dns_tcp}, session.network.dns_tcp));
+    TRY(gateway.send(ipc::GateSocket{session.number, ipc::GateSocketKind::dns_tcp}, session.network.dns_tcp));
   }
-  TRY(gateway.send(ipc::GateSocket{session.id, ipc::GateSocketKind::model}, session.network.model));
-  return gateway.send(ipc::GateSocket{session.id, ipc::GateSocketKind::dns}, session.network.dns);
+  TRY(gateway.send(ipc::GateSocket{session.number, ipc::GateSocketKind::model}, session.network.model));
+  return gateway.send(ipc::GateSocket{session.number, ipc::GateSocketKind::dns}, session.network.dns);
 }
 
 Status Guard::on_gate_listen(Child& child, ipc::Received& received) {
@@ -69,14 +69,15 @@ Status Guard::on_gate_listen(Child& child, ipc::Received& received) {
 // --- questions to the session's user -------------------------------------------------------------
 
 Status Guard::on_approval_ask(Child& child, ipc::Received& received) {
-  const auto ask = TRY(received.as<ipc::ApprovalAsk>());
+  auto ask = TRY(received.as<ipc::ApprovalAsk>());
   const bool from_gateway = child.process == ipc::Process::gateway;
   const bool about_host = ask.kind == ipc::ApprovalKind::host;
   if (from_gateway ? !about_host : ask.session != child.session) {
     return fail(Errc::bad_message, "a question that is not this process's to ask");
   }
-  Session* const session = find_session(ask.session);
+  Session* const session = find_session(from_gateway ? ask.session : child.number);
   if (session == nullptr) return {};  // it has just ended
+  ask.session = session->id;
   const sandbox::Policy& policy = session->policy;
   const bool may_ask = about_host ? is_filtered(policy) && policy.unknown_hosts == policies::Ask::prompt
                                     : std::ranges::any_of(policy.ask.values, [](const std::string& item) {
@@ -98,13 +99,13 @@ Status Guard::on_approval_ask(Child& child, ipc::Received& received) {
 
 Status Guard::on_approval_answer(Child& child, ipc::Received& received) {
   const auto answer = TRY(received.as<ipc::ApprovalAnswer>());
-  Session* const session = find_session(answer.session);
-  // Others' sessions are as good as none; so is one that has ended since it asked.
-  if (session != nullptr && session->account == child.account) answer_approval(*session, answer);
+  Session* const session = session_of(child.account, answer.session);
+  if (session != nullptr) answer_approval(*session, answer);  // else it has ended since it asked
   return {};
 }
 
-void Guard::answer_approval(Session& session, const ipc::ApprovalAnswer& answer) {
+void Guard::answer_approval(Session& session, ipc::ApprovalAnswer answer) {
+  if (answer.kind == ipc::ApprovalKind::host) answer.session = session.number;
   Child* const asker = answer.kind == ipc::ApprovalKind::host ? core(ipc::Process::gateway)
                                                               : session.launcher.get();
   // One that is gone, or does not read, has or will come to its own no.

@@ -111,7 +111,7 @@ Status Guard::on_ready(Child& child, ipc::Received& received) {
   if (child.process == ipc::Process::runner) send_host_facts(child);
   if (child.process == ipc::Process::accounts) check_logins(child);
   if (child.process != ipc::Process::session) return {};
-  Session* const session = find_session(child.session);
+  Session* const session = find_session(child.number);
   if (session != nullptr && session->launcher.get() == &child) session_ready(*session);
   return {};
 }
@@ -198,9 +198,9 @@ void Guard::shut_down() {
   for (; stop_stage_ < kStopOrder.size(); ++stop_stage_) {
     const ipc::Process process = kStopOrder[stop_stage_];
     if (process == ipc::Process::session && stop_deadline_ == 0) {
-      std::vector<Uuid> ids;
-      for (const auto& [id, session] : sessions_) ids.push_back(id);
-      for (const Uuid& id : ids) end_session(id, "the host is stopping");
+      std::vector<Uuid> numbers;
+      for (const auto& [number, session] : sessions_) numbers.push_back(number);
+      for (const Uuid& number : numbers) end_session(number, "the host is stopping");
     }
     std::vector<Child*> left = all_children();
     std::erase_if(left, [&](const Child* child) { return child->process != process; });

@@ -62,6 +62,7 @@ struct Child final : ipc::Watcher {
   ipc::Process process;
   std::uint32_t account;       // 0: not a tenant's
   Uuid session;                // launcher and policy parser: whose
+  Uuid number;                 // … as we call it
   pid_t pid = -1;
   uid_t uid = 0;
   Fd pidfd;
@@ -108,6 +109,7 @@ struct Tenant {
 
 struct Session {
   enum class State : std::uint8_t { reading_policy, recording, opening_gate, launching, live };
+  Uuid number;  // ours, and never another's: whoever has the account chooses the id, and others may choose the same
   Uuid id;
   Uuid workspace;
   std::uint32_t account = 0;
@@ -248,10 +250,11 @@ class Guard {
   void session_ready(Session& session);
   [[nodiscard]] ipc::SessionStarted started_answer(const Session& session) const;
   void fail_session(Session& session, ipc::Refusal refusal, std::string_view why);
-  void end_session(const Uuid& id, std::string_view why);
+  void end_session(const Uuid& number, std::string_view why);
   void end_late_sessions(std::uint64_t now);
   void kill_tenant_sessions(std::uint32_t account, std::string_view why);
-  Session* find_session(const Uuid& id);
+  Session* find_session(const Uuid& number);
+  Session* session_of(std::uint32_t account, const Uuid& id);  // another account's is as good as none
   void refuse_request(Child& runner, std::uint64_t request, ipc::Refusal refusal,
                       std::string_view why);
 
@@ -260,7 +263,7 @@ class Guard {
   Status on_gate_listen(Child& child, ipc::Received& received);
   Status on_approval_ask(Child& child, ipc::Received& received);
   Status on_approval_answer(Child& child, ipc::Received& received);
-  void answer_approval(Session& session, const ipc::ApprovalAnswer& answer);
+  void answer_approval(Session& session, ipc::ApprovalAnswer answer);
 
   // control.cc
   void accept_operator();
@@ -326,7 +329,7 @@ class Guard {
   ipc::Loop loop_;
   std::vector<std::unique_ptr<Child>> core_;
   std::map<std::uint32_t, Tenant> tenants_;
-  std::map<Uuid, std::unique_ptr<Session>> sessions_;
+  std::map<Uuid, std::unique_ptr<Session>> sessions_;  // by our number
   std::map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::uint64_t next_connection_ = 1;
   Fd models_;  // the newest gateway's, for the runners

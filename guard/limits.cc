@@ -46,7 +46,7 @@ Status Guard::enter_cgroup(Session& session) {
   if (!own_.cgroups) return {};
   struct stat info{};
   if (::fstat(session.workspace_dir.get(), &info) != 0) return fail_errno("fstat");
-  session.cgroup = TRY(own_.cgroups->make(session.id.text(), session.policy.limits, info.st_dev));
+  session.cgroup = TRY(own_.cgroups->make(session.number.text(), session.policy.limits, info.st_dev));
   return {};
 }
 
@@ -78,7 +78,7 @@ void Guard::end_late_sessions(std::uint64_t now) {
       fail_session(*session, ipc::Refusal::unavailable, "the sandbox did not start within 30 seconds");
       continue;
     }
-    end_session(session->id, "its time is over: limits.wall_clock_s is " +
+    end_session(session->number, "its time is over: limits.wall_clock_s is " +
                                  std::to_string(session->policy.limits.wall_clock_s));
   }
 }

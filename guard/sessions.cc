@@ -17,8 +17,15 @@ constexpr char kWorkspacePolicy[] = ".oqto/sandbox.toml";
 
 }  // namespace
 
-Session* Guard::find_session(const Uuid& id) {
-  const auto found = sessions_.find(id);
+Session* Guard::find_session(const Uuid& number) {
+  const auto found = sessions_.find(number);
+  return found == sessions_.end() ? nullptr : found->second.get();
+}
+
+Session* Guard::session_of(std::uint32_t account, const Uuid& id) {
+  const auto found = std::ranges::find_if(sessions_, [&](const auto& entry) {
+    return entry.second->account == account && entry.second->id == id;
+  });
   return found == sessions_.end() ? nullptr : found->second.get();
 }
 
@@ -58,6 +65,7 @@ Result<Session*> Guard::prepare_session(Tenant& tenant, const ipc::StartSession&
     (void)!::fchmodat(parent->get(), name.c_str(), 0700, 0);
   }
   session->home_dir = TRY(ensure_dir(homes, name.c_str(), 0700, own_.uids.agent(tenant.account)));
+  session->number = Uuid::random();
   session->id = wanted.session;
   session->workspace = wanted.workspace;
   session->account = tenant.account;
@@ -67,14 +75,13 @@ Result<Session*> Guard::prepare_session(Tenant& tenant, const ipc::StartSession&
   session->deadline = sys::monotonic_ms() + kStartTimeoutMs;
   session->started_at_ms = sys::now_ms();
   Session* const raw = session.get();
-  sessions_.emplace(wanted.session, std::move(session));
+  sessions_.emplace(raw->number, std::move(session));
   return raw;
 }
 
 Status Guard::on_start_session(Child& child, ipc::Received& received) {
   const auto wanted = TRY(received.as<ipc::StartSession>());
-  if (find_session(wanted.session) != nullptr) {
-    // Whoever's it is: the answer says nothing about other tenants.
+  if (session_of(child.account, wanted.session) != nullptr) {
     refuse_request(child, wanted.request, ipc::Refusal::conflict,
                    "this session is running or still ending; try again in a moment");
     return {};
@@ -109,6 +116,7 @@ Status Guard::on_start_session(Child& child, ipc::Received& received) {
 Status Guard::read_workspace_policy(Session& session) {
   session.parser = std::make_unique<Child>(*this, ipc::Process::policy_parser, session.account);
   session.parser->session = session.id;
+  session.parser->number = session.number;
   return start_child(*session.parser, {.program = own_.programs.policy,
                                        .name = "oqto-policy",
                                        .args = {"--source", "workspace", "--name", kWorkspacePolicy},
@@ -121,8 +129,7 @@ Status Guard::read_workspace_policy(Session& session) {
 Status Guard::on_policy_parsed(Child& child, ipc::Received& received) {
   const auto parsed = TRY(received.as<sandbox::PolicyParsed>());
   if (on_host_policy(child, parsed.asked)) return {};
-  Session* const session = find_session(child.session);
-  // Not the parser of a session of the same number that was stopped meanwhile.
+  Session* const session = find_session(child.number);
   if (session == nullptr || session->parser.get() != &child) return {};
   session->policy = sandbox::effective(own_.host_policies, session->profile, parsed.asked);
   bury(std::move(session->parser));
@@ -138,7 +145,7 @@ Status Guard::on_policy_parsed(Child& child, ipc::Received& received) {
 Status Guard::on_launch_failed(Child& child, ipc::Received& received) {
   const auto failed = TRY(received.as<ipc::LaunchFailed>());
   if (on_host_policy_failed(child, failed.why.view())) return {};
-  Session* const session = find_session(child.session);
+  Session* const session = find_session(child.number);
   if (session == nullptr) return {};
   const bool policy = session->parser.get() == &child;
   if (!policy && session->launcher.get() != &child) return {};
@@ -152,15 +159,15 @@ void Guard::record_session(Session& session) {
   const auto policy = sys::sealed_memfd("policy", sandbox::canonical_text(session.policy));
   const std::uint64_t request = next_record_++;
   if (!policy || !audit_ || !audit_.send(ipc::AuditBlob{request, session.account}, *policy)) {
-    return session_recorded(session.id, 0, false, 0);
+    return session_recorded(session.number, 0, false, 0);
   }
-  pending_.push_back({request, sys::monotonic_ms() + kRecordTimeoutMs, session.id, 0, &Guard::policy_stored});
+  pending_.push_back({request, sys::monotonic_ms() + kRecordTimeoutMs, session.number, 0, &Guard::policy_stored});
 }
 
-void Guard::policy_stored(const Uuid& id, std::uint64_t, bool durable, std::uint64_t) {
-  Session* const found = find_session(id);
+void Guard::policy_stored(const Uuid& number, std::uint64_t, bool durable, std::uint64_t) {
+  Session* const found = find_session(number);
   if (found == nullptr || found->state != Session::State::recording) return;
-  if (!durable) return session_recorded(id, 0, false, 0);
+  if (!durable) return session_recorded(number, 0, false, 0);
   const Session& session = *found;
   ipc::AuditAppend starting;
   starting.event = ipc::Event::session_start;
@@ -170,11 +177,11 @@ void Guard::policy_stored(const Uuid& id, std::uint64_t, bool durable, std::uint
       .add(ipc::FieldKey::workspace, session.workspace.text())
       .add(ipc::FieldKey::policy, sandbox::canonical_text(session.policy))
       .add(ipc::FieldKey::policy_blob, stored_blob_);
-  record_then(std::move(starting), session.id, 0, &Guard::session_recorded);
+  record_then(std::move(starting), session.number, 0, &Guard::session_recorded);
 }
 
-void Guard::session_recorded(const Uuid& id, std::uint64_t, bool durable, std::uint64_t index) {
-  Session* const session = find_session(id);
+void Guard::session_recorded(const Uuid& number, std::uint64_t, bool durable, std::uint64_t index) {
+  Session* const session = find_session(number);
   if (session == nullptr || session->state != Session::State::recording) {
     return record_end(ipc::Event::session_start, durable ? index : ipc::kNoIndex, 0, ipc::Outcome::failure,
                       "it ended before it began");
@@ -225,6 +232,7 @@ Status Guard::launch(Session& session) {
   const std::string runtime = own_.config.state + "/runtime/";
   session.launcher = std::make_unique<Child>(*this, ipc::Process::session, session.account);
   session.launcher->session = session.id;
+  session.launcher->number = session.number;
   TRY(start_child(*session.launcher,
                   {.program = own_.programs.launch,
                    .name = "oqto-launch",
@@ -283,7 +291,7 @@ void Guard::session_ready(Session& session) {
   session.answered = true;
   Child& runner = *tenants_.at(session.account).runner;
   if (!runner.channel || !runner.channel.send(started_answer(session), session.control)) {
-    end_session(session.id, "the runner is gone");
+    end_session(session.number, "the runner is gone");
     return;
   }
   session.control.reset();
@@ -294,11 +302,11 @@ void Guard::fail_session(Session& session, ipc::Refusal refusal, std::string_vie
     session.answered = true;
     refuse_request(*tenants_.at(session.account).runner, session.request, refusal, why);
   }
-  end_session(session.id, why);
+  end_session(session.number, why);
 }
 
-void Guard::end_session(const Uuid& id, std::string_view said) {
-  const auto found = sessions_.find(id);
+void Guard::end_session(const Uuid& number, std::string_view said) {
+  const auto found = sessions_.find(number);
   if (found == sessions_.end()) return;
   Session& session = *found->second;
   std::string why(said);
@@ -310,7 +318,7 @@ void Guard::end_session(const Uuid& id, std::string_view said) {
   const bool was_live = session.state == Session::State::live;
   if (session.network.model) {
     if (ipc::Channel& gateway = core(ipc::Process::gateway)->channel; gateway) {
-      (void)gateway.send(ipc::CloseGate{id});
+      (void)gateway.send(ipc::CloseGate{number});
     }
   }
   ipc::AuditAppend stopped;
@@ -318,37 +326,34 @@ void Guard::end_session(const Uuid& id, std::string_view said) {
   stopped.phase = was_live ? ipc::Phase::event : ipc::Phase::outcome;
   stopped.outcome = was_live ? ipc::Outcome::success : ipc::Outcome::failure;
   if (!was_live) stopped.intent = session.record;
-  stopped.add(ipc::FieldKey::session, id.text())
+  stopped.add(ipc::FieldKey::session, session.id.text())
       .add(ipc::FieldKey::account, std::to_string(session.account))
       .add(ipc::FieldKey::reason, why);
   record(std::move(stopped));
   if (was_live) {
     if (Child& runner = *tenants_.at(session.account).runner; runner.channel) {
-      (void)runner.channel.send(ipc::SessionEnded{id, std::string_view(why)});
+      (void)runner.channel.send(ipc::SessionEnded{session.id, std::string_view(why)});
     }
   }
   bury(std::move(session.parser));
   bury(std::move(session.launcher));
   leave_cgroup(session);
-  for (PendingRecord& pending : pending_) {  // its number may be used again
-    if (pending.session == id) pending.session = Uuid{};
-  }
   sessions_.erase(found);
 }
 
 void Guard::kill_tenant_sessions(std::uint32_t account, std::string_view why) {
-  std::vector<Uuid> ids;
-  for (const auto& [id, session] : sessions_) {
-    if (session->account == account) ids.push_back(id);
+  std::vector<Uuid> numbers;
+  for (const auto& [number, session] : sessions_) {
+    if (session->account == account) numbers.push_back(number);
   }
-  for (const Uuid& id : ids) end_session(id, why);
+  for (const Uuid& number : numbers) end_session(number, why);
 }
 
 Status Guard::on_stop_session(Child& child, ipc::Received& received) {
   const auto stop = TRY(received.as<ipc::StopSession>());
-  Session* const session = find_session(stop.session);
-  if (session == nullptr || session->account != child.account) return {};  // nothing to say about others'
-  end_session(session->id, stopping_ ? "the host is stopping" : ipc::stop_reason_text(stop.reason));
+  Session* const session = session_of(child.account, stop.session);
+  if (session == nullptr) return {};
+  end_session(session->number, stopping_ ? "the host is stopping" : ipc::stop_reason_text(stop.reason));
   return {};
 }
 
@@ -358,7 +363,7 @@ Status Guard::on_gate_usage(Child&, ipc::Received& received) {
   if (session == nullptr) return {};
   session->usage = usage;
   if (Child& runner = *tenants_.at(session->account).runner; runner.channel) {
-    (void)runner.channel.send(ipc::SessionUsage{usage.session, usage.calls, usage.tokens_in, usage.tokens_out,
+    (void)runner.channel.send(ipc::SessionUsage{session->id, usage.calls, usage.tokens_in, usage.tokens_out,
                                                 usage.cost_nanos, usage.estimated_calls});
   }
   return {};
