@@ -38,6 +38,7 @@ void Connection::on_text(std::string text) {
 
 void Connection::on_binary() {
   send(protocol::encode_bad_frame({std::nullopt, "frames must be text"}));
+  socket_.close(mux::Closing::unsupported);
 }
 
 void Connection::send(std::string text) {

@@ -27,7 +27,7 @@ class Connection final : mux::WebSocket::Owner {
 
   [[nodiscard]] const ipc::Connection& who() const { return who_; }
   void tell_growth(std::uint64_t acts, std::uint64_t next);
-  void close() { socket_.close(); }
+  void close() { socket_.cut(mux::Closing::going_away); }
 
   static constexpr std::size_t kMaxFrame = 64 * 1024;
   static constexpr std::size_t kMaxQueued = 4 * 1024 * 1024;  // then no further command is read

@@ -85,6 +85,16 @@ void Guard::drop(std::uint64_t id) {
   connections_.erase(found);
 }
 
+// The host stops: who serves a connection closes it with a word, and the relay ends what does not end by that.
+void Guard::say_good_bye() {
+  std::vector<std::uint64_t> mute;
+  for (const auto& [id, connection] : connections_) {
+    Child* const server = connection->state == Connection::State::open ? server_of(*connection) : nullptr;
+    if (server == nullptr || !server->channel || !server->channel.send(ipc::Disconnect{id})) mute.push_back(id);
+  }
+  for (const std::uint64_t id : mute) drop(id);
+}
+
 Status Guard::on_token_unknown(Child&, ipc::Received& received) {
   const auto unknown = TRY(received.as<ipc::TokenUnknown>());
   const auto found = connections_.find(unknown.request);

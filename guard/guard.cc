@@ -190,7 +190,7 @@ void Guard::on_signal() {
   log::info("stopping: sessions first, the audit log last", {{"signal", info.ssi_signo}});
   stopping_ = true;
   record(std::move(asked));
-  while (!connections_.empty()) drop(connections_.begin()->first);
+  say_good_bye();
 }
 
 // Called each turn while stopping: ends one kind of process after the other.

@@ -224,6 +224,7 @@ class Guard {
   void record_end(ipc::Event event, std::uint64_t intent, std::uint64_t connection, ipc::Outcome outcome,
                   std::string_view reason);
   void drop(std::uint64_t connection);
+  void say_good_bye();
   Result<Tenant*> tenant_of(const Connection& connection);
   Child* server_of(const Connection& connection);
 

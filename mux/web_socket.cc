@@ -23,6 +23,7 @@ namespace {
 constexpr std::string_view kProtocol = "host.mux.v1";
 constexpr std::uint32_t kMaxHead = 16 * 1024;
 constexpr std::chrono::seconds kHandshakeTimeout{10};
+constexpr std::chrono::seconds kCutTimeout{2};
 constexpr std::chrono::seconds kIdleTimeout{90};  // pings go out at half of it
 
 bool offers_protocol(std::string_view list) {
@@ -78,11 +79,14 @@ struct WebSocket::Impl : std::enable_shared_from_this<Impl> {
     socket.set_option(ws::stream_base::decorator([](ws::response_type& response) {
       response.set(http::field::sec_websocket_protocol, beast::string_view(kProtocol.data(), kProtocol.size()));
     }));
+    socket.control_callback([this](ws::frame_type kind, beast::string_view) {
+      if (kind == ws::frame_type::close) answer_close();
+    });
     socket.async_accept(request, [self = shared_from_this()](const error_code& error) {
       if (self->owner == nullptr) return;
       if (error) return self->gone("the upgrade failed");
       self->open = true;
-      self->handshake_timer.cancel();
+      if (!self->closing) self->handshake_timer.cancel();
       self->owner->on_open();
       self->read();
       self->write();
@@ -108,6 +112,7 @@ struct WebSocket::Impl : std::enable_shared_from_this<Impl> {
       if (self->owner == nullptr) return;
       if (error == ws::error::message_too_big) return self->gone("a message was longer than allowed");
       if (error) return self->gone("the connection ended");
+      if (self->closing) return;
       std::string text = beast::buffers_to_string(self->buffer.data());
       self->buffer.consume(self->buffer.size());
       if (self->buffer.capacity() > 256 * 1024) self->buffer.shrink_to_fit();
@@ -142,9 +147,20 @@ struct WebSocket::Impl : std::enable_shared_from_this<Impl> {
   }
 
   void finish() {
+    if (std::exchange(finished, true)) return;
     writing = true;
-    socket.async_close(ws::close_code::going_away,
+    socket.async_close(static_cast<ws::close_code>(closing_with),
                        [self = shared_from_this()](const error_code&) { self->gone("closed"); });
+  }
+
+  // A close frame came. The library echoes its code, also one that is in no registry, and goes on after this call:
+  // one that we have no use for is answered here, before that.
+  void answer_close() {
+    constexpr std::uint16_t kFirstPrivate = 3000, kEnd = 5000;
+    const std::uint16_t code = socket.reason().code;
+    if (code < kFirstPrivate || std::exchange(finished, true)) return;
+    socket.async_close(code < kEnd ? ws::close_code::normal : ws::close_code::protocol_error,
+                       [self = shared_from_this()](const error_code&) {});
   }
 
   void gone(const char* why) {
@@ -168,6 +184,8 @@ struct WebSocket::Impl : std::enable_shared_from_this<Impl> {
   bool writing = false;
   bool paused = false;
   bool closing = false;
+  bool finished = false;  // our close frame was handed to the library
+  Closing closing_with{};
 };
 
 WebSocket::WebSocket(Reactor& reactor, Fd stream, Owner& owner, std::size_t max_inbound)
@@ -194,9 +212,22 @@ void WebSocket::pause(bool on) {
   if (!on) impl_->read();
 }
 
-void WebSocket::close() {
-  impl_->closing = true;
+void WebSocket::close(Closing why) {
+  if (std::exchange(impl_->closing, true)) return;
+  impl_->closing_with = why;
   impl_->write();
+}
+
+void WebSocket::cut(Closing why) {
+  while (impl_->queue.size() > (impl_->writing ? 1U : 0U)) {
+    impl_->bytes -= impl_->queue.back()->size();
+    impl_->queue.pop_back();
+  }
+  impl_->handshake_timer.expires_after(kCutTimeout);
+  impl_->handshake_timer.async_wait([impl = impl_](const error_code& error) {
+    if (!error) impl->gone("it did not close in time");
+  });
+  close(why);
 }
 
 }  // namespace oqto::mux

@@ -2,6 +2,7 @@
 // extensions). The bytes begin with the HTTP upgrade request that the relay rebuilt.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -10,6 +11,14 @@
 #include "mux/reactor.h"
 
 namespace oqto::mux {
+
+// Why we end a connection, in the registry's numbers (RFC 6455, section 7.4). What a client breaks of the protocol
+// itself is answered with 1002, 1007 or 1009, and what it closes with with the same, as far as the registry has it.
+enum class Closing : std::uint16_t {
+  going_away = 1001,   // the host stops, or the person's access has ended
+  unsupported = 1003,  // a binary message
+  policy = 1008,       // it takes more than its share
+};
 
 class WebSocket {
  public:
@@ -31,8 +40,10 @@ class WebSocket {
   void send(std::shared_ptr<const std::string> text);
   [[nodiscard]] std::size_t queued_bytes() const;
   void pause(bool on);  // stops reading: the peer then waits
-  // Sends what is queued, then a close frame.
-  void close();
+  // Sends what is queued, then a close frame. Nothing more is read.
+  void close(Closing why);
+  // The same at once: what is queued and not begun is dropped, and who does not close in time is cut off.
+  void cut(Closing why);
 
  private:
   struct Impl;

@@ -112,8 +112,8 @@ Status Listener::run() {
   return {};
 }
 
-// The whole host stops. The guard has closed the connections' control ends: they end by themselves,
-// and whoever stopped the host finds nothing left of it.
+// The whole host stops. Who serves the connections closes them, or the guard has closed their control ends: they end
+// by themselves, and whoever stopped the host finds nothing left of it.
 void Listener::outlive_connections() {
   constexpr std::uint64_t kPatienceMs = 2000;
   loop_.unwatch(wiring_.socket, accept_part_);

@@ -30,7 +30,7 @@ void Connection::leave() {
 void Connection::on_open() {
   if (!refusal_.empty()) {
     send(protocol::encode_bad_frame({std::nullopt, refusal_}));
-    return close();
+    return close(mux::Closing::policy);
   }
   send(protocol::encode_connected(who_.account, who_.username.view(), role_name(who_.role),
                                   host_.models_json(), host_.greeting()));
@@ -63,6 +63,7 @@ void Connection::on_text(std::string text) {
 
 void Connection::on_binary() {
   send(protocol::encode_bad_frame({std::nullopt, "frames must be text"}));
+  close(mux::Closing::unsupported);
 }
 
 void Connection::answer(const protocol::CommandHead& head, const Answer& answer, std::string_view epoch,
@@ -77,7 +78,7 @@ void Connection::send(std::string text) {
   if (closed_) return;
   if (socket_.queued_bytes() > kMaxQueuedBytes) {
     log::warn("a connection does not read its answers and is closed", {{"connection", number()}});
-    return close();
+    return close(mux::Closing::policy);
   }
   socket_.send(std::make_shared<const std::string>(std::move(text)));
   pace();
@@ -139,9 +140,14 @@ void Connection::catch_up() {
   }
 }
 
-void Connection::close() {
+void Connection::close(mux::Closing why) {
   if (closed_) return;
-  socket_.close();
+  socket_.close(why);
+}
+
+void Connection::cut() {
+  socket_.cut(mux::Closing::going_away);
+  leave();
 }
 
 void Connection::on_closed(const char* why) {

@@ -45,7 +45,8 @@ class Connection final : public Subscriber, WebSocket::Owner,
   // Replayed events, and the answer to one command.
   void send_event(const EventText& event);
   void answer(const protocol::CommandHead& head, const Answer& answer, std::string_view epoch, std::size_t frame_bytes);
-  void close();
+  void close(mux::Closing why);
+  void cut();  // its access has ended, or the host stops: it hears and is heard no more
 
   static constexpr std::size_t kMaxEventBytes = 4 * 1024 * 1024;   // queued; then events are dropped
   static constexpr std::size_t kMaxQueuedBytes = 16 * 1024 * 1024; // queued; then it is closed

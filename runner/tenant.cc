@@ -87,14 +87,16 @@ void Tenant::on_connection(ipc::Connection connection, Fd stream) {
 }
 
 void Tenant::on_disconnect(std::uint64_t connection) {
-  const auto found = connections_.find(connection);
+  if (const auto found = connections_.find(connection); found != connections_.end()) found->second->cut();
+}
+
+void Tenant::on_connection_closed(Connection& connection) {
+  const auto found = connections_.find(connection.number());
   if (found == connections_.end()) return;
   found->second->leave();
   reactor_.dispose(std::move(found->second));
   connections_.erase(found);
 }
-
-void Tenant::on_connection_closed(Connection& connection) { on_disconnect(connection.number()); }
 
 Session* Tenant::session(std::string_view id) {
   const auto found = sessions_.find(id);
@@ -208,7 +210,7 @@ void Tenant::push(const std::string& frame) {
 void Tenant::shut_down() {
   if (shutting_down_) return;
   shutting_down_ = true;
-  for (const auto& [number, connection] : connections_) connection->close();
+  for (const auto& [number, connection] : connections_) connection->close(mux::Closing::going_away);
   for (const auto& [id, known] : sessions_) {
     if (known->live()) known->close("the host is stopping", false, [](const Answer&) {});
   }

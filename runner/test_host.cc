@@ -342,6 +342,11 @@ Fd Host::open_stream() {
   return std::move(ours);
 }
 
+void Host::disconnect(std::uint64_t connection) {
+  const std::lock_guard lock(mutex_);
+  EXPECT_TRUE(guard_.send(ipc::Disconnect{connection}));
+}
+
 std::unique_ptr<Browser> Host::connect(std::string_view) {
   return std::make_unique<Browser>(open_stream());
 }

@@ -87,6 +87,7 @@ class Host {
 
   std::unique_ptr<Browser> connect(std::string_view head = {});
   Fd open_stream();  // the test's end of a stream that the runner got
+  void disconnect(std::uint64_t connection);  // as the guard tells the runner; they are numbered from 1
   void start_runner();
   int stop_runner();   // SIGTERM; the exit status
   void start_history();
