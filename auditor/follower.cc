@@ -52,7 +52,10 @@ void Follower::run() {
   for (;;) {
     const Status status = follow();
     if (wait(0)) return;
-    std::string trouble = status.error().what;
+    // No entry yet, and none that was: a host at its first start has begun no log.
+    const bool is_unbegun = status.error().code == Errc::not_found && index_ &&
+                            index_->coverage().next == index_->coverage().first;
+    std::string trouble = is_unbegun ? "" : status.error().what;
     if (status.error().code == Errc::bad_message && reader_) trouble += ": " + reader_->where();
     index_.reset();
     reader_.reset();
@@ -61,7 +64,7 @@ void Follower::run() {
       if (const Status removed = remove_index(state_dir_); !removed) {
         log::error("the old index stays", removed.error());
       }
-    } else if (std::exchange(told, trouble) != trouble) {
+    } else if (std::exchange(told, trouble) != trouble && !is_unbegun) {
       log::error("the audit log is not followed", {{"why", trouble}});
     }
     {

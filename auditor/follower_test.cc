@@ -3,7 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <chrono>
+#include <filesystem>
+#include <thread>
 
 #include "audit/tests/test_host.h"
 #include "auditor/search.h"
@@ -73,6 +78,48 @@ TEST(Follower, FindsWhatWasCommittedByItsWordsAndItsFacts) {
   EXPECT_EQ(reading.find({.text = "version", .to_ms = sys::now_ms() + 60'000}),
             (Indices{blue, green}));
   EXPECT_FALSE(reading.search.run({.text = "//"}, {}));
+}
+
+// A host at its first start. The index is opened anew with each look, which is what is counted here.
+TEST(Follower, WaitsQuietlyForALogThatHasNoEntriesYet) {
+  for (const bool has_directory : {false, true}) {
+    TestHost host;
+    const std::string segment = host.log_dir() + "/segment";
+    ASSERT_TRUE(!has_directory || ::mkdir(segment.c_str(), 0755) == 0);
+    TempDir dir;
+    ::testing::internal::CaptureStderr();
+    Reading reading(host.log_dir(), dir.path());
+    const std::uint64_t end = sys::monotonic_ms() + 20'000;
+    while (reading.follower.state().generation < 3 && sys::monotonic_ms() < end) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    EXPECT_GE(reading.follower.state().generation, 3U) << "it looks again";
+    EXPECT_EQ(reading.follower.state().trouble, "");
+    EXPECT_TRUE(reading.find({}).empty()) << "an empty log is served as one";
+    EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+    EXPECT_EQ(reading.view.published().error().code, Errc::unavailable);
+    ASSERT_TRUE(!has_directory || ::rmdir(segment.c_str()) == 0);
+    ASSERT_TRUE(host.start());
+    EXPECT_TRUE(reading.reaches(append(host, "the first words") + 1)) << "and then followed";
+  }
+}
+
+TEST(Follower, AttackALogThatIsGoneIsNoEmptyLog) {
+  TestHost host;
+  ASSERT_TRUE(host.start());
+  TempDir dir;
+  {
+    Reading reading(host.log_dir(), dir.path());
+    ASSERT_TRUE(reading.reaches(append(host, "words") + 1));
+  }
+  host.stop();
+  std::filesystem::remove_all(host.log_dir() + "/segment");
+  Reading reading(host.log_dir(), dir.path());
+  const std::uint64_t end = sys::monotonic_ms() + 20'000;
+  while (reading.follower.state().trouble.empty() && sys::monotonic_ms() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_NE(reading.follower.state().trouble, "");
 }
 
 TEST(Follower, FindsByNameWhatCarriesOnlyTheAccountAndOutcomesByTheirIntents) {

@@ -28,7 +28,11 @@ Result<LogView> LogView::open(const std::string& dir) {
 
 Result<LogView::Published> LogView::published() const {
   Published published;
-  published.note = TRY(audit::read_log_file(dir_, audit::kCheckpointFile, kMaxNoteFile));
+  auto note = audit::read_log_file(dir_, audit::kCheckpointFile, kMaxNoteFile);
+  if (!note && note.error().sys == ENOENT) {
+    return fail(Errc::unavailable, "the log has no checkpoint yet: nothing has been recorded");
+  }
+  published.note = TRY(std::move(note));
   const auto checkpoint = audit::read_checkpoint(published.note);
   if (!checkpoint) return fail(Errc::bad_message, "the log's checkpoint file is no checkpoint");
   published.checkpoint = *checkpoint;
