@@ -142,6 +142,9 @@ Status run(int argc, char** argv) {
 
   // --- one cgroup per session, where this host has them ---
   resources.cgroups = sandbox::CgroupTree::create("oqto-" + std::to_string(config.uid_base));
+  if (!resources.cgroups && resources.cgroups.error().code == Errc::unavailable) {
+    return std::unexpected(resources.cgroups.error());  // a host that runs has it
+  }
   if (const std::string why = sandbox::cgroup_advice(resources.cgroups); !why.empty()) {
     log::warn("sessions have no cgroup limits, so profiles that require them are refused", {{"why", why}});
   }

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/log.h"
 #include "base/sys.h"
 
 namespace oqto::sandbox {
@@ -190,6 +191,21 @@ Status remove_below(const Fd& parent, const char* name, int depth = 0) {
   return fail_errno("rmdir of a cgroup");
 }
 
+// One instance for each tree, as long as its process lives: two would end each other's sessions. A lock of the kernel on
+// a file that is opened for nothing else (closing any descriptor of it would give the lock up).
+Result<Fd> lock_tree(const Fd& base, const std::string& name) {
+  Fd file = Fd::adopt(::openat(base.get(), "cgroup.max.depth", O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  if (!file) return fail_errno("open of a cgroup's lock");
+  struct flock whole{};
+  whole.l_type = F_WRLCK;
+  if (::fcntl(file.get(), F_SETLK, &whole) == 0) return file;
+  if (errno != EAGAIN && errno != EACCES) return fail_errno("lock of a cgroup");
+  const bool found = ::fcntl(file.get(), F_GETLK, &whole) == 0 && whole.l_type != F_UNLCK && whole.l_pid > 0;
+  log::error("another process has this cgroup tree",
+             {{"tree", name}, {"pid", found ? whole.l_pid : 0}, {"process", found ? sys::process_name(whole.l_pid) : ""}});
+  return fail(Errc::unavailable, "another instance has the cgroup tree of these uids: stop it, or choose another --uid-base");
+}
+
 // What instances that have ended could not remove: at the root of the hierarchy that takes rights
 // which they had given up by then. One that runs has children and stays.
 void sweep(const Fd& delegated) {
@@ -294,6 +310,7 @@ Result<CgroupTree> CgroupTree::create(std::string_view name) {
   // With a child at all times from now on: without, another instance's sweep would take it away.
   const Fd base = TRY(make_at(tree.delegated_, tree.name_.c_str()));
   TRY(make_at(base, "starting"));
+  tree.lock_ = TRY(lock_tree(base, tree.name_));
   // NAME/main may hold whoever started us, so only the sessions of an earlier instance are ended.
   TRY(remove_below(base, "sessions"));
   if (!is_root(tree.delegated_) && has_processes(tree.delegated_)) {

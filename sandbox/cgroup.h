@@ -59,10 +59,11 @@ class Cgroup {
 
 class CgroupTree {
  public:
-  // `name`, "oqto-…", belongs to this instance alone; what an earlier one of the same name left is ended and
+  // `name`, "oqto-…", belongs to this process alone, as long as it lives; what an earlier one of the same name left is ended and
   // removed. Moves the calling process (and, in a delegated cgroup, whoever shares it) into
   // NAME/main if the kernel wants that. Succeeds also where no controller is available: a leaf is
-  // then good for kill() only. Errc::not_found: no cgroup v2 here; Errc::io: not ours to change.
+  // then good for kill() only. Errc::not_found: no cgroup v2 here; Errc::io: not ours to change;
+  // Errc::unavailable: a process that lives has it, which is left alone (the log says which).
   static Result<CgroupTree> create(std::string_view name);
 
   [[nodiscard]] const Controllers& controllers() const { return controllers_; }
@@ -79,6 +80,7 @@ class CgroupTree {
   void remove_tree();
 
  private:
+  Fd lock_;
   Fd delegated_;
   Fd sessions_;
   std::string name_;

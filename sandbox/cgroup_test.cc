@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <functional>
+
 #include "base/sys.h"
 #include "policies/profiles.h"
 #include "tests/possible.h"
@@ -135,6 +137,58 @@ TEST_F(Tree, AStartRemovesEmptyRemainsOfOthersAndNoneThatLive) {
   const auto leaf = other->make("a", limits, 0);
   EXPECT_TRUE(leaf.has_value()) << "it lives, and its tree is still there";
   other->remove_tree();
+}
+
+// What a process of its own comes to, which then ends.
+int in_another_process(const std::function<int()>& act) {
+  const pid_t pid = ::fork();
+  if (pid == 0) ::_exit(act());
+  int status = 0;
+  EXPECT_EQ(::waitpid(pid, &status, 0), pid);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+// As two containers that share the hierarchy and not /run, so that the lock on the uids does not tell.
+TEST_F(Tree, AttackASecondInstanceOfThisNameIsRefusedAndChangesNothing) {
+  const auto leaf = made->make("a", limits, 0);
+  ASSERT_TRUE(leaf.has_value());
+  const pid_t child = born_inside(*leaf, false);
+  ASSERT_GT(child, 0);
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(in_another_process([this] {
+    const auto second = CgroupTree::create(name);
+    return second ? 1 : second.error().code == Errc::unavailable ? 42 : 2;
+  }), 42);
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find("pid=\"" + std::to_string(::getpid()) + '"'), said.npos) << said;
+  EXPECT_TRUE(leaf->populated()) << "its session was ended";
+  EXPECT_TRUE(made->make("b", limits, 0).has_value());
+  ASSERT_TRUE(leaf->kill().has_value());
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+}
+
+TEST_F(Tree, AttackAnInstanceOfAnotherNameThatStopsLeavesOursAlone) {
+  const auto leaf = made->make("a", limits, 0);
+  ASSERT_TRUE(leaf.has_value());
+  EXPECT_EQ(in_another_process([this] {
+    auto second = CgroupTree::create(name + "-second");
+    if (!second || !second->make("a", policies::profile_data(1).limits, 0)) return 1;
+    second->remove_tree();
+    return 42;
+  }), 42);
+  EXPECT_TRUE(made->make("b", limits, 0).has_value()) << "the tree is gone";
+}
+
+TEST_F(Tree, WhatAKilledInstanceLeftIsTakenOver) {
+  const std::string left = name + "-killed";
+  ASSERT_EQ(in_another_process([&left] {
+    auto tree = CgroupTree::create(left);
+    return tree && tree->make("a", policies::profile_data(1).limits, 0) ? 42 : 1;  // and no goodbye
+  }), 42);
+  auto next = CgroupTree::create(left);
+  ASSERT_TRUE(next.has_value()) << next.error().what;
+  EXPECT_EQ(next->make("a", limits, 0)->name(), "a") << "the leaf of before is gone";
+  next->remove_tree();
 }
 
 TEST_F(Tree, WhatAnEarlierInstanceLeftIsEndedAndRemoved) {
