@@ -75,6 +75,7 @@ sandbox::Seal wanted_seal(const std::string& state_dir) {
 Status serve(const Options& options) {
   // --- the service's user: nothing read yet ---
   TRY(sys::adopt_inherited(ipc::kGuardFd, 3));
+  ::signal(SIGXFSZ, SIG_IGN);  // a file size limit is an error of the write, as a full disk is
   ipc::Channel guard(Fd::adopt(ipc::kGuardFd));
   Recorder recorder{ipc::Channel(Fd::adopt(ipc::kAuditFd))};
   ipc::Channel relay(Fd::adopt(ipc::kPeerFd));

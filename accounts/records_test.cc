@@ -1,4 +1,6 @@
 // What the records of accounts say: whose an act is, which invitation, and which operator asked.
+#include <sys/resource.h>
+
 #include <algorithm>
 
 #include "accounts/test_host.h"
@@ -29,6 +31,40 @@ ipc::AuditAppend newest(const TestHost& host, ipc::Event event, ipc::Phase phase
 
 // What has been sent before it has arrived when it is answered.
 void settle(TestHost& host) { (void)host.admin(AdminVerb::setup_link); }
+
+TEST(Probe, IsAnsweredAfterAWrite) {
+  TestHost host;
+  host.start();
+  for (std::uint64_t request = 5; request < 8; ++request) {
+    ASSERT_TRUE(host.guard().send(ipc::Probe{request}));
+    const auto received = host.guard().wait(kAnswerMs);
+    ASSERT_TRUE(received);
+    const auto probed = received->as<ipc::Probed>();
+    ASSERT_TRUE(probed);
+    EXPECT_EQ(probed->request, request);
+    EXPECT_EQ(probed->ok, 1) << probed->why.view();
+  }
+  EXPECT_EQ(host.stop(), 0);
+  EXPECT_EQ(host.database_value("PRAGMA application_id"), "1332835439") << "it was written";
+}
+
+TEST(Probe, SaysNoWhereNothingCanBeWrittenAndYesAgain) {
+  TestHost host;
+  host.start();
+  const auto ask = [&host] {
+    EXPECT_TRUE(host.guard().send(ipc::Probe{1}));
+    const auto received = host.guard().wait(kAnswerMs);
+    const auto probed = received ? received->as<ipc::Probed>() : Result<ipc::Probed>(fail(Errc::unavailable, ""));
+    return probed ? probed->why.str() : "no answer";
+  };
+  EXPECT_EQ(ask(), "");
+  const rlimit full{100, 100'000'000}, roomy{100'000'000, 100'000'000};
+  ASSERT_EQ(::prlimit(host.pid(), RLIMIT_FSIZE, &full, nullptr), 0);
+  EXPECT_EQ(ask(), "the accounts database failed");
+  ASSERT_EQ(::prlimit(host.pid(), RLIMIT_FSIZE, &roomy, nullptr), 0);
+  EXPECT_EQ(ask(), "");
+  EXPECT_EQ(host.stop(), 0);
+}
 
 TEST(Records, EveryOutcomeSaysWhoseItIs) {
   TestHost host;

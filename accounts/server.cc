@@ -84,6 +84,7 @@ Status Server::from_guard(ipc::Received& message) {
     case Tag::wire: return wire(message);
     case Tag::admin_peer: return add_operator(message);
     case Tag::check_logins: return check_logins(TRY(message.as<ipc::CheckLogins>()));
+    case Tag::probe: return probe(TRY(message.as<ipc::Probe>()));
     case Tag::lookup_token: return lookup(TRY(message.as<ipc::LookupToken>()));
     default: return fail(Errc::bad_message, "the guard sent a message that accounts does not take");
   }
@@ -136,6 +137,12 @@ static std::vector<T> numbers(std::string_view bytes) {
 // What this process's predecessor may have left unsaid. If it cannot be told, nothing is served either.
 Status Server::check_logins(const ipc::CheckLogins& ask) {
   return service_->check(numbers<std::uint64_t>(ask.logins.value), numbers<std::uint32_t>(ask.accounts.value));
+}
+
+Status Server::probe(const ipc::Probe& ask) {
+  const Status done = service_->probe();
+  to_guard(ipc::Probed{ask.request, static_cast<std::uint8_t>(done.has_value()), done ? "" : done.error().what});
+  return {};
 }
 
 void Server::revoked(std::uint64_t login) { to_guard(ipc::LoginRevoked{.login = login}); }

@@ -45,7 +45,8 @@ class Server {
   Status run(Service& service);       // until the guard goes away or a signal says stop
 
  private:
-  using ToGuard = std::variant<ipc::Ready, ipc::TokenOwner, ipc::TokenUnknown, ipc::LoginRevoked, ipc::AccountEnded>;
+  using ToGuard = std::variant<ipc::Ready, ipc::TokenOwner, ipc::TokenUnknown, ipc::LoginRevoked, ipc::AccountEnded,
+                               ipc::Probed>;
 
   class OnReady final : public ipc::Watcher {
    public:
@@ -71,6 +72,7 @@ class Server {
   Status add_operator(ipc::Received& message);
   Status lookup(const ipc::LookupToken& ask);
   Status check_logins(const ipc::CheckLogins& ask);
+  Status probe(const ipc::Probe& ask);
   void to_guard(ToGuard message);
   void flush_to_guard();
   void on_relay();

@@ -73,7 +73,6 @@ void Service::handle(Call call, const Respond& respond) {
     case AuthEndpoint::reset_password: return reset_password(std::move(call), respond);
     case AuthEndpoint::list_logins: return respond(list_logins(call));
     case AuthEndpoint::end_logins: return respond(end_logins(call));
-    case AuthEndpoint::health:  // no route leads to it
     case AuthEndpoint::kEnd: break;  // the codec refuses it
   }
   respond(error_reply(Code::not_found, "there is no such endpoint"));

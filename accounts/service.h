@@ -56,6 +56,7 @@ class Service {
   void handle(Call call, const Respond& respond);
   ipc::AdminReply admin(const ipc::AdminCall& call, const Operator& who);
   Result<std::optional<Login>> find_login(const ipc::Token& token);
+  Status probe() { return store_.probe(); }  // Store's
   // Tells the guard which of these do not stand any more.
   Status check(std::span<const std::uint64_t> logins, std::span<const std::uint32_t> accounts);
   void sweep();  // from time to time: ends what has expired

@@ -86,6 +86,9 @@ class Store {
   // Accounts beyond `last_account` have no uids on this host: none is made, and none has a login.
   explicit Store(Database& db, std::uint32_t last_account = kMaxAccountId) : db_(db), last_account_(last_account) {}
 
+  // Whether something could be written now: writes a number of the file's header anew.
+  Status probe() { return db_.script("PRAGMA application_id = 1332835439"); }  // "Oqto"
+
   Result<Transaction> begin() { return Transaction::begin(db_); }
 
   // --- accounts ---

@@ -25,7 +25,8 @@ constexpr const char* kUsage =
 // What the guard says while the server works in its own threads.
 class GuardLink final : public ipc::Watcher {
  public:
-  GuardLink(ipc::Channel guard, Server& server) : guard_(std::move(guard)), server_(server) {}
+  GuardLink(ipc::Channel guard, Server& server, Store& store)
+      : guard_(std::move(guard)), server_(server), store_(store) {}
 
   [[nodiscard]] const Fd& fd() const { return guard_.fd(); }
   [[nodiscard]] bool ended() const { return ended_; }
@@ -44,6 +45,7 @@ class GuardLink final : public ipc::Watcher {
 
  private:
   bool handle(ipc::Received& received) {
+    if (const auto probe = received.as<ipc::Probe>()) return answer(*probe);
     const auto wire = received.as<ipc::Wire>();
     if (!wire) {
       log::error("the guard sent what this process does not know", wire.error());
@@ -56,8 +58,15 @@ class GuardLink final : public ipc::Watcher {
     return true;
   }
 
+  bool answer(const ipc::Probe& probe) {
+    const Status done = store_.probe();
+    return guard_.send(ipc::Probed{probe.request, static_cast<std::uint8_t>(done.has_value()), done ? "" : done.error().what})
+        .has_value();
+  }
+
   ipc::Channel guard_;
   Server& server_;
+  Store& store_;
   bool ended_ = false;
 };
 
@@ -89,7 +98,7 @@ Status run(const std::string& state_dir) {
   TRY(server->serve(std::move(runner)));
 
   // --- serving: the runner's calls in gRPC's threads, the guard's messages here ---
-  GuardLink link(std::move(guard), *server);
+  GuardLink link(std::move(guard), *server, *store);
   StopSignal stop;
   TRY(loop.watch(link.fd(), link));
   TRY(loop.watch(signals, stop));

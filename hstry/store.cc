@@ -101,6 +101,11 @@ class SqliteStore final : public Store {
     return transaction.commit();
   }
 
+  Status probe() override {
+    const std::scoped_lock lock(mutex_);
+    return execute(db_, "PRAGMA application_id = 1332835439");  // "Oqto"
+  }
+
   Status write(const proto::WriteConversationRequest& request,
                proto::WriteConversationResponse& response) override {
     const std::scoped_lock lock(mutex_);

@@ -53,6 +53,8 @@ class Store {
   static Result<std::unique_ptr<Store>> open(const std::string& dir);
   virtual ~Store() = default;
 
+  // Whether something could be written now: writes a number of the file's header anew.
+  virtual Status probe() = 0;
   virtual Status write(const proto::WriteConversationRequest& request,
                        proto::WriteConversationResponse& response) = 0;
   virtual Status append(const proto::AppendMessagesRequest& request,

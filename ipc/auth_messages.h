@@ -13,10 +13,10 @@ struct ConnectionOpened {  // listener -> guard, with the guard's end of the con
   bool fields(auto& io) { return io(connection, remote); }
 };
 
-struct CertificateFacts {  // listener -> guard, whenever it has read one
+struct CertificateFacts {  // listener -> guard, whenever it has read one: from when until when it is valid
   OQTO_MESSAGE(certificate_facts, false);
-  std::uint64_t not_after_ms = 0;
-  bool fields(auto& io) { return io(not_after_ms); }
+  std::uint64_t not_before_ms = 0, not_after_ms = 0;
+  bool fields(auto& io) { return io(not_before_ms, not_after_ms); }
 };
 
 enum class ChannelKind : std::uint8_t { mux, kEnd };
@@ -55,7 +55,6 @@ enum class AuthEndpoint : std::uint8_t {
   list_invites,   // GET  /api/auth/invites
   create_invite,  // POST /api/auth/invites
   revoke_invite,  // POST /api/auth/invites/revoke
-  health,         // GET  /api/health
   change_password,  // POST /api/auth/password
   reset_password,   // POST /api/auth/reset
   list_logins,      // GET  /api/auth/logins

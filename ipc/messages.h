@@ -37,6 +37,7 @@ struct Wire {
 };
 
 // guard -> accounts or hstry: could you write now? Answered after having written something.
+// A connection process -> guard: could the host serve now? `why` of that answer is empty.
 struct Probe {
   OQTO_MESSAGE(probe, false);
   std::uint64_t request = 0;

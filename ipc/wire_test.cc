@@ -17,7 +17,7 @@ TEST(Wire, KeepsTheBytesOfEachMessage) {
   EXPECT_EQ(hex(encode(Ready{})), "010003000000");
   EXPECT_EQ(hex(encode(Probe{3})), "0b00" "0300000000000000");
   EXPECT_EQ(hex(encode(Probed{3, 1, "no"})), "0300" "0300000000000000" "01" "02006e6f");
-  EXPECT_EQ(hex(encode(CertificateFacts{5})), "1800" "0500000000000000");
+  EXPECT_EQ(hex(encode(CertificateFacts{4, 5})), "1800" "0400000000000000" "0500000000000000");
   EXPECT_EQ(hex(encode(AuditProbe{3})), "7600" "0300000000000000");
   EXPECT_EQ(hex(encode(OpenChannel{})), "1500" + std::string(64, '0') + "00");
   EXPECT_EQ(hex(encode(TokenOwner{7, 9, 3, Role::auditor, "ada"})),

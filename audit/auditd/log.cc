@@ -173,6 +173,18 @@ Status Log::settle() {
   return {};
 }
 
+Status Log::probe() {
+  if (!attached_) return fail(Errc::unavailable, "the audit signer is not available");
+  TRY(make_room());
+  if (const auto touched = segment_.touch(); !touched) {
+    if (touched.error().code == Errc::limit) full_ = true;
+    return touched;
+  }
+  const auto asked = ask_status(ipc::SignerAsk::status);
+  if (!asked && !signer_) attached_ = false;
+  return asked ? Status() : fail(Errc::unavailable, kNoAnswer);
+}
+
 void Log::tell_adopted() {
   if (!ask_status(ipc::SignerAsk::adopted) && !signer_) attached_ = false;  // else it is recorded once more
 }

@@ -47,6 +47,8 @@ class Log {
   // Room::reserve: what is kept for the record that there is no room.
   using Room = SegmentFile::Room;
   Status commit(std::span<const std::string> entries, Room room = Room::usual);
+  // Whether a batch could be committed now, errors as of commit(); nothing is recorded.
+  Status probe();
   // What is there to be made sure of when nothing is to be done. An error: the process must end.
   Status settle();
   Status close();  // nothing is committed after it. Waits for the derived files

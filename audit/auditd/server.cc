@@ -89,6 +89,7 @@ Status Server::turn() {
   if (log_.has_signer() && !log_.is_attached()) retry_signer();
   TRY(failure_);
   TRY(publish());
+  TRY(answer_probe());
   for (const std::uint64_t id : std::exchange(dropped_, {})) sources_.erase(id);
   return log_.is_seal_due() ? request_seal(ipc::SignerAsk::seal_if_due) : commit();
 }
@@ -215,10 +216,36 @@ bool Server::take_message(Source& source) {
     ++share->records;
     share->bytes += bytes;
   }
+  if (message->tag == Tag::audit_probe) return take_probe(source, *message);
   if (message->tag != Tag::audit_blob) return take_record(source, *message);
   const bool ok = vault_->take_blob(source.id, *source.actor, std::move(*message), sys::now_ms());
   if (!ok) drop(source, "not an audit blob");
   return ok;
+}
+
+// Only the guard may ask, and it waits for the answer: each probe costs a write.
+bool Server::take_probe(Source& source, const ipc::Received& message) {
+  const auto probe = message.as<ipc::AuditProbe>();
+  if (!probe || source.actor->process != ipc::Process::guard) {
+    drop(source, "not a question for this source");
+    return false;
+  }
+  asked_ = {source.id, probe->request};
+  return true;
+}
+
+// Answered as a record would be, when nothing is under way.
+Status Server::answer_probe() {
+  const Asked asked = std::exchange(asked_, {});
+  const auto found = sources_.find(asked.source);
+  if (found == sources_.end() || found->second->is_dropped) return {};
+  const Status could = log_.probe();
+  if (!could && could.error().code != Errc::limit && could.error().code != Errc::unavailable) return could;
+  ipc::Channel& channel = found->second->channel;
+  const Status sent = could ? channel.send(ipc::AuditAppended{asked.request, log_.next_index(), 0})
+                            : channel.send(ipc::AuditRefused{asked.request, could.error().what});
+  if (!sent) drop(*found->second, sent.error().code == Errc::limit ? "it does not read its answers" : "");
+  return {};
 }
 
 // Our own processes are one of their kind each; a tenant's are as many as it likes.

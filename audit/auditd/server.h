@@ -97,6 +97,8 @@ class Server {
   void drain(Source& source);
   bool take_message(Source& source);  // false: there is none, or the source is dropped
   bool take_record(Source& source, const ipc::Received& message);
+  bool take_probe(Source& source, const ipc::Received& message);
+  Status answer_probe();
   // server_budget.cc
   [[nodiscard]] bool is_paced(const Source& source) const;
   void pause(Source& source);
@@ -156,6 +158,11 @@ class Server {
   std::uint64_t next_index_ = 0;  // of the log, when nothing was under way
   std::map<std::uint64_t, std::unique_ptr<Source>> sources_;
   std::vector<std::uint64_t> dropped_;
+  struct Asked {
+    std::uint64_t source = 0;  // 0: nobody
+    std::uint64_t request = 0;
+  };
+  Asked asked_;  // the newest AuditProbe, until it is answered
   std::uint64_t next_source_ = 1;
   std::vector<Pending> batch_;
   std::map<std::uint32_t, Share> shares_;         // by account, in this batch

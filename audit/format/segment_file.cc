@@ -134,6 +134,16 @@ bool SegmentFile::probe() {
   return make_room(kAhead).has_value();
 }
 
+Status SegmentFile::touch() {
+  constexpr std::size_t kPage = 4096;  // as much as a usual record and its note
+  TRY(make_room(kPage));
+  if (const auto written = pwrite_all(fd_, length_, std::string(kPage, '\0')); !written) {
+    TRY(take_back());
+    return std::unexpected(Error{Errc::limit, written.error().what, written.error().sys});
+  }
+  return sync();
+}
+
 Status SegmentFile::finish() {
   TRY(truncate_to(fd_, length_));
   given_ = length_;

@@ -29,6 +29,7 @@ class SegmentFile {
   Status overwrite(std::uint64_t offset, std::string_view bytes);
   Status sync();  // fdatasync. After an error nothing about this file may be believed.
   bool probe();   // whether there is room again
+  Status touch();  // writes zeros over the zeros behind the end, and syncs: Errc::limit if there is no room
   Status finish();  // gives back what is behind the end, durably
 
   [[nodiscard]] std::uint64_t length() const { return length_; }
