@@ -12,6 +12,7 @@
 #include "cli/host.h"
 #include "cli/json.h"
 #include "cli/people.h"
+#include "cli/readiness.h"
 #include "cli/reload.h"
 #include "cli/table.h"
 
@@ -30,12 +31,6 @@ void print(std::string_view text) {
 int fail_with(const std::string& why) {
   (void)std::fprintf(stderr, "oqtoctl: %s\n", printable(why).c_str());
   return 1;
-}
-
-std::string join(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
 }
 
 // The address that browsers use, without a slash at the end.
@@ -116,9 +111,7 @@ std::string status_text(const HostStatus& status) {
     text += '\n' + table(rows);
   }
   text += usage_text(status);
-  const auto missing = not_ready(status);
-  return text + '\n' +
-         (missing.empty() ? "The host is ready.\n" : "Not ready: " + join(missing) + ".\n");
+  return text + '\n' + readiness_text(status);
 }
 
 Outcome<HostStatus> ask_status(const Options& options) {
@@ -129,14 +122,14 @@ Outcome<HostStatus> ask_status(const Options& options) {
 int status(const Options& options) {
   const std::uint64_t deadline = sys::monotonic_ms() + options.wait_s * 1000;
   auto answer = ask_status(options);
-  while ((!answer || !not_ready(*answer).empty()) && sys::monotonic_ms() < deadline) {
+  while ((!answer || !is_ready(*answer)) && sys::monotonic_ms() < deadline) {
     const timespec pause{.tv_sec = 0, .tv_nsec = kPollNs};
     (void)::nanosleep(&pause, nullptr);
     answer = ask_status(options);
   }
   if (!answer) return fail_with(answer.error());
   print(options.json ? status_json(*answer) : status_text(*answer));
-  return not_ready(*answer).empty() ? 0 : 1;
+  return is_ready(*answer) ? 0 : 1;
 }
 
 // --- accounts ------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -96,6 +95,9 @@ Outcome<HostStatus> Host::status() {
         break;
       case Tag::ctl_session:
         status.sessions.push_back(TRY(as(received.as<ipc::CtlSession>())));
+        break;
+      case Tag::ctl_trouble:
+        status.troubles.push_back(TRY(as(received.as<ipc::CtlTrouble>())));
         break;
       default: {
         const auto end = TRY(as(received.as<ipc::CtlEnd>()));
@@ -188,23 +190,6 @@ Outcome<std::string> Host::accounts(ipc::AdminVerb verb, std::string body) {
   const auto reply = TRY(as(received->as<ipc::AdminReply>()));
   if (reply.ok != 1) return std::unexpected(read_error(reply.body.value));
   return reply.body.value;
-}
-
-std::vector<std::string> not_ready(const HostStatus& status) {
-  using ipc::Process;
-  std::vector<std::string> names;
-  for (const Process needed : {Process::relay, Process::accounts, Process::auditd,
-                               Process::audit_signer, Process::gateway, Process::auditor}) {
-    const bool runs = std::any_of(status.processes.begin(), status.processes.end(),
-                                  [&](const auto& row) { return row.process == needed; });
-    if (!runs) names.emplace_back(ipc::process_name(needed));
-  }
-  for (const ipc::CtlProcess& row : status.processes) {
-    if (row.account == 0 && row.health != ipc::Health::ready) {
-      names.emplace_back(ipc::process_name(row.process));
-    }
-  }
-  return names;
 }
 
 }  // namespace oqto::cli

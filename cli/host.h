@@ -21,6 +21,7 @@ struct HostStatus {
   std::vector<ipc::CtlProcess> processes;
   std::vector<ipc::CtlTenant> tenants;
   std::vector<ipc::CtlSession> sessions;
+  std::vector<ipc::CtlTrouble> troubles;
 };
 
 class Host {
@@ -52,8 +53,5 @@ class Host {
 
 // The login name of who runs this, for what is recorded; it is a claim, the uid is the kernel's word.
 std::string operator_name();
-
-// What is not ready yet, or does not run at all; empty: every core process serves.
-std::vector<std::string> not_ready(const HostStatus& status);
 
 }  // namespace oqto::cli

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/readiness.h"
+
 namespace oqto::cli {
 namespace {
 
@@ -202,9 +204,17 @@ std::string status_json(const HostStatus& status) {
                           {"memory", row.memory_pressure / 100.0},
                           {"io", row.io_pressure / 100.0}}}});
   }
-  const auto missing = not_ready(status);
-  return dump({{"ready", missing.empty()},
-               {"not_ready", missing},
+  Json degraded = Json::array();
+  Json warnings = Json::array();
+  Json parts = Json::array();
+  for (const Trouble& each : troubles(status)) {
+    (each.is_warning ? warnings : degraded).push_back({{"part", each.part}, {"what", each.what}, {"fix", each.fix}});
+    if (!each.is_warning) parts.push_back(each.part);
+  }
+  return dump({{"ready", is_ready(status)},
+               {"not_ready", std::move(parts)},
+               {"degraded", std::move(degraded)},
+               {"warnings", std::move(warnings)},
                {"processes", std::move(processes)},
                {"tenants", std::move(tenants)},
                {"sessions", std::move(sessions)}});

@@ -10,7 +10,8 @@ namespace {
 
 constexpr auto kCommands = std::to_array<Command>({
     {"status", "", "every process, tenant and session, and whether the host is ready",
-     "Exit status 0 if every core process is ready, else 1.", "--json --wait", ""},
+     "Exit status 0 if the host is ready, else 1 with what is not and what to do. Parts are asked to write something.",
+     "--json --wait", ""},
     {"reload", "", "read certificate, gateway.toml and the host's policy again, while the host serves",
      "Says for each part what became of it: changed, unchanged, or refused, with the reason; what is refused goes\n"
      "on as it was. Connections and sessions that are there keep what they began with. SIGHUP does the same.",
@@ -54,7 +55,7 @@ struct OptionHelp {
 constexpr auto kOptions = std::to_array<OptionHelp>({
     {"--state", "DIR", "the host's state directory (default: $OQTO_STATE, or /var/lib/oqto)"},
     {"--json", "", "machine-readable output"},
-    {"--wait", "SECONDS", "wait until every core process is ready, at most so long"},
+    {"--wait", "SECONDS", "wait until the host is ready, at most so long"},
     {"--url", "URL", "the host's address, as browsers see it (default: what DIR/url says)"},
     {"--role", "ROLE", "user, admin or auditor (default: user)"},
     {"--expires", "TIME", "1h to 30d (default: 72h); of a reset link 1h to 7d (default: 24h)"},

@@ -172,6 +172,8 @@ Status Guard::start_child(Child& child, Spawn wanted) {
   child.started = sys::monotonic_ms();
   child.restart_at = 0;
   child.ended_by_us = {};
+  child.probe = 0;
+  child.cannot_write.clear();
   TRY(loop_.watch(child.channel.fd(), child));
   TRY(loop_.watch(child.pidfd, child.exit_watch));
   if (has_audit_channel(child.process)) announce_audit_source(child, std::move(audit.first));

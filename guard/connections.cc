@@ -29,6 +29,11 @@ void Guard::connection_message(Connection& connection) {
     if (received.error().code != Errc::limit) drop(connection.id);
     return;
   }
+  if (connection.state == Connection::State::idle && received->as<ipc::Probe>()) {
+    connection.state = Connection::State::asking_health;
+    asking_.push_back(connection.id);
+    return ask_health();
+  }
   const auto wanted = received->as<ipc::OpenChannel>();
   if (!wanted || connection.state != Connection::State::idle) {
     ipc::AuditAppend violation;

@@ -45,7 +45,10 @@ Status Guard::answer_operator(Operator& peer, const ipc::CtlRequest& request) {
   if (request.version != ipc::kProtocolVersion) {
     return peer.channel.send(ipc::CtlEnd{0, "oqtoctl and the running host are of different versions"});
   }
-  if (request.verb == ipc::CtlVerb::status) return send_status(peer);
+  if (request.verb == ipc::CtlVerb::status) {
+    peer.asks_status = true;
+    return ask_health(), Status();
+  }
   if (request.verb == ipc::CtlVerb::accounts) {
     const auto ends = TRY(sys::seqpacket_pair());
     Child& accounts = *core(ipc::Process::accounts);
@@ -176,6 +179,7 @@ Status Guard::send_status(Operator& peer) {
     row.io_pressure = static_cast<std::uint32_t>(use.io_pressure);
     TRY(peer.channel.send(row));
   }
+  for (const ipc::CtlTrouble& trouble : troubles_) TRY(peer.channel.send(trouble));
   return peer.channel.send(ipc::CtlEnd{1, ""});
 }
 

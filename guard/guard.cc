@@ -72,6 +72,10 @@ Status Guard::dispatch(Child& child, ipc::Received& received) {
       Rule{relay, ipc::Tag::connection_opened, Health::ready, &Guard::on_connection_opened},
       Rule{relay, ipc::Tag::reloaded, Health::ready, &Guard::on_reloaded},
       Rule{gateway, ipc::Tag::reloaded, Health::ready, &Guard::on_reloaded},
+      Rule{relay, ipc::Tag::certificate_facts, Health::starting, &Guard::on_certificate_facts},
+      Rule{relay, ipc::Tag::certificate_facts, Health::ready, &Guard::on_certificate_facts},
+      Rule{accounts, ipc::Tag::probed, Health::ready, &Guard::on_probed},
+      Rule{hstry, ipc::Tag::probed, Health::ready, &Guard::on_probed},
       Rule{auditd, ipc::Tag::audit_managed, Health::ready, &Guard::on_audit_managed},
       Rule{accounts, ipc::Tag::token_owner, Health::ready, &Guard::on_token_owner},
       Rule{accounts, ipc::Tag::token_unknown, Health::ready, &Guard::on_token_unknown},
@@ -142,7 +146,7 @@ void Guard::reap_orphans() {
 
 int Guard::next_timeout() const {
   const bool waiting =
-      stopping_ || reload_ || !pending_.empty() || !dying_.empty() || !emptying_.empty() ||
+      stopping_ || reload_ || !asking_.empty() || !pending_.empty() || !dying_.empty() || !emptying_.empty() ||
       std::any_of(sessions_.begin(), sessions_.end(),
                   [](const auto& entry) { return entry.second->state != Session::State::live; }) ||
       std::any_of(core_.begin(), core_.end(), [](const auto& child) { return child->restart_at != 0; }) ||
@@ -172,6 +176,7 @@ void Guard::tick() {
   reap_orphans();
   remove_cgroups();
   if (audit_) flush_backlog();
+  answer_health();
   std::erase_if(operators_, [](const auto& peer) { return peer->closed; });
   graveyard_.clear();
   dropped_.clear();

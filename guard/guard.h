@@ -77,6 +77,9 @@ struct Child final : ipc::Watcher {
   std::uint64_t started = 0;         // monotonic
   std::uint64_t restart_at = 0;      // monotonic; 0: not waiting for a restart
   std::string_view ended_by_us;      // why, when that is no failure
+  std::uint64_t probe = 0;           // number of the one that it has not answered
+  std::uint64_t probe_until = 0;     // monotonic
+  std::string cannot_write;          // why, as of the last answer
 };
 
 // The control end of one sealed connection process of the relay.
@@ -85,7 +88,7 @@ struct Connection final : ipc::Watcher {
       : guard(owner), id(number), channel(std::move(end)), remote(from) {}
   void on_ready(std::uint32_t events) override;
 
-  enum class State : std::uint8_t { idle, looking_up, recording, open };
+  enum class State : std::uint8_t { idle, asking_health, looking_up, recording, open };
   Guard& guard;
   std::uint64_t id;
   ipc::Channel channel;
@@ -140,6 +143,7 @@ struct Operator final : ipc::Watcher {
   Guard& guard;
   ipc::Channel channel;
   std::uint64_t awaits = 0;  // the AuditManage that was sent for it
+  bool asks_status = false;
   uid_t uid = 0;             // as in CtlRequest
   bool closed = false;
 };
@@ -266,6 +270,15 @@ class Guard {
   Status on_approval_answer(Child& child, ipc::Received& received);
   void answer_approval(Session& session, ipc::ApprovalAnswer answer);
 
+  // health.cc
+  Status on_probed(Child& child, ipc::Received& received);
+  Status on_certificate_facts(Child& child, ipc::Received& received);
+  void probe(Child& child);
+  void settle_probe(Child& child, std::uint64_t request, std::string_view cannot_write);
+  void ask_health();
+  void answer_health();
+  [[nodiscard]] std::vector<ipc::CtlTrouble> judge() const;
+
   // control.cc
   void accept_operator();
   void operator_message(Operator& peer);
@@ -336,6 +349,12 @@ class Guard {
   Fd models_;  // the newest gateway's, for the runners
   std::vector<std::unique_ptr<Operator>> operators_;
   std::unique_ptr<Reloading> reload_;
+  ipc::CertificateFacts certificate_;
+  std::vector<std::uint64_t> asking_;  // connections that want to know whether the host could serve
+  std::vector<ipc::CtlTrouble> troubles_;
+  bool is_judged_ = false;             // since the parts were asked
+  std::uint64_t probed_at_ = 0;        // monotonic
+  std::uint32_t probed_tenant_ = 0;    // account of the last one
   std::vector<std::unique_ptr<Child>> dying_;  // killed, not reaped yet
   struct Emptying {
     sandbox::Cgroup leaf;

@@ -102,6 +102,7 @@ void Guard::audit_message() {
       stored_blob_ = to_hex(stored->sha256);
       answer_record(stored->request, true, 0);
     } else if (const auto refused = received->as<ipc::AuditRefused>()) {
+      settle_probe(*core(ipc::Process::auditd), refused->request, refused->why.view());
       answer_record(refused->request, false, 0);
     }  // else: auditd is not obeyed, only listened to
   }
@@ -110,6 +111,7 @@ void Guard::audit_message() {
 
 void Guard::answer_record(std::uint64_t request, bool durable, std::uint64_t index) {
   settle_record(request, durable);
+  settle_probe(*core(ipc::Process::auditd), request, {});
   const auto entry = std::ranges::find(pending_, request, &PendingRecord::request);
   if (entry == pending_.end()) return;
   const PendingRecord found = *entry;

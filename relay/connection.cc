@@ -27,6 +27,7 @@ constexpr unsigned kSlowestBytesPerSecond = 8 * 1024;
 constexpr unsigned kWaitSeconds = 30;  // more than the two waits below
 constexpr unsigned kLingerSeconds = 2;
 constexpr int kAuthReplyMs = 10'000;
+constexpr int kHealthReplyMs = 6000;  // the guard waits three seconds for the parts
 constexpr int kChannelReplyMs = 15'000;
 constexpr std::size_t kMaxHandshakeBytes = 16 * 1024;
 constexpr std::size_t kMaxLingerBytes = 64 * 1024;
@@ -45,7 +46,7 @@ class Connection {
     handshake();
     for (int requests = 0; requests < kMaxRequests; ++requests) {
       const GateResult gate = read_head(requests == 0);
-      if (gate.kind == GateResult::Kind::refused) refuse(gate.status, gate.why);
+      if (gate.kind == GateResult::Kind::refused) refuse({gate.status, gate.why});
       keep_alive_ = !gate.request.wants_close && requests + 1 < kMaxRequests;
       answer(gate);
       if (!keep_alive_) close_gently();
@@ -120,13 +121,13 @@ class Connection {
     const Request& request = gate.request;
     const Route where = route(request, service_.sites);
     if (const auto* rejection = std::get_if<Rejection>(&where)) {
-      refuse(rejection->status, rejection->why);
+      refuse(*rejection, request.method);
     } else if (const auto* auth = std::get_if<AuthRoute>(&where)) {
       answer_auth(gate, auth->endpoint);
     } else if (const auto* mux = std::get_if<MuxRoute>(&where)) {
       hand_over(gate, *mux);
-    } else if (std::holds_alternative<HealthRoute>(where)) {
-      respond(health_head(kHealthBody, keep_alive_), kHealthBody, request.method);
+    } else if (const auto* health = std::get_if<HealthRoute>(&where)) {
+      answer_health(*health, request.method);
     } else {
       answer_asset(request);
     }
@@ -140,9 +141,9 @@ class Connection {
     if (head.close) keep_alive_ = false;
   }
 
-  [[noreturn]] void refuse(std::uint16_t status, std::string_view why) {
-    const std::string body = error_body(status, why);
-    respond(error_head(status, body), body, Method::get);
+  [[noreturn]] void refuse(const Rejection& rejection, Method method = Method::get) {
+    const std::string body = error_body(rejection.status, rejection.why);
+    respond(error_head(rejection.status, body, rejection.allow), body, method);
     close_gently();
   }
 
@@ -162,18 +163,36 @@ class Connection {
     end();
   }
 
-  // A path without a dot belongs to the page's own router; one with a dot is a missing file.
+  // The page keeps its place behind the `#`, so there are no other addresses than those in the pack.
   void answer_asset(const Request& request) {
     const Asset* asset = service_.assets.find(request.path);
     if (asset == nullptr) {
-      const bool file = request.path.find('.') != std::string_view::npos;
-      if (file || request.path.starts_with("/assets/"))
-        refuse(404, "there is nothing at this address");
-      asset = &service_.assets.document();
+      respond(missing_head(), kMissingPage, request.method);
+      close_gently();
     }
+    if (request.method == Method::post) refuse({405, "only GET and HEAD are allowed here", "GET, HEAD"});
     const Encoding encoding = asset->choose(request.accept_encoding);
     respond(asset_head(*asset, encoding, keep_alive_),
             asset->bodies[static_cast<std::size_t>(encoding)], request.method);
+  }
+
+  void answer_health(const HealthRoute& health, Method method) {
+    if (health.only_alive) return respond(health_head(200, kAliveBody, keep_alive_), kAliveBody, method);
+    const bool ready = is_host_ready();
+    const std::string_view body = ready ? kReadyBody : kNotReadyBody;
+    respond(health_head(ready ? 200 : 503, body, keep_alive_), body, method);
+  }
+
+  // The guard asks the parts at most once a second, however many want to know. A late answer finds
+  // nobody: after a 503 the connection ends.
+  bool is_host_ready() {
+    ::alarm(kWaitSeconds);
+    if (!control_.send(ipc::Probe{})) end();
+    const auto received = control_.wait(kHealthReplyMs);
+    if (!received && received.error().code == Errc::unavailable) end();
+    if (!received) return false;
+    const auto probed = received->as<ipc::Probed>();
+    return probed && probed->ok == 1;
   }
 
   void answer_auth(const GateResult& gate, ipc::AuthEndpoint endpoint) {
@@ -195,7 +214,7 @@ class Connection {
     call.body.value = input_.substr(gate.head_bytes, size);
     ::alarm(kWaitSeconds);
     const auto reply = ask_accounts(call);
-    if (!reply) refuse(503, "signing in is not available right now: try again in a moment");
+    if (!reply) refuse({503, "signing in is not available right now: try again in a moment"});
     respond(auth_head(*reply, endpoint == ipc::AuthEndpoint::logout, keep_alive_),
             reply->body.value, Method::get);
   }
@@ -211,7 +230,7 @@ class Connection {
   }
 
   [[noreturn]] void hand_over(const GateResult& gate, const MuxRoute& mux) {
-    if (!gate.request.token) refuse(401, "sign in first");
+    if (!gate.request.token) refuse({401, "sign in first"});
     ::alarm(kWaitSeconds);
     Fd stream = open_channel(*gate.request.token);
     std::string first = canonical_head(gate.request, mux);
@@ -228,16 +247,16 @@ class Connection {
     if (!control_.send(ipc::OpenChannel{token, ipc::ChannelKind::mux})) end();
     auto received = control_.wait(kChannelReplyMs);
     if (!received && received.error().code == Errc::unavailable) end();
-    if (!received) refuse(503, "your agents cannot be reached right now: try again in a moment");
+    if (!received) refuse({503, "your agents cannot be reached right now: try again in a moment"});
     if (received->tag == ipc::Tag::channel_opened) {
       if (received->as<ipc::ChannelOpened>()) return std::move(received->fd);
       end();
     }
     const auto refused = received->as<ipc::ChannelRefused>();
     if (!refused) end();
-    if (refused->refusal == ipc::Refusal::unauthenticated) refuse(401, "sign in first");
-    if (refused->refusal == ipc::Refusal::forbidden) refuse(403, "this account may not do that");
-    refuse(503, "your agents cannot be reached right now: try again in a moment");
+    if (refused->refusal == ipc::Refusal::unauthenticated) refuse({401, "sign in first"});
+    if (refused->refusal == ipc::Refusal::forbidden) refuse({403, "this account may not do that"});
+    refuse({503, "your agents cannot be reached right now: try again in a moment"});
   }
 
   // Built from pieces that passed the gate and the site table; no byte of the client's own head,

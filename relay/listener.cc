@@ -102,6 +102,7 @@ Status Listener::watch_all() {
 }
 
 Status Listener::run() {
+  TRY(tell_certificate());
   TRY(wiring_.guard.send(ipc::Ready{}));
   while (!stopping_ && !broken_) {
     TRY(loop_.run_once(waiting_ > 0 ? 500 : -1));
@@ -159,7 +160,13 @@ void Listener::reload(ipc::ReloadPart part, Fd file) {
   const auto answer = certificate_.take(part, std::move(file));
   if (!answer) return;
   log::info("another certificate was offered", {{"taken", static_cast<int>(answer->ok)}, {"what", answer->what.view()}});
+  if (const Status told = tell_certificate(); !told) broken_ = told.error();
   if (const Status sent = wiring_.guard.send(*answer); !sent) broken_ = sent.error();
+}
+
+// From when until when the one in force is valid.
+Status Listener::tell_certificate() {
+  return wiring_.guard.send(ipc::CertificateFacts{service_.tls.not_before_ms(), service_.tls.not_after_ms()});
 }
 
 // Acknowledgements are not waited for: a crash has happened, recorded or not.

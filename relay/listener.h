@@ -95,6 +95,7 @@ class Listener {
   void expire();
   void rewire(ipc::WireRole role, Fd fd);
   void reload(ipc::ReloadPart part, Fd file);
+  Status tell_certificate();
 
   Wiring wiring_;
   const Service& service_;

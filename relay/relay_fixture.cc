@@ -93,8 +93,8 @@ Certificate make_certificate(const char* wanted, long from, long until) {
   return {pem_text(chain), pem_text(secret)};
 }
 
-RunningRelay::RunningRelay(std::vector<std::string> options, std::string pack) {
-  certificate = make_certificate();
+RunningRelay::RunningRelay(std::vector<std::string> options, std::string pack, Certificate of)
+    : certificate(std::move(of)) {
   const Fd listening = listen_on_loopback(port);
   const Fd guard_end = channel_for(guard), audit_end = channel_for(audit),
            accounts_end = channel_for(accounts);
@@ -110,6 +110,9 @@ RunningRelay::RunningRelay(std::vector<std::string> options, std::string pack) {
     exec_relay({guard_end.get(), audit_end.get(), accounts_end.get(), listening.get(),
                 chain_file.get(), key_file.get(), assets.get()},
                arguments);
+  }
+  if (const auto received = guard.wait(kTestWaitMs); received && received->tag == ipc::Tag::certificate_facts) {
+    facts = received->as<ipc::CertificateFacts>().value_or(facts);
   }
   const auto ready = guard.wait(kTestWaitMs);
   EXPECT_TRUE(ready && ready->as<ipc::Ready>()) << "the relay did not start";

@@ -20,6 +20,12 @@ namespace oqto::relay {
 
 constexpr int kTestWaitMs = 20'000;
 
+struct Certificate {
+  std::string chain, key;  // PEM
+};
+// Self-signed, of a new P-256 key; valid between these two, in seconds from now.
+Certificate make_certificate(const char* name = "localhost", long from = -60, long until = 3600);
+
 // What the guard and accounts were given for one connection.
 struct Announced {
   std::uint64_t connection = 0;
@@ -28,13 +34,10 @@ struct Announced {
   ipc::Channel accounts;
 };
 
-struct Certificate {
-  std::string chain, key;  // PEM
-};
-
 class RunningRelay {
  public:
-  explicit RunningRelay(std::vector<std::string> options = {}, std::string pack = {});
+  explicit RunningRelay(std::vector<std::string> options = {}, std::string pack = {},
+                        Certificate of = make_certificate());
   ~RunningRelay();
   RunningRelay(const RunningRelay&) = delete;
 
@@ -48,6 +51,7 @@ class RunningRelay {
   pid_t pid = 0;
   Certificate certificate;
   ipc::Channel guard, audit, accounts;
+  ipc::CertificateFacts facts;  // what it said before it was ready
 };
 
 struct Response {
@@ -97,8 +101,6 @@ class Client {
   bool fill();
 };
 
-// Self-signed, of a new P-256 key; valid between these two, in seconds from now.
-Certificate make_certificate(const char* name = "localhost", long from = -60, long until = 3600);
 Fd text_file(std::string_view text);
 
 Fd plain_connection(const RunningRelay& relay);             // TCP only

@@ -10,6 +10,8 @@ namespace {
 ipc::Reloaded offer(RunningRelay& relay, const std::string& chain, const std::string& key) {
   EXPECT_TRUE(relay.guard.send(ipc::Reload{ipc::ReloadPart::certificate}, text_file(chain)));
   EXPECT_TRUE(relay.guard.send(ipc::Reload{ipc::ReloadPart::key}, text_file(key)));
+  const auto facts = relay.guard.wait(kTestWaitMs);
+  EXPECT_TRUE(facts && facts->as<ipc::CertificateFacts>()) << "the guard is not told what is in force";
   const auto answer = relay.guard.wait(kTestWaitMs);
   EXPECT_TRUE(answer && answer->as<ipc::Reloaded>()) << "the relay does not answer";
   return answer ? answer->as<ipc::Reloaded>().value_or(ipc::Reloaded{}) : ipc::Reloaded{};

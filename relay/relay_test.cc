@@ -88,7 +88,7 @@ TEST(Relay, ServesTheDocumentWithEverySecurityHeader) {
   Client client(relay);
   const Announced peers = relay.next_connection();
   EXPECT_TRUE(peers.remote.starts_with("127.0.0.1:"));
-  for (const char* path : {"/", "/session/oqto-1", "/?x=y"}) {
+  for (const char* path : {"/", "/?x=y"}) {
     const Response page = client.ask(get(relay, path));
     EXPECT_EQ(page.status, 200);
     EXPECT_EQ(page.body, "<!doctype html>");
@@ -121,9 +121,6 @@ TEST(Relay, ServesAssetsInertImmutableAndCompressed) {
   EXPECT_EQ(client.ask(get(relay, "/assets/app-1.js")).body, "let plain = 1");
   client.send("HEAD / HTTP/1.1\r\nHost: " + relay.authority() + "\r\n\r\n");
   EXPECT_TRUE(client.read_response(true).has("Content-Length: 15"));
-  const Response health = client.ask(get(relay, "/api/health"));
-  EXPECT_EQ(health.body, "{\"status\":\"ok\",\"version\":\"0.1.0\"}");
-  EXPECT_EQ(client.ask(get(relay, "/health")).status, 200);
 }
 
 TEST(Relay, ClosesAfterAnError) {
@@ -133,7 +130,6 @@ TEST(Relay, ClosesAfterAnError) {
     const Response missing = client.ask(get(relay, path));
     EXPECT_EQ(missing.status, 404);
     EXPECT_TRUE(missing.has("Connection: close"));
-    EXPECT_NE(missing.body.find("\"code\":\"NOT_FOUND\""), std::string::npos);
     EXPECT_TRUE(client.ended());
   }
 }

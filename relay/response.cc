@@ -7,9 +7,16 @@ namespace oqto::relay {
 #ifndef OQTO_VERSION
 #error "the build defines OQTO_VERSION"
 #endif
-const std::string_view kHealthBody = "{\"status\":\"ok\",\"version\":\"" OQTO_VERSION "\"}";
+const std::string_view kAliveBody = R"({"status":"ok","version":")" OQTO_VERSION R"("})";
+const std::string_view kReadyBody = R"({"ready":true,"status":"ok","version":")" OQTO_VERSION R"("})";
+const std::string_view kNotReadyBody = R"({"ready":false})";
+const std::string_view kMissingPage =
+    "<!doctype html><html lang=\"en\"><title>Not found</title><h1>Not found</h1>"
+    "<p>There is nothing at this address. <a href=\"/\">Go to the start page</a></html>\n";
 
 namespace {
+
+constexpr std::string_view kRetrySeconds = "2";  // what is down is started again by then, mostly
 
 constexpr std::string_view kEveryResponse =
     "Strict-Transport-Security: max-age=63072000; includeSubDomains; preload\r\n"
@@ -160,12 +167,13 @@ Head asset_head(const Asset& asset, Encoding encoding, bool keep_alive) {
   return head;
 }
 
-Head health_head(std::string_view body, bool keep_alive) {
+Head health_head(std::uint16_t status, std::string_view body, bool keep_alive) {
   Head head;
-  begin(head, 200, keep_alive);
+  begin(head, status, keep_alive);
   head.text += kInert;
   head.text += kJson;
-  end(head, 200, body.size());
+  if (status == 503) add(head, "Retry-After", kRetrySeconds);
+  end(head, status, body.size());
   return head;
 }
 
@@ -180,19 +188,33 @@ Head auth_head(const ipc::AuthReply& reply, bool logout, bool keep_alive) {
     // Not "cookies": the session's is cleared above, and the device stays known.
     add(head, "Clear-Site-Data", "\"cache\", \"storage\"");
   }
-  if (reply.retry_after_s != 0) add(head, "Retry-After", std::to_string(reply.retry_after_s));
+  if (reply.retry_after_s != 0) {
+    add(head, "Retry-After", std::to_string(reply.retry_after_s));
+  } else if (reply.status == 503) {
+    add(head, "Retry-After", kRetrySeconds);
+  }
   end(head, reply.status, reply.body.value.size());
   return head;
 }
 
-Head error_head(std::uint16_t status, std::string_view body) {
+Head error_head(std::uint16_t status, std::string_view body, std::string_view allow) {
   Head head;
   begin(head, status, false);
   head.text += kInert;
   head.text += kJson;
-  if (status == 405) add(head, "Allow", "GET, HEAD, POST");
-  if (status == 503) add(head, "Retry-After", "2");
+  if (status == 405) add(head, "Allow", allow.empty() ? "GET, HEAD, POST" : allow);
+  if (status == 503) add(head, "Retry-After", kRetrySeconds);
   end(head, status, body.size());
+  return head;
+}
+
+Head missing_head() {
+  Head head;
+  begin(head, 404, false);
+  head.text += kInert;
+  add(head, "Content-Type", "text/html; charset=utf-8");
+  add(head, "Cache-Control", "no-store");
+  end(head, 404, kMissingPage.size());
   return head;
 }
 

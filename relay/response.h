@@ -22,12 +22,15 @@ struct Head {
 // `keep_alive` is the client's wish: an error always closes, so that no disagreement about where
 // the next request starts can outlive it.
 Head asset_head(const Asset& asset, Encoding encoding, bool keep_alive);
-Head health_head(std::string_view body, bool keep_alive);
+Head health_head(std::uint16_t status, std::string_view body, bool keep_alive);
 Head auth_head(const ipc::AuthReply& reply, bool logout, bool keep_alive);
-Head error_head(std::uint16_t status, std::string_view body);
+Head error_head(std::uint16_t status, std::string_view body, std::string_view allow = {});
+Head missing_head();  // of kMissingPage
 
 std::string error_body(std::uint16_t status, std::string_view why);  // {"error", "code"}
 
-extern const std::string_view kHealthBody;
+// Whoever asks has not signed in: what is wrong, only the operator is told.
+extern const std::string_view kAliveBody, kReadyBody, kNotReadyBody;
+extern const std::string_view kMissingPage;  // for people who followed a wrong link
 
 }  // namespace oqto::relay

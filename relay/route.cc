@@ -36,6 +36,26 @@ const Site* find_site(std::string_view authority, std::span<const Site> sites) {
   return nullptr;
 }
 
+constexpr const char* kNothing = "there is nothing at this address";
+
+// There is nothing of this path, or not for this method.
+Rejection reject_method(std::string_view path) {
+  bool get = false;
+  bool post = false;
+  for (const AuthPath& entry : kAuthPaths) {
+    if (entry.path == path) (entry.post ? post : get) = true;
+  }
+  if (get && post) return {405, "only GET and POST are allowed here", "GET, POST"};
+  if (get) return {405, "only GET is allowed here", "GET"};
+  if (post) return {405, "only POST is allowed here", "POST"};
+  return {404, kNothing};
+}
+
+Route route_health(const Request& request, bool only_alive) {
+  if (request.method == Method::post) return Rejection{405, "only GET and HEAD are allowed here", "GET, HEAD"};
+  return HealthRoute{only_alive};
+}
+
 bool is_api(std::string_view path) {
   return path == "/api" || path.starts_with("/api/");
 }
@@ -44,6 +64,7 @@ bool is_mux(std::string_view path) {
 }
 
 Route route_mux(const Request& request, const Site& site) {
+  if (request.method != Method::get) return Rejection{405, "only GET is allowed here", "GET"};
   if (!request.upgrade) return Rejection{400, "this path is for WebSocket upgrades only"};
   if (request.websocket_version != "13") return Rejection{400, "unknown WebSocket version"};
   if (!list_contains(request.websocket_protocols, kMuxProtocol)) {
@@ -58,9 +79,10 @@ Route route_mux(const Request& request, const Site& site) {
 }
 
 Route route_post(const Request& request, const Site& site) {
+  if (request.path == "/api/health") return route_health(request, false);
   const auto* found = std::ranges::find_if(
       kAuthPaths, [&](const AuthPath& entry) { return entry.post && entry.path == request.path; });
-  if (found == kAuthPaths.end()) return Rejection{404, "there is nothing at this address"};
+  if (found == kAuthPaths.end()) return reject_method(request.path);
   if (request.origin != site.origin) return Rejection{403, "this origin is not allowed"};
   if (request.fetch_site.value_or("same-origin") != "same-origin") {
     return Rejection{403, "only this site's own pages may post"};
@@ -79,17 +101,11 @@ Route route_api_get(const Request& request) {
   if (site != "same-origin" && site != "none") {
     return Rejection{403, "only this site's own pages may ask"};
   }
-  if (request.path == "/api/health") return HealthRoute{};
+  if (request.path == "/api/health") return route_health(request, false);
   for (const AuthPath& entry : kAuthPaths) {
-    if (entry.path != request.path) continue;
-    if (entry.post) continue;
-    if (request.method == Method::head) return Rejection{405, "only GET is allowed here"};
-    return AuthRoute{entry.endpoint};
+    if (!entry.post && entry.path == request.path && request.method == Method::get) return AuthRoute{entry.endpoint};
   }
-  for (const AuthPath& entry : kAuthPaths) {
-    if (entry.path == request.path) return Rejection{405, "only POST is allowed here"};
-  }
-  return Rejection{404, "there is nothing at this address"};
+  return reject_method(request.path);
 }
 
 // Links from elsewhere may open the document as a page, never as a frame or a sub-resource.
@@ -127,10 +143,9 @@ Route route(const Request& request, std::span<const Site> sites) {
   if (dynamic && request.has_query) return Rejection{400, "this address takes no query"};
   if (is_mux(request.path)) return route_mux(request, *site);
   if (request.upgrade) return Rejection{400, "nothing to upgrade to at this address"};
-  if (request.method == Method::post) return route_post(request, *site);
-  if (is_api(request.path)) return route_api_get(request);
-  if (request.path == "/health") return HealthRoute{};
-  if (request.path.starts_with("/ws/")) return Rejection{404, "there is nothing at this address"};
+  if (request.path == "/health") return route_health(request, true);
+  if (request.path.starts_with("/ws/")) return Rejection{404, kNothing};
+  if (is_api(request.path)) return request.method == Method::post ? route_post(request, *site) : route_api_get(request);
   return route_asset(request);
 }
 

@@ -20,8 +20,10 @@ struct Site {
   static Result<Site> parse(std::string_view origin);
 };
 
-struct HealthRoute {};
-struct AssetRoute {};  // the path is looked up in the pack; unknown ones may be the document
+struct HealthRoute {
+  bool only_alive = false;  // the relay answers; else whether the host could serve
+};
+struct AssetRoute {};  // the path is looked up in the pack, and there is nothing beside it
 struct AuthRoute {
   ipc::AuthEndpoint endpoint{};
 };
@@ -32,6 +34,7 @@ struct MuxRoute {
 struct Rejection {
   std::uint16_t status = 0;
   const char* why = "";
+  std::string_view allow = {};  // with 405: the methods that this address takes
 };
 using Route = std::variant<HealthRoute, AssetRoute, AuthRoute, MuxRoute, Rejection>;
 

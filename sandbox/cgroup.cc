@@ -349,6 +349,8 @@ Status CgroupTree::remove(const Cgroup& leaf) {
   return fail_errno("rmdir of a session's cgroup");
 }
 
+bool CgroupTree::is_lost() const { return ::faccessat(sessions_.get(), "cgroup.procs", F_OK, 0) != 0; }
+
 void CgroupTree::remove_tree() {
   const auto base = open_at(delegated_, name_.c_str());
   if (!base) return;

@@ -76,6 +76,9 @@ class CgroupTree {
   // Errc::limit: something in it still lives; try again.
   Status remove(const Cgroup& leaf);
 
+  // Somebody has removed it, or put another one in its place: no leaf can be made any more.
+  [[nodiscard]] bool is_lost() const;
+
   // Removes what is empty of the tree. For the end of the process.
   void remove_tree();
 
