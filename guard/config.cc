@@ -29,7 +29,8 @@ constexpr char kUsage[] =
     "  --host-policy FILE   policy of this host (default /etc/oqto/sandbox.toml, may be absent)\n"
     "  --sleep-minutes N    an unused session's harness is ended after this, 1 to 1440 (default 15)\n"
     "  --bin DIR, --web FILE, --pi DIR          our programs, the packed UI, the Pi runtime\n"
-    "The long options but --state can also stand in STATE/config/oqto.conf, as `port = 443`.\n";
+    "The long options but --state can also stand in STATE/config/oqto.conf, as `port = 443`.\n"
+    "SIGHUP, like `oqtoctl reload`, reads certificate, models and policy again; SIGTERM stops.\n";
 
 std::unexpected<Error> refuse(std::string_view what, std::string_view where) {
   log::error("configuration refused", {{"why", what}, {"where", where}});

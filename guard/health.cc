@@ -14,7 +14,7 @@ constexpr std::uint64_t kProbeTimeoutMs = 3000;
 constexpr std::size_t kMaxTroubles = 16;
 
 bool is_awaited(const std::unique_ptr<Child>& child) {
-  return child->probe != 0 && sys::monotonic_ms() < child->probe_until;
+  return child->health == ipc::Health::ready && child->probe != 0 && sys::monotonic_ms() < child->probe_until;
 }
 
 std::string why_unwell(const Child& child) {

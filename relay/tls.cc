@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <string>
 
@@ -85,11 +86,16 @@ Status load_key(SSL_CTX* context, const Fd& file, EVP_MD_CTX* digest) {
 }
 
 // Before 1970 is 1970.
+// Not timegm(): it may read the time zone's file, and a sealed listener opens no files.
 std::uint64_t unix_ms(const ASN1_TIME* time) {
-  tm parts{};
-  if (ASN1_TIME_to_tm(time, &parts) != 1) return 0;
-  const time_t seconds = ::timegm(&parts);
-  return seconds < 0 ? 0 : static_cast<std::uint64_t>(seconds) * 1000;
+  using namespace std::chrono;
+  tm utc{};
+  if (ASN1_TIME_to_tm(time, &utc) != 1) return 0;
+  const year_month_day date{year{utc.tm_year + 1900}, month{static_cast<unsigned>(utc.tm_mon) + 1},
+                            day{static_cast<unsigned>(utc.tm_mday)}};
+  const auto at = sys_days{date} + hours{utc.tm_hour} + minutes{utc.tm_min} + seconds{utc.tm_sec};
+  const auto count = duration_cast<milliseconds>(at.time_since_epoch()).count();
+  return count < 0 ? 0 : static_cast<std::uint64_t>(count);
 }
 
 int choose_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in,

@@ -2,9 +2,11 @@
 // no client library sends what is tried here.
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "mux/web_socket.h"
 #include "runner/test_host.h"
 
 namespace oqto::runner::test {
@@ -37,7 +39,7 @@ class RawSocket {
   }
   void send_raw(const std::string& bytes) {
     for (std::size_t at = 0; at < bytes.size();) {
-      const ssize_t n = ::write(stream_.get(), bytes.data() + at, bytes.size() - at);
+      const ssize_t n = ::send(stream_.get(), bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
       if (n < 0 && errno == EAGAIN) {
         pollfd room{stream_.get(), POLLOUT, 0};
         if (::poll(&room, 1, kWaitMs) <= 0) return;
@@ -131,7 +133,7 @@ TEST(CloseCodes, WhatBreaksTheProtocolIsClosedWithItsCode) {
   EXPECT_EQ(code(0x80, "{}"), 1002U) << "a continuation of nothing";
   EXPECT_EQ(code(0x88, "x"), 1002U) << "half a code";
   EXPECT_EQ(code(0x89, std::string(200, 'x')), 1002U) << "a long ping";
-  EXPECT_EQ(code(0x81, std::string(WebSocket::kMaxInbound + 1, ' ')), 1009U);
+  EXPECT_EQ(code(0x81, std::string(mux::WebSocket::kMaxInbound + 1, ' ')), 1009U);
   RawSocket unmasked(host);
   unmasked.send_raw(std::string("\x81\x02{}", 4));
   EXPECT_EQ(unmasked.closed_with(), 1002U);

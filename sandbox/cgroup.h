@@ -76,7 +76,7 @@ class CgroupTree {
   // Errc::limit: something in it still lives; try again.
   Status remove(const Cgroup& leaf);
 
-  // Somebody has removed it, or put another one in its place: no leaf can be made any more.
+  // Somebody has removed it, perhaps to put another one in its place: no leaf can be made any more.
   [[nodiscard]] bool is_lost() const;
 
   // Removes what is empty of the tree. For the end of the process.

@@ -176,10 +176,7 @@ Status Log::settle() {
 Status Log::probe() {
   if (!attached_) return fail(Errc::unavailable, "the audit signer is not available");
   TRY(make_room());
-  if (const auto touched = segment_.touch(); !touched) {
-    if (touched.error().code == Errc::limit) full_ = true;
-    return touched;
-  }
+  TRY(segment_.touch());
   const auto asked = ask_status(ipc::SignerAsk::status);
   if (!asked && !signer_) attached_ = false;
   return asked ? Status() : fail(Errc::unavailable, kNoAnswer);
