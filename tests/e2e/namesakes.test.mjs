@@ -78,6 +78,6 @@ test("an operator says whose is meant, and the log tells them apart", async () =
   });
   assert.deepEqual(killed.map((r) => r.fields.account), ["2", "1"]);
   const story = await host.audit("timeline", id);
-  assert.match(story, /  Account 2, in its own session of this id: bob asked: “say bobs”/);
+  assert.match(story, /  Account 2, in a session of its own with the same id: bob asked: “say bobs”/);
   assert.match(story, /  alice asked: “say again”/);
 });
