@@ -177,6 +177,11 @@ Status Derived::wait_for_room() {
   return fail(Errc::limit, "the audit log's tiles cannot be written");
 }
 
+bool Derived::has_room() {
+  const std::lock_guard lock(mutex_);
+  return bytes_ <= kMuch;
+}
+
 Status Derived::finish() {
   std::unique_lock lock(mutex_);
   done_.wait(lock, [&] { return jobs_.empty() || !failure_; });

@@ -45,6 +45,7 @@ class Derived {
 
   // Waits while much is to be written. Errc::limit: that does not get less, because writing fails.
   Status wait_for_room();
+  [[nodiscard]] bool has_room();  // without waiting
   void write_full(std::vector<TileFile> files);
   void publish(std::vector<TileFile> partials, std::string note);
   // Waits until all is written; an error if it cannot be.

@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
+#include <sstream>
 
 #include "audit/tests/test_host.h"
 #include "tests/possible.h"
@@ -16,6 +18,13 @@ namespace {
 
 using ipc::Event;
 using ipc::FieldKey;
+
+std::size_t resident_bytes(pid_t pid) {
+  std::size_t all = 0;
+  std::size_t resident = 0;
+  std::istringstream(read_file("/proc/" + std::to_string(pid) + "/statm")) >> all >> resident;
+  return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
 
 // Mounts are made in a mount namespace of this test's own.
 class Exhaustion : public testing::Test {
@@ -29,6 +38,7 @@ class Exhaustion : public testing::Test {
   void TearDown() override {
     host_.kill_auditd();
     host_.kill_signer();
+    ::umount2((host_.log_dir() + "/tmp").c_str(), MNT_DETACH);
     ::umount2(host_.log_dir().c_str(), MNT_DETACH);
   }
 
@@ -63,6 +73,20 @@ class Exhaustion : public testing::Test {
         return true;
       }
       ::usleep(20'000);
+    }
+    return false;
+  }
+  // Tiles are written there before they have their name.
+  void forbid_tiles() {
+    ASSERT_EQ(::mount("tmpfs", (host_.log_dir() + "/tmp").c_str(), "tmpfs", 0, "nr_inodes=1,mode=0700"), 0);
+  }
+  // The checkpoint, and the tiles below it, are of all that was acknowledged.
+  bool is_published_soon() {
+    for (int i = 0; i < 1000; ++i) {
+      const std::string note = read_file(host_.log_dir() + "/checkpoint");
+      const std::string size = note.substr(note.find('\n') + 1);
+      if (std::strtoull(size.c_str(), nullptr, 10) == entries_of(host_).size()) return true;
+      ::usleep(50'000);
     }
     return false;
   }
@@ -101,6 +125,7 @@ TEST_F(Exhaustion, AFullExt4RefusesSaysSoAndGoesOnWhenThereIsRoom) {
   NEEDS(possible::with_loop_device());
   mount_ext4("errors=continue");
   ASSERT_TRUE(host_.start());
+  ASSERT_TRUE(resumes());  // the tenant has a key for the day
   const std::string filler = host_.log_dir() + "/tmp/filler";
   for (int round = 0; round < 3; ++round) {
     (void)run("dd if=/dev/zero of=" + filler + " bs=64k");  // as far as there is room
@@ -113,6 +138,37 @@ TEST_F(Exhaustion, AFullExt4RefusesSaysSoAndGoesOnWhenThereIsRoom) {
   expect_whole();
 }
 
+TEST_F(Exhaustion, AttackATenantThatFloodsTheLogOfAFullDiskLeavesRoomForTheHostsRecords) {
+  NEEDS(possible::with_loop_device());
+  mount_ext4("errors=continue");
+  ASSERT_TRUE(host_.start());
+  ipc::AuditClient other(host_.source(ipc::Process::runner, 8, "bob"));
+  const auto append = [&](ipc::AuditClient& client, ipc::Event event) {
+    const auto index = client.append(record(event));
+    if (index) acknowledged_.push_back(*index);
+    return index.has_value();
+  };
+  ASSERT_TRUE(append(other, Event::exec));
+  ASSERT_TRUE(resumes());  // both have a key for the day
+  const std::string filler = host_.log_dir() + "/tmp/filler";
+  (void)run("dd if=/dev/zero of=" + filler + " bs=64k; dd if=/dev/zero of=" + filler + "2 bs=512");
+  ASSERT_TRUE(fill());
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(append(other, Event::exec)) << i;
+  {
+    ipc::AuditClient accounts(host_.source(ipc::Process::accounts, 0, ""));
+    for (int i = 0; i < 200; ++i) ASSERT_TRUE(append(accounts, Event::login)) << i;
+  }
+  EXPECT_EQ(count_events(entries_of(host_), "log.full"), 1U);
+  host_.kill_auditd();
+  ASSERT_TRUE(host_.start_auditd());  // and what is set aside is still there
+  ipc::AuditClient accounts(host_.source(ipc::Process::accounts, 0, ""));
+  for (int i = 0; i < 200; ++i) ASSERT_TRUE(append(accounts, Event::login)) << i;
+  ASSERT_EQ(run("rm " + filler + " " + filler + "2").status, 0);
+  ASSERT_TRUE(resumes());
+  host_.stop();
+  expect_whole();
+}
+
 TEST_F(Exhaustion, AFullDiskAtTheStartIsServedAndRefused) {
   mount_tmpfs("size=1m,mode=0700");
   ASSERT_TRUE(host_.start());
@@ -121,6 +177,28 @@ TEST_F(Exhaustion, AFullDiskAtTheStartIsServedAndRefused) {
   ASSERT_TRUE(host_.start_auditd());
   ASSERT_TRUE(fill());
   ASSERT_EQ(::mount("", host_.log_dir().c_str(), nullptr, MS_REMOUNT, "size=8m"), 0);
+  ASSERT_TRUE(resumes());
+  host_.stop();
+  expect_whole();
+}
+
+// More is to be made again than is kept in memory: a log that was copied without its tiles, or had none for long.
+TEST_F(Exhaustion, ADiskThatTakesNoTilesKeepsNeitherAuditdFromStartingNorRecordsOut) {
+  ASSERT_TRUE(host_.start());
+  ASSERT_FALSE(fill());
+  host_.kill_auditd();
+  std::filesystem::remove_all(host_.log_dir() + "/tile");
+  forbid_tiles();
+  ASSERT_TRUE(host_.start_auditd());
+  EXPECT_TRUE(host_.client().append(record(Event::login)));
+  acknowledged_.push_back(entries_of(host_).size() - 1);
+  ASSERT_FALSE(fill());  // and as much again
+  EXPECT_LT(resident_bytes(host_.auditd.pid), std::size_t{150} << 20);
+  ASSERT_EQ(::umount2((host_.log_dir() + "/tmp").c_str(), MNT_DETACH), 0);
+  ASSERT_TRUE(is_published_soon());
+  expect_whole();
+  host_.kill_auditd();
+  ASSERT_TRUE(host_.start_auditd());
   ASSERT_TRUE(resumes());
   host_.stop();
   expect_whole();

@@ -4,10 +4,13 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "audit/format/epoch.h"
 #include "audit/format/note.h"
+#include "base/log.h"
 #include "base/sys.h"
 
 namespace oqto::audit {
@@ -24,8 +27,9 @@ Result<Log> Log::open(const std::string& path, Options options) {
   }
   if (::fsync(dir.get()) != 0) return fail_errno("fsync of the log directory");
   Fd segments = TRY(sys::open_beneath(dir, kSegmentDir, O_RDONLY | O_DIRECTORY));
+  Fd tmp = TRY(sys::open_beneath(dir, kTmpDir, O_RDONLY | O_DIRECTORY));
   auto derived = Derived::start(TRY(sys::open_beneath(dir, ".", O_RDONLY | O_DIRECTORY)));
-  return Log(std::move(dir), std::move(segments), options, std::move(derived));
+  return Log(std::move(dir), std::move(segments), std::move(tmp), options, std::move(derived));
 }
 
 // --- the signer ---
@@ -151,25 +155,50 @@ Status Log::make_room() {
     if (!segment_.probe()) return fail(Errc::limit, "the audit log is full");
     full_ = false;
   }
-  TRY(derived_->wait_for_room());
   if (segment_.length() < options_.segment_bytes) return {};
   TRY(segment_.finish());  // before the next one exists: only the newest may have room behind its end
-  auto next = SegmentFile::create(segments_, tree_.size());
+  auto next = SegmentFile::create(segments_, tree_.size(), tmp_);
   if (next) segment_ = std::move(*next);
   if (!next) full_ = true;
+  has_spare_ = false;
   return next ? Status() : std::unexpected(next.error());
 }
 
-Status Log::write_full_tiles() {
-  TRY(derived_->wait_for_room());
+void Log::write_full_tiles() {
   derived_->write_full(tiles_.take_full());
+}
+
+// Tiles that cannot be written hold up no record, and are not kept in memory: all of it is in the segments.
+Status Log::catch_up() {
+  while (tiled_ < tree_.size() && derived_->has_room()) {
+    const auto firsts = TRY(list_segments(segments_));
+    const auto behind = std::ranges::upper_bound(firsts, tiled_);
+    if (behind == firsts.begin()) return fail(Errc::io, "segments are missing");
+    const std::string data = TRY(read_segment(segments_, *std::prev(behind)));
+    const std::uint64_t from = tiled_;
+    for (std::size_t at = 0; derived_->has_room();) {
+      const Batch batch = read_batch(std::string_view(data).substr(at));
+      if (batch.state != BatchState::complete) break;
+      at += batch.length;
+      for (std::size_t i = 0; i < batch.entries.size(); ++i) {
+        if (batch.first + i != tiled_) continue;
+        tiles_.append(batch.entries[i], leaf_hash(batch.entries[i]));
+        ++tiled_;
+      }
+      write_full_tiles();
+    }
+    if (tiled_ == from) return fail(Errc::io, "a segment cannot be read again");
+  }
   return {};
 }
 
 Status Log::settle() {
+  if (settled_ == tree_.size()) return {};
   TRY(segment_.sync());
   // A signer that is only slow has lost nothing: the next request shows whether it is there.
-  if (!ask_status(ipc::SignerAsk::settle) && !signer_) attached_ = false;
+  const auto asked = ask_status(ipc::SignerAsk::settle);
+  if (asked) settled_ = tree_.size();
+  if (!asked && !signer_) attached_ = false;
   return {};
 }
 
@@ -188,13 +217,19 @@ void Log::tell_adopted() {
 
 Status Log::close() {
   (void)derived_->finish();  // says itself what fails
-  return segment_.finish();
+  TRY(segment_.finish());
+  reserve_tried_ms_ = 0;
+  keep_reserve();
+  return {};
 }
 
 Status Log::commit(std::span<const std::string> entries, Room room) {
   if (!attached_) return fail(Errc::unavailable, "the audit signer is not available");
   CHECK(!entries.empty() && (!pending_seal_ || is_seal_entry(entries[0])));
-  if (room == Room::usual) TRY(make_room());
+  if (room == Room::usual) {
+    TRY(make_room());
+    keep_reserve();
+  }
   std::string body;
   std::vector<Hash> leaves;
   Tree next = tree_;
@@ -222,13 +257,17 @@ Status Log::commit(std::span<const std::string> entries, Room room) {
   tree_ = std::move(next);
   note_ = std::move(*note);
   pending_seal_.reset();
+  // Waits while they are only slow to be written.
+  if (tiled_ + entries.size() != tree_.size() || !derived_->wait_for_room()) return {};
   for (std::size_t i = 0; i < entries.size(); ++i) tiles_.append(entries[i], leaves[i]);
-  derived_->write_full(tiles_.take_full());
+  tiled_ = tree_.size();
+  write_full_tiles();
   return {};
 }
 
 void Log::publish() {
-  if (note_.empty()) return;
+  if (const auto done = catch_up(); !done) log::error("the tiles cannot be made from the segments", done.error());
+  if (note_.empty() || tiled_ != tree_.size()) return;
   derived_->publish(tiles_.partials(), note_);
   published_ = tree_.size();
 }

@@ -53,9 +53,19 @@ class Log {
   Status settle();
   Status close();  // nothing is committed after it. Waits for the derived files
 
-  // The derived files as of now. They are written later, by a thread of their own.
+  // The derived files as of now. They are written later, by a thread of their own. Those of entries that
+  // came while they could not be written are made from the segments first, a piece with each call.
   void publish();
   [[nodiscard]] bool is_published() const { return published_ == tree_.size(); }
+
+  // What is left where others have filled the disk (log_reserve.cc).
+  struct Space {
+    bool is_tight = false;     // the file system has next to nothing
+    std::uint64_t left = 0;    // of what was set aside
+    std::uint64_t whole = 0;   // what is set aside where there is room
+  };
+  // Once it was tight, it takes twice as much until it is not: at the border nothing is said again and again.
+  [[nodiscard]] Space space(bool was_tight) const;
 
   [[nodiscard]] const Fd& dir() const { return dir_; }
   [[nodiscard]] bool is_attached() const { return attached_; }
@@ -89,9 +99,10 @@ class Log {
   };
   static constexpr std::uint64_t kProbeEveryMs = 200;
 
-  Log(Fd dir, Fd segments, Options options, std::unique_ptr<Derived> derived)
+  Log(Fd dir, Fd segments, Fd tmp, Options options, std::unique_ptr<Derived> derived)
       : dir_(std::move(dir)),
         segments_(std::move(segments)),
+        tmp_(std::move(tmp)),
         options_(options),
         derived_(std::move(derived)) {}
   Status send_to_signer(auto request);
@@ -106,7 +117,10 @@ class Log {
   Status scan_tail(const Batch& tail, std::string_view data, std::uint64_t offset, Scan& scan,
                    std::uint64_t& length);
   Status reopen(std::uint64_t first, std::string_view data, std::uint64_t from, std::uint64_t length);
-  Status write_full_tiles();
+  void write_full_tiles();
+  Status catch_up();
+  void keep_reserve();
+  [[nodiscard]] std::uint64_t most_of_segment() const;
   Status apply(const Batch& batch, Scan& scan);
   void look_at_end(const Batch& batch);
   Status agree(const Scan& scan);
@@ -114,6 +128,7 @@ class Log {
 
   Fd dir_;
   Fd segments_;
+  Fd tmp_;
   Options options_;
   ipc::Channel signer_;
   std::uint64_t asked_ = 0;  // requests to the signer so far
@@ -123,7 +138,12 @@ class Log {
   SegmentFile segment_;
   Tree tree_;
   Tiles tiles_;
+  std::uint64_t tiled_ = 0;  // entries that tiles_ has: fewer than the tree if they cannot be written
   std::unique_ptr<Derived> derived_;
+  std::uint64_t settled_ = ~std::uint64_t{0};
+  std::uint64_t reserve_tried_ms_ = 0;
+  std::uint64_t keys_tried_ms_ = 0;
+  bool has_spare_ = false;
   std::string note_;
   std::uint64_t epoch_ = 0;
   std::optional<std::string> pending_seal_;

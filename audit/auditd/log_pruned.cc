@@ -27,11 +27,12 @@ Status Log::begin_pruned(std::uint64_t first, Scan& scan) {
     tree_.append(leaves[index]);
     if (index < whole) {
       tiles_.append_hash_only(leaves[index]);
-      TRY(write_full_tiles());
+      write_full_tiles();
     } else {
       tiles_.append(kept.entries[index - whole], leaves[index]);
     }
   }
+  tiled_ = first;
   return {};
 }
 

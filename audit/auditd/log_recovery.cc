@@ -33,6 +33,7 @@ Status Log::recover(const Remembered& remembered) {
   Scan scan{remembered, {}, {}, false};
   tree_ = {};
   tiles_ = {};
+  tiled_ = 0;
   note_.clear();
   recovered_ = {};
   const auto firsts = list_segments(segments_);
@@ -49,12 +50,14 @@ Status Log::recover(const Remembered& remembered) {
     if (first != tree_.size()) return fail(Errc::denied, "segments are missing before this one");
     TRY(scan_segment(first, first == firsts->back(), scan));
   }
-  if (firsts->empty()) segment_ = TRY(SegmentFile::create(segments_, 0));
+  if (firsts->empty()) segment_ = TRY(SegmentFile::create(segments_, 0, tmp_));
   recovered_.where = std::to_string(tree_.size()) + " entries; the signer remembers " +
                      std::to_string(remembered.size);
   TRY(take_seal(remembered));
   TRY(agree(scan));
   recovered_.entries = tree_.size();
+  settled_ = ~std::uint64_t{0};
+  keep_reserve();
   return {};
 }
 
@@ -70,7 +73,7 @@ Status Log::scan_segment(std::uint64_t first, bool last, Scan& scan) {
     if (batch.state == BatchState::complete) {
       TRY(apply(batch, scan));
       last_batch = std::exchange(length, length + batch.length);
-      TRY(write_full_tiles());
+      write_full_tiles();
       continue;
     }
     if (batch.state != BatchState::end) {
@@ -145,13 +148,16 @@ void Log::look_at_end(const Batch& batch) {
 
 Status Log::apply(const Batch& batch, Scan& scan) {
   if (batch.first != tree_.size()) return fail(Errc::denied, "a batch is out of order");
+  // Those that cannot be written now are made later.
+  const bool is_tiled = tiled_ == tree_.size() && derived_->wait_for_room();
   for (const std::string_view entry : batch.entries) {
     if (tree_.size() == scan.remembered.size) scan.at_remembered = tree_;
     const Hash leaf = leaf_hash(entry);
     if (tree_.size() >= scan.remembered.size) scan.after.push_back(leaf);
     tree_.append(leaf);
-    tiles_.append(entry, leaf);
+    if (is_tiled) tiles_.append(entry, leaf);
   }
+  if (is_tiled) tiled_ = tree_.size();
   look_at_end(batch);
   if (batch.state != BatchState::complete) return {};
   const auto checkpoint = read_checkpoint(batch.note);

@@ -88,6 +88,7 @@ Status Server::turn() {
   if (is_under_way) TRY(loop_.run_once(0));  // the others have sent something while nobody looked
   if (log_.has_signer() && !log_.is_attached()) retry_signer();
   TRY(failure_);
+  watch_room();
   TRY(publish());
   TRY(answer_probe());
   for (const std::uint64_t id : std::exchange(dropped_, {})) sources_.erase(id);
@@ -278,6 +279,7 @@ bool Server::take_record(Source& source, const ipc::Received& message) {
   if (source.actor->account != 0) mark_claims(*record, now);
   const std::uint32_t account = charged_account(*source.actor, *record);
   if (refuse_over_budget(source, *record, account)) return !source.is_dropped;
+  if (refuse_for_room(source, *record, account, message.bytes.size())) return !source.is_dropped;
   auto hidden = vault_->hide(source.id, *source.actor, *record, now);
   if (!hidden && hidden.error().code == Errc::denied) {
     drop(source, hidden.error().what);

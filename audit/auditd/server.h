@@ -99,6 +99,7 @@ class Server {
   bool take_record(Source& source, const ipc::Received& message);
   bool take_probe(Source& source, const ipc::Received& message);
   Status answer_probe();
+  static bool may_refuse(const Source& source, const ipc::AuditAppend& record);
   // server_budget.cc
   [[nodiscard]] bool is_paced(const Source& source) const;
   void pause(Source& source);
@@ -108,6 +109,9 @@ class Server {
   bool refuse_over_budget(Source& source, const ipc::AuditAppend& record, std::uint32_t account);
   void charge(std::span<const Pending> records, std::span<const std::size_t> sizes);
   void note_stage(std::uint32_t account, Budget::Stage stage);
+  // server_room.cc
+  bool refuse_for_room(Source& source, const ipc::AuditAppend& record, std::uint32_t account, std::size_t bytes);
+  void watch_room();
   void begin_day(std::uint64_t now_ms);
   void answer_blob(const BlobStore::Done& done);
   // server_manage.cc
@@ -169,6 +173,15 @@ class Server {
   std::map<std::uint64_t, Share> source_shares_;  // by source, likewise
   bool is_share_out_ = false;  // somebody has sent more than that
   Budget budget_;
+  struct Tight {  // of one account, since the disk has been full
+    std::uint64_t bytes = 0;
+    std::uint64_t refused = 0;
+  };
+  Log::Space space_;
+  std::uint64_t space_seen_ms_ = 0;
+  std::uint64_t space_seen_at_ = ~std::uint64_t{0};  // index
+  bool has_told_tight_ = false;  // in the log
+  std::map<std::uint32_t, Tight> tight_;
   std::deque<std::uint64_t> paused_;  // sources that wait for their account's pace, in turn
   bool is_pacing_ = true;
   std::vector<Pending> own_;

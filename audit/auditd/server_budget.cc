@@ -73,10 +73,13 @@ int Server::ms_to_paused() const {
 
 // Of our own processes only the gateway is refused, and only what has not been done yet: an act for this
 // tenant. The guard's records say what has become of the tenant's processes, and are few.
+bool Server::may_refuse(const Source& source, const ipc::AuditAppend& record) {
+  return source.actor->account != 0 || (source.actor->process == ipc::Process::gateway &&
+                                        record.phase == ipc::Phase::intent);
+}
+
 bool Server::refuse_over_budget(Source& source, const ipc::AuditAppend& record, std::uint32_t account) {
-  const bool may_refuse = source.actor->account != 0 || (source.actor->process == ipc::Process::gateway &&
-                                                         record.phase == ipc::Phase::intent);
-  if (account == 0 || !may_refuse) return false;
+  if (account == 0 || !may_refuse(source, record)) return false;
   const auto reserve = record.phase == ipc::Phase::outcome                  ? Budget::Reserve::whole
                        : source.actor->process == ipc::Process::runner ? Budget::Reserve::half
                                                                        : Budget::Reserve::none;

@@ -5,7 +5,8 @@
 //   checkpoint                         derived: the newest published C2SP checkpoint
 //   blob/<2 hex>/<64 hex>              payloads that entries name by the SHA-256 of these bytes
 //   keys/<tenant>/<day>                what personal fields and blobs are sealed with
-//   tmp/                               unfinished derived files, without meaning
+//   tmp/                               unfinished derived files, without meaning; and what is kept for
+//                                      when the disk is full: `spare`, the next segment, and files for keys
 //
 // A segment is a sequence of batches. A batch is an entries frame and a note frame:
 //
@@ -41,6 +42,9 @@ constexpr mode_t kSharedFile = 0640;
 constexpr const char* kSegmentDir = "segment";
 constexpr const char* kTileDir = "tile";
 constexpr const char* kTmpDir = "tmp";
+constexpr const char* kSpareSegment = "spare";    // in kTmpDir: empty, with blocks of its own
+constexpr std::string_view kSpareKey = "key-";    // in kTmpDir, with a number below kSpareKeys
+constexpr int kSpareKeys = 16;
 constexpr const char* kBlobDir = "blob";
 constexpr const char* kKeysDir = "keys";
 constexpr const char* kCheckpointFile = "checkpoint";

@@ -44,12 +44,18 @@ Result<bool> is_zero_from(const Fd& fd, std::uint64_t offset) {
 
 }  // namespace
 
-Result<SegmentFile> SegmentFile::create(const Fd& dir, std::uint64_t first_index) {
+Result<SegmentFile> SegmentFile::create(const Fd& dir, std::uint64_t first_index, const Fd& spares) {
   const std::string name = segment_name(first_index);
-  auto file = sys::open_beneath(dir, name.c_str(), O_RDWR | O_CREAT | O_EXCL, kSharedFile);
-  if (!file)
+  // The index is nobody else's: there is no file of that name.
+  const bool is_spare = ::renameat(spares.get(), kSpareSegment, dir.get(), name.c_str()) == 0;
+  auto file = is_spare ? sys::open_beneath(dir, name.c_str(), O_RDWR)
+                       : sys::open_beneath(dir, name.c_str(), O_RDWR | O_CREAT | O_EXCL, kSharedFile);
+  if (!file) {
+    if (is_spare) (void)::unlinkat(dir.get(), name.c_str(), 0);  // or the next one is not named after its first entry
     return std::unexpected(Error{Errc::limit, "a new segment cannot be made", file.error().sys});
+  }
   SegmentFile segment(std::move(*file), 0);
+  (void)segment.measure();  // what it has already; not knowing that, it asks for it again
   if (const auto room = segment.make_room(0); !room) {
     (void)::unlinkat(dir.get(), name.c_str(), 0);
     return std::unexpected(room.error());
@@ -63,13 +69,33 @@ Result<SegmentFile> SegmentFile::open(const Fd& dir, std::uint64_t first_index,
                                       std::uint64_t length) {
   SegmentFile segment(TRY(sys::open_beneath(dir, segment_name(first_index).c_str(), O_RDWR)),
                       length);
-  struct stat facts {};
-  if (::fstat(segment.fd_.get(), &facts) != 0) return fail_errno("fstat of the log");
-  segment.given_ = static_cast<std::uint64_t>(facts.st_size);
+  TRY(segment.measure());
   if (segment.given_ < length || !TRY(is_zero_from(segment.fd_, length))) TRY(segment.take_back());
   (void)segment.make_room(0);  // if there is none, the first record finds that out
   TRY(segment.sync());
   return segment;
+}
+
+Status SegmentFile::measure() {
+  constexpr std::uint64_t kBlock = 512;  // the unit of st_blocks, whatever the file system's is
+  struct stat facts {};
+  if (::fstat(fd_.get(), &facts) != 0) return fail_errno("fstat of the log");
+  given_ = static_cast<std::uint64_t>(facts.st_size);
+  reserved_ = static_cast<std::uint64_t>(facts.st_blocks) * kBlock;
+  return {};
+}
+
+bool SegmentFile::is_reserve_due(std::uint64_t bytes, std::uint64_t most) const {
+  return std::min(length_ + bytes / 2, most) > std::max(reserved_, given_);
+}
+
+void SegmentFile::reserve(std::uint64_t bytes, std::uint64_t most) {
+  const std::uint64_t from = std::max(reserved_, given_);
+  const std::uint64_t to = std::min(length_ + bytes, most);
+  if (to <= from) return;
+  const auto length = static_cast<off_t>(to - from);
+  // Where there is none of this, or no room, the log grows as it did before.
+  if (::fallocate(fd_.get(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(from), length) == 0) reserved_ = to;
 }
 
 // Blocks are taken first, since nothing may be lost when there are none; then zeros are written, since
@@ -83,7 +109,9 @@ Status SegmentFile::extend(std::uint64_t to) {
   }
   if (extended) extended = pwrite_all(fd_, given_, std::string(to - given_, '\0'));
   if (!extended) {
-    (void)truncate_to(fd_, given_);
+    // Not cut back: that would give away what was reserved. What is there are zeros.
+    struct stat facts {};
+    if (::fstat(fd_.get(), &facts) == 0) given_ = std::max(given_, static_cast<std::uint64_t>(facts.st_size));
     return std::unexpected(
         Error{Errc::limit, "the audit log is full: its file system has no room", extended.error().sys});
   }
@@ -97,10 +125,12 @@ Status SegmentFile::make_room(std::uint64_t bytes) {
   return extend(need);
 }
 
-// Zeros again behind the end, whatever was written there.
+// Zeros again behind the end, whatever was written there; with the blocks that it had, if possible.
 Status SegmentFile::take_back() {
+  TRY(measure());
+  if (given_ >= length_ && pwrite_all(fd_, length_, std::string(given_ - length_, '\0'))) return {};
   TRY(truncate_to(fd_, length_));
-  given_ = length_;
+  given_ = reserved_ = length_;
   (void)make_room(0);
   return {};
 }
@@ -146,7 +176,7 @@ Status SegmentFile::touch() {
 
 Status SegmentFile::finish() {
   TRY(truncate_to(fd_, length_));
-  given_ = length_;
+  given_ = reserved_ = length_;
   return sync();
 }
 

@@ -44,16 +44,32 @@ Result<DayKey> read_key(const Fd& log, const std::string& path) {
   return key;
 }
 
+Status put_key(const Fd& log, const std::string& path, int flags, const DayKey& key) {
+  const Fd file = TRY(sys::open_beneath(log, path.c_str(), O_WRONLY | flags, kSharedFile));
+  TRY(sys::write_all(file, as_text(key)));
+  if (::fsync(file.get()) != 0) return fail_errno("fsync of a key");
+  return {};
+}
+
+// Where there is no room: a file that was kept for this. It has its content before it has its name.
+bool take_spare(const Fd& log, const std::string& path, const DayKey& key, const Error& why) {
+  if (why.sys != ENOSPC && why.sys != EDQUOT) return false;
+  for (int i = 0; i < kSpareKeys; ++i) {
+    const std::string spare = std::string(kTmpDir) + "/" + std::string(kSpareKey) + std::to_string(i);
+    if (put_key(log, spare, 0, key) && ::renameat(log.get(), spare.c_str(), log.get(), path.c_str()) == 0) return true;
+  }
+  return false;
+}
+
 // A crash in between leaves a file that is too short: nothing was sealed with it, it is made again.
 Result<DayKey> make_key(const Fd& log, std::uint32_t tenant, const std::string& day) {
   TRY(make_dir(log, kKeysDir, "."));
   TRY(make_dir(log, dir_of(tenant), kKeysDir));
   const std::string path = path_of(tenant, day);
-  const Fd file = TRY(sys::open_beneath(log, path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, kSharedFile));
   DayKey key{};
   sys::fill_random(key);
-  TRY(sys::write_all(file, as_text(key)));
-  if (::fsync(file.get()) != 0) return fail_errno("fsync of a key");
+  const Status made = put_key(log, path, O_CREAT | O_TRUNC, key);
+  if (!made && !take_spare(log, path, key, made.error())) return std::unexpected(made.error());
   TRY(sync_dir(log, dir_of(tenant)));
   return key;
 }

@@ -116,7 +116,7 @@ Status check_directory(Verification& v) {
   const auto tmp = sys::open_beneath(v.dir, kTmpDir, O_RDONLY | O_DIRECTORY);
   if (!tmp) return {};
   for (const std::string& name : TRY(list_directory(*tmp))) {
-    if (name != "new")
+    if (name != "new" && name != kSpareSegment && !name.starts_with(kSpareKey))
       v.find(std::string(kTmpDir) + "/" + printable(name), "does not belong to the log");
   }
   return {};
