@@ -105,6 +105,7 @@ Status Service::revoke_invite(std::uint64_t id, AuditPairs who) {
 
 ipc::AdminReply Service::admin(const ipc::AdminCall& call, const Operator& who) {
   const Recorder::ForOperator operators(recorder_, who);
+  asking_ = &who;
   const std::string_view body = call.body.value;
   switch (call.verb) {
     case AdminVerb::setup_link: return admin_setup_link();
@@ -165,11 +166,20 @@ ipc::AdminReply Service::admin_create_invite(std::string_view body) {
 
 // Ends every login of the account, and sets whether it is disabled if `disabled` is not -1.
 Result<std::vector<std::uint64_t>> Service::end_logins(const Account& account, std::string_view why, int disabled) {
-  const auto intent = TRY(recorder_.intent(Event::account_change,
-                                           {{FieldKey::process, kOperator},
-                                            {FieldKey::account, std::to_string(account.id)},
-                                            {FieldKey::username, account.username},
-                                            {FieldKey::command, std::string(why)}}));
+  const auto recorded = recorder_.intent(Event::account_change,
+                                         {{FieldKey::process, kOperator},
+                                          {FieldKey::account, std::to_string(account.id)},
+                                          {FieldKey::username, account.username},
+                                          {FieldKey::command, std::string(why)}});
+  const OwedAct act{.kind = disabled == 1 ? OwedAct::Kind::disable : OwedAct::Kind::revoke, .account = account.id,
+                    .operator_uid = asking_->uid, .operator_name = asking_->name,
+                    .username = account.username};
+  if (!recorded && disabled == 0) return std::unexpected(recorded.error());
+  if (!recorded) {
+    TRY(end_at_once(act));
+    return std::vector<std::uint64_t>{};
+  }
+  const std::uint64_t intent = *recorded;
   const auto change = [&]() -> Result<std::vector<std::uint64_t>> {
     auto transaction = TRY(store_.begin());
     if (disabled >= 0) TRY(store_.set_disabled(account.id, disabled != 0));
@@ -182,7 +192,11 @@ Result<std::vector<std::uint64_t>> Service::end_logins(const Account& account, s
   const auto ended = change();
   recorder_.outcome(Event::account_change, intent, ended ? Status() : std::unexpected(ended.error()),
                     {{FieldKey::ended_logins, ended ? numbers_text(*ended) : ""}});
-  if (!ended) return std::unexpected(ended.error());
+  if (!ended && disabled == 0) return std::unexpected(ended.error());
+  if (!ended) {
+    TRY(end_at_once(act));
+    return std::vector<std::uint64_t>{};
+  }
   // By account and not by login: of a login that is gone already a connection may still be there.
   tell_.ended(account.id, disabled == 1);
   return ended;
@@ -277,6 +291,9 @@ ipc::AdminReply Service::admin_disable(std::string_view body) {
   if (!wish) return refused(wish.error());
   const auto account = named(wish->username);
   if (!account) return account.error();
+  owed_tried_ms_ = 0;
+  if (!wish->disabled) settle_owed();  // or what is written later undoes it
+  if (!wish->disabled && owes()) return refused("acts of before are not written yet: make room on the disk, then try again");
   const std::string what = wish->disabled ? "disable" : "enable";
   if (account->disabled == wish->disabled) {  // nothing changes: it was asked for, no more
     const auto recorded = recorder_.happened(Event::admin, Outcome::success,
@@ -285,7 +302,7 @@ ipc::AdminReply Service::admin_disable(std::string_view body) {
                                               {FieldKey::account, std::to_string(account->id)},
                                               {FieldKey::username, account->username},
                                               {FieldKey::reason, "it was so already"}});
-    if (!recorded) return refused(recorded.error());
+    if (!recorded && !wish->disabled) return refused(recorded.error());
     return accepted(changed_answer(false));
   }
   const auto ended = end_logins(*account, what, wish->disabled ? 1 : 0);

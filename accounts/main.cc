@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "accounts/owed.h"
 #include "accounts/server.h"
 #include "base/log.h"
 #include "base/sys.h"
@@ -86,6 +87,8 @@ Status serve(const Options& options) {
 
   // --- its own database ---
   Database db = TRY(Store::open(options.state_dir));
+  db.keep_room();
+  Owed owed = Owed::open(options.state_dir);
 
   // --- sealed: no new sockets, no programs, no files but the database ---
   TRY(sandbox::seal(wanted_seal(options.state_dir)));
@@ -97,6 +100,7 @@ Status serve(const Options& options) {
                   {.revoked = [&](std::uint64_t login) { server.revoked(login); },
                    .ended = [&](std::uint32_t account, bool disabled) { server.ended(account, disabled); }},
                   options.unavailable, options.last_account);
+  service.keep_owed(std::move(owed));
   TRY(service.start());
 
   // --- serving, until the guard goes ---

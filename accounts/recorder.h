@@ -7,6 +7,7 @@
 #include <vector>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/result.h"
 #include "ipc/audit.h"
@@ -47,13 +48,16 @@ class Recorder {
   // While it lives, what is recorded was asked for by this operator.
   class ForOperator {
    public:
-    ForOperator(Recorder& recorder, const Operator& who) : recorder_(recorder) { recorder_.operator_ = &who; }
-    ~ForOperator() { recorder_.operator_ = nullptr; }
+    ForOperator(Recorder& recorder, const Operator& who) : ForOperator(recorder, &who) {}
+    ForOperator(Recorder& recorder, const Operator* who)  // nullptr: by nobody of them
+        : recorder_(recorder), before_(std::exchange(recorder.operator_, who)) {}
+    ~ForOperator() { recorder_.operator_ = before_; }
     ForOperator(const ForOperator&) = delete;
     ForOperator& operator=(const ForOperator&) = delete;
 
    private:
     Recorder& recorder_;
+    const Operator* const before_;
   };
 
  private:

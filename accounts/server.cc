@@ -42,7 +42,9 @@ Status Server::run(Service& service) {
       next_sweep = now + kSweepEveryMs;
       now = sys::monotonic_ms();
     }
-    TRY(parts_.loop.run_once(next_sweep > now ? static_cast<int>(next_sweep - now) : 0));
+    const std::uint64_t due = service.owes() ? std::min(next_sweep, now + kSettleEveryMs) : next_sweep;
+    TRY(parts_.loop.run_once(due > now ? static_cast<int>(due - now) : 0));
+    service.settle_owed();
     for (const std::uint64_t number : ended_) peers_.erase(number);
     ended_.clear();
   }

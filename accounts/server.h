@@ -23,6 +23,7 @@ constexpr std::size_t kSpareDescriptors = 64;
 constexpr std::size_t kMaxOperators = 8;
 constexpr std::size_t kMaxQueuedToGuard = 8192;  // more than one CheckLogins can ask for
 constexpr std::uint64_t kSweepEveryMs = 60 * 1000;
+constexpr std::uint64_t kSettleEveryMs = 2000;
 
 struct ServerParts {
   ipc::Loop& loop;

@@ -148,15 +148,19 @@ ipc::AuthReply Service::logout(const Call& call) {
   if (!login) return failure_reply(login.error());
   if (!*login) return done;  // it has ended before
   const Account& account = (*login)->account;
+  const OwedAct act{.kind = OwedAct::Kind::logout, .account = account.id, .login = (*login)->id, .remote = call.remote,
+                    .username = account.username};
   const auto intent = recorder_.intent(Event::logout,
                                        {{FieldKey::account, std::to_string(account.id)},
                                         {FieldKey::username, account.username},
                                         {FieldKey::remote, call.remote},
                                         {FieldKey::login, std::to_string((*login)->id)}});
-  if (!intent) return failure_reply(intent.error());
-  const auto ended = store_.end_login((*login)->id);
-  recorder_.outcome(Event::logout, *intent, ended);
-  if (!ended) return failure_reply(ended.error());
+  const auto ended = intent ? store_.end_login((*login)->id) : std::unexpected(intent.error());
+  if (intent) recorder_.outcome(Event::logout, *intent, ended);
+  if (!ended) {
+    const auto done_all_the_same = end_at_once(act);
+    return done_all_the_same ? done : failure_reply(done_all_the_same.error());
+  }
   tell_.revoked((*login)->id);
   return done;
 }

@@ -1,5 +1,6 @@
 // What the endpoints of docs/protocol.md (HTTP) and the operator's verbs do. Every change is
-// recorded before it is made; if it cannot be recorded, the answer is 503 and nothing changes.
+// recorded before it is made; if it cannot be recorded, the answer is 503 and nothing changes. What only takes
+// away (emergency.cc) takes effect all the same, and is recorded later.
 #pragma once
 #include <functional>
 #include <optional>
@@ -10,6 +11,7 @@
 
 #include "accounts/hasher.h"
 #include "accounts/json.h"
+#include "accounts/owed.h"
 #include "accounts/recorder.h"
 #include "accounts/secrets.h"
 #include "accounts/store.h"
@@ -59,6 +61,9 @@ class Service {
   Status probe() { return store_.probe(); }  // Store's
   // Tells the guard which of these do not stand any more.
   Status check(std::span<const std::uint64_t> logins, std::span<const std::uint32_t> accounts);
+  void keep_owed(Owed owed);  // before anything is served
+  [[nodiscard]] bool owes() const { return !owed_.acts().empty(); }
+  void settle_owed();  // call often while it owes: it tries every few seconds
   void sweep();  // from time to time: ends what has expired
 
  private:
@@ -130,7 +135,15 @@ class Service {
   struct MadeInvite { Invite invite; std::string code; };
   Result<MadeInvite> make_invite(const InviteBody& wish, AuditPairs who, std::uint32_t created_by);
 
+  // emergency.cc. Errc::limit: too many acts wait already; nothing was done.
+  Status end_at_once(OwedAct act);
+  Status store_act(const OwedAct& act);
+  Status record_act(const OwedAct& act);
+
   Store store_;
+  Owed owed_;
+  std::uint64_t owed_tried_ms_ = 0;
+  const Operator* asking_ = nullptr;  // whose request is being answered
   Throttle throttle_;
   Recorder& recorder_;
   Hasher& hasher_;

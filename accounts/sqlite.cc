@@ -87,6 +87,24 @@ Result<Database> Database::open(const std::string& path) {
   return db;
 }
 
+void Database::keep_room() {
+  constexpr std::uint64_t kFreePages = 256;
+  int keep = 1;  // the file of the log is not removed at the end: on a full disk it could not be made again
+  (void)sqlite3_file_control(handle_.get(), "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
+  // A checkpoint follows before the log is longer than it is made here.
+  (void)sqlite3_wal_autocheckpoint(handle_.get(), static_cast<int>(kFreePages) / 2);
+  {
+    auto pages = query("PRAGMA freelist_count");
+    const auto row = pages ? pages->next() : Result<bool>(false);
+    if (row && *row && pages->number(0) >= kFreePages) return;
+  }
+  const Status grown = script("BEGIN IMMEDIATE; CREATE TABLE room (bytes BLOB); INSERT INTO room VALUES (zeroblob(2000000)); "
+                              "DROP TABLE room; COMMIT; PRAGMA wal_checkpoint(RESTART);");
+  if (grown) return;
+  log::warn("no room could be set aside for accounts.db: on a full disk nobody can sign in");
+  (void)script("ROLLBACK");
+}
+
 Status Database::script(const char* sql) {
   const int code = sqlite3_exec(handle_.get(), sql, nullptr, nullptr, nullptr);
   if (code != SQLITE_OK) return std::unexpected(failure(handle_.get(), code));

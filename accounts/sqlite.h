@@ -60,6 +60,9 @@ class Database {
     (void)TRY(query.next());
     return {};
   }
+  // Takes room that later commits use when the disk is full: a write-ahead log that is long enough and stays
+  // so, and free pages. Best effort.
+  void keep_room();
   Status script(const char* sql);  // several statements, without values
   [[nodiscard]] std::uint64_t last_id() const;
   [[nodiscard]] std::uint64_t changes() const;  // rows that the last statement changed

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "base/sys.h"
 
 namespace oqto::accounts {
@@ -153,14 +155,37 @@ Result<std::optional<Account>> Store::find_account(std::string_view username) {
   auto row = TRY(db_.query("SELECT id, username, role, disabled, created_at, last_login_at "
                            "FROM accounts WHERE username = ?", username));
   if (!TRY(row.next())) return std::nullopt;
-  return read_account(row, 0);
+  return seen(read_account(row, 0));
+}
+
+Account Store::seen(Account account) const {
+  account.disabled = account.disabled || disabled_.contains(account.id);
+  return account;
+}
+
+void Store::withhold(const OwedAct& act) {
+  if (act.is_stored) return;
+  if (act.kind == OwedAct::Kind::disable) disabled_.insert(act.account);
+  if (act.kind == OwedAct::Kind::logout) ended_.insert(act.login);
+  if (act.kind == OwedAct::Kind::revoke) ended_until_[act.account] = std::max(ended_until_[act.account], act.login);
+}
+
+void Store::release(const OwedAct& act) {
+  if (act.kind == OwedAct::Kind::disable) disabled_.erase(act.account);
+  if (act.kind == OwedAct::Kind::logout) ended_.erase(act.login);
+  // The others stay: no login of a number that is used again begins.
+}
+
+bool Store::is_withheld(std::uint32_t account, std::uint64_t login) const {
+  const auto until = ended_until_.find(account);
+  return disabled_.contains(account) || ended_.contains(login) || (until != ended_until_.end() && login <= until->second);
 }
 
 Result<std::optional<Account>> Store::find_account(std::uint32_t id) {
   auto row = TRY(db_.query("SELECT id, username, role, disabled, created_at, last_login_at "
                            "FROM accounts WHERE id = ?", id));
   if (!TRY(row.next())) return std::nullopt;
-  return read_account(row, 0);
+  return seen(read_account(row, 0));
 }
 
 Result<bool> Store::has_alike(std::string_view skeleton) {

@@ -3,11 +3,14 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "accounts/owed_act.h"
 #include "accounts/sqlite.h"
 #include "base/result.h"
 #include "ipc/messages.h"
@@ -117,8 +120,14 @@ class Store {
   Result<bool> login_stands(std::uint64_t login, std::uint64_t now);  // find_login() would find it
   Status end_login(std::uint64_t login);
   Result<std::vector<std::uint64_t>> end_logins_of(std::uint32_t account, std::uint64_t but = 0);
+  Status end_logins_until(std::uint32_t account, std::uint64_t last);
+  Result<std::uint64_t> last_login();
   Result<std::vector<LoginRow>> list_logins(std::uint32_t account, std::uint64_t now);
   Result<std::vector<Login>> expired_logins(std::uint64_t after, std::uint64_t now, std::size_t limit);
+
+  // --- what has ended, though the tables do not say so yet (emergency.cc) ---
+  void withhold(const OwedAct& act);
+  void release(const OwedAct& act);  // now they do
 
   // --- devices: browsers that have signed in to an account ---
   Result<std::uint64_t> find_device(std::uint32_t account, const Digest& token, std::uint64_t now);  // its number, or 0
@@ -148,8 +157,14 @@ class Store {
   Result<std::vector<Invite>> list_invites(std::uint64_t now);
 
  private:
+  [[nodiscard]] bool is_withheld(std::uint32_t account, std::uint64_t login) const;
+  Account seen(Account account) const;
+
   Database& db_;
   const std::uint32_t last_account_;
+  std::set<std::uint32_t> disabled_;
+  std::map<std::uint32_t, std::uint64_t> ended_until_;  // by account: the last login of those that ended
+  std::set<std::uint64_t> ended_;
 };
 
 }  // namespace oqto::accounts

@@ -35,19 +35,22 @@ Result<std::optional<Login>> Store::find_login(const Digest& token, std::uint64_
       "AND a.disabled = 0 AND a.id <= ?4", token, now, kLoginIdleMs, last_account_));
   if (!TRY(row.next())) return std::nullopt;
   Login login{.id = row.number(0), .account = read_account(row, 2)};
+  if (is_withheld(login.account.id, login.id)) return std::nullopt;
   if (row.number(1) + kLastSeenStepMs <= now) {
-    TRY(db_.run("UPDATE logins SET last_seen_at = ?1, remote = iif(?2 = '', remote, ?2) WHERE id = ?3",
-                now, remote, login.id));
+    // Whoever is signed in stays so where that cannot be written (a full disk).
+    (void)db_.run("UPDATE logins SET last_seen_at = ?1, remote = iif(?2 = '', remote, ?2) WHERE id = ?3",
+                  now, remote, login.id);
   }
   return login;
 }
 
 Result<bool> Store::login_stands(std::uint64_t login, std::uint64_t now) {
   auto row = TRY(db_.query(
-      "SELECT 1 FROM logins l JOIN accounts a ON a.id = l.account WHERE l.id = ?1 AND "
+      "SELECT l.account FROM logins l JOIN accounts a ON a.id = l.account WHERE l.id = ?1 AND "
       "l.expires_at > ?2 AND l.last_seen_at + ?3 > ?2 AND a.disabled = 0 AND a.id <= ?4",
       login, now, kLoginIdleMs, last_account_));
-  return row.next();
+  if (!TRY(row.next())) return false;
+  return !is_withheld(static_cast<std::uint32_t>(row.number(0)), login);
 }
 
 Status Store::end_login(std::uint64_t login) {
@@ -63,6 +66,15 @@ Result<std::vector<std::uint64_t>> Store::end_logins_of(std::uint32_t account, s
   }
   TRY(db_.run("DELETE FROM logins WHERE account = ? AND id <> ?", account, but));
   return ended;
+}
+
+Status Store::end_logins_until(std::uint32_t account, std::uint64_t last) {
+  return db_.run("DELETE FROM logins WHERE account = ? AND id <= ?", account, last);
+}
+
+Result<std::uint64_t> Store::last_login() {
+  auto row = TRY(db_.query("SELECT coalesce(max(id), 0) FROM logins"));
+  return TRY(row.next()) ? row.number(0) : 0;
 }
 
 Result<std::vector<LoginRow>> Store::list_logins(std::uint32_t account, std::uint64_t now) {
@@ -139,7 +151,9 @@ Result<std::optional<Account>> Store::find_reset(const Digest& code, std::uint64
       "JOIN accounts a ON a.id = r.account WHERE r.code_sha256 = ? AND r.expires_at > ? AND a.disabled = 0",
       code, now));
   if (!TRY(row.next())) return std::nullopt;
-  return read_account(row, 0);
+  auto account = seen(read_account(row, 0));
+  if (account.disabled) return std::nullopt;
+  return account;
 }
 
 Status Store::forget_reset(std::uint32_t account) {
