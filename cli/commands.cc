@@ -14,6 +14,7 @@
 #include "cli/people.h"
 #include "cli/readiness.h"
 #include "cli/reload.h"
+#include "cli/storage.h"
 #include "cli/table.h"
 
 namespace oqto::cli {
@@ -110,7 +111,7 @@ std::string status_text(const HostStatus& status) {
     }
     text += '\n' + table(rows);
   }
-  text += usage_text(status);
+  text += usage_text(status) + storage_text(status);
   return text + '\n' + readiness_text(status);
 }
 

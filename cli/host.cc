@@ -93,6 +93,9 @@ Outcome<HostStatus> Host::status() {
       case Tag::ctl_tenant:
         status.tenants.push_back(TRY(as(received.as<ipc::CtlTenant>())));
         break;
+      case Tag::ctl_storage:
+        status.storage = TRY(as(received.as<ipc::CtlStorage>()));
+        break;
       case Tag::ctl_session:
         status.sessions.push_back(TRY(as(received.as<ipc::CtlSession>())));
         break;

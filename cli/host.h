@@ -2,6 +2,7 @@
 // Errors are one line for people, with the next step.
 #pragma once
 #include <expected>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@ struct HostStatus {
   std::vector<ipc::CtlTenant> tenants;
   std::vector<ipc::CtlSession> sessions;
   std::vector<ipc::CtlTrouble> troubles;
+  std::optional<ipc::CtlStorage> storage;
 };
 
 class Host {

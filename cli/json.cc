@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/readiness.h"
+#include "cli/storage.h"
 
 namespace oqto::cli {
 namespace {
@@ -177,7 +178,23 @@ std::string status_json(const HostStatus& status) {
                        {"runner_uid", row.runner_uid},
                        {"agent_uid", row.agent_uid},
                        {"connections", row.connections},
-                       {"sessions", row.sessions}});
+                       {"sessions", row.sessions},
+                       {"disk_bytes", row.disk_bytes},
+                       {"disk_limit_bytes", row.disk_limit},
+                       {"disk_files", row.disk_files},
+                       {"disk_limit_files", row.disk_files_limit}});
+  }
+  Json disk = nullptr;
+  if (status.storage) {
+    const ipc::CtlStorage& row = *status.storage;
+    disk = {{"limits", limits_name(row.limits)},
+            {"tenant_bytes", row.tenant_bytes},
+            {"tenant_files", row.tenant_files},
+            {"promised_bytes", row.promised_bytes},
+            {"tenants_bytes", row.tenants_bytes},
+            {"tenants_free_bytes", row.tenants_free},
+            {"state_bytes", row.state_bytes},
+            {"state_free_bytes", row.state_free}};
   }
   Json sessions = Json::array();
   for (const auto& row : status.sessions) {
@@ -217,7 +234,8 @@ std::string status_json(const HostStatus& status) {
                {"warnings", std::move(warnings)},
                {"processes", std::move(processes)},
                {"tenants", std::move(tenants)},
-               {"sessions", std::move(sessions)}});
+               {"sessions", std::move(sessions)},
+               {"disk", std::move(disk)}});
 }
 
 std::string reload_json(const std::vector<ipc::Reloaded>& parts) {

@@ -21,6 +21,34 @@ void send_core(ipc::Channel& channel, ipc::Health gateway = ipc::Health::ready) 
   ASSERT_TRUE(channel.send(process(ipc::Process::gateway, gateway)));
 }
 
+TEST(Status, SaysWhetherTenantsAreHeldToTheirShareOfTheDisk) {
+  for (const auto limits : {ipc::DiskLimits::none, ipc::DiskLimits::file_system, ipc::DiskLimits::image}) {
+    FakeGuard guard;
+    guard.listen([&](ipc::Channel& channel, const ipc::CtlRequest&) {
+      send_core(channel);
+      (void)channel.send(ipc::CtlStorage{.limits = limits, .tenant_bytes = 3ULL << 30, .tenant_files = 5000,
+                                         .promised_bytes = 9ULL << 30, .tenants_bytes = 8ULL << 30,
+                                         .tenants_free = 1ULL << 30, .state_bytes = 10ULL << 30, .state_free = 1ULL << 30});
+      ipc::CtlTenant tenant;
+      tenant.account = 7;
+      tenant.disk_bytes = 2900ULL << 20;
+      tenant.disk_limit = 3ULL << 30;
+      (void)channel.send(tenant);
+      (void)channel.send(ipc::CtlEnd{.ok = 1, .why = ""});
+    });
+    const Ran ran = oqtoctl({"status", "--state", guard.state()});
+    const bool is_limited = limits != ipc::DiskLimits::none;
+    EXPECT_EQ(ran.out.find("NOT limited") == std::string::npos, is_limited) << ran.out;
+    EXPECT_EQ(ran.out.find("at most 3072 MiB and 5000 files") != std::string::npos, is_limited) << ran.out;
+    EXPECT_EQ(ran.out.find("more than there is") != std::string::npos, is_limited) << ran.out;
+    EXPECT_NE(ran.out.find("2900 of 3072 (!)"), std::string::npos) << ran.out;
+    EXPECT_NE(ran.out.find("1024 MiB free of 10240 MiB (!)"), std::string::npos) << ran.out;
+    const Ran json = oqtoctl({"status", "--json", "--state", guard.state()});
+    EXPECT_NE(json.out.find(limits == ipc::DiskLimits::none ? R"("limits": "none")" : R"("limits": ")"), std::string::npos) << json.out;
+    EXPECT_NE(json.out.find("\"disk_limit_bytes\": 3221225472"), std::string::npos) << json.out;
+  }
+}
+
 TEST(Status, ShowsProcessesTenantsAndSessionsInColumns) {
   FakeGuard guard;
   guard.listen([](ipc::Channel& channel, const ipc::CtlRequest& request) {

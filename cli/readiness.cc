@@ -26,6 +26,7 @@ constexpr Fix kFixes[] = {
     {"hstry", "make room for that account; `oqtoctl tenants kill ACCOUNT` starts its processes anew"},
     {"certificate", "check the clock (`date -u`); renew the certificate that `tls-certificate` names, and restart the host"},
     {"disk", "make room there; `oqtoctl audit` shows what the log takes, and how to prune it"},
+    {"storage", "docs/operating.md, Disk; a share that fills is its tenant's to tidy up, or larger with `tenant-bytes`"},
     {"cgroups", "docs/operating.md, Policy, Limits; a tree that was removed comes back with a restart of the host"},
 };
 

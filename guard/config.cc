@@ -28,6 +28,10 @@ constexpr char kUsage[] =
     "  --uid-count N   how many they are, 4096 or more (default 200000): 1000, and two for each account\n"
     "  --host-policy FILE   policy of this host (default /etc/oqto/sandbox.toml, may be absent)\n"
     "  --sleep-minutes N    an unused session's harness is ended after this, 1 to 1440 (default 15)\n"
+    "  --tenant-bytes N, --tenant-files N    what the home and workspaces of each tenant may have of the disk\n"
+    "                  (default 10 GiB, 1000000; never more than half of it; its history has an eighth more); 0: no limit\n"
+    "  --tenants-image-bytes N   where the file system has no limits to give: set so much aside for all\n"
+    "                  tenants in STATE/tenants.img (default 0: none, and tenants are not limited there)\n"
     "  --bin DIR, --web FILE, --pi DIR          our programs, the packed UI, the Pi runtime\n"
     "The long options but --state can also stand in STATE/config/oqto.conf, as `port = 443`.\n"
     "SIGHUP, like `oqtoctl reload`, reads certificate, models and policy again; SIGTERM stops.\n";
@@ -62,6 +66,9 @@ Status set(Config& config, std::string_view key, std::string_view value, std::st
   if (key == "port") return set_number(config.port, value, where);
   if (key == "uid-base") return set_number(config.uid_base, value, where);
   if (key == "uid-count") return set_number(config.uid_count, value, where);
+  if (key == "tenant-bytes") return set_number(config.tenant_bytes, value, where);
+  if (key == "tenant-files") return set_number(config.tenant_files, value, where);
+  if (key == "tenants-image-bytes") return set_number(config.tenants_image_bytes, value, where);
   if (key == "sleep-minutes") return set_number(config.sleep_minutes, value, where);
   if (key == "bind") {
     config.bind = value;
@@ -123,6 +130,11 @@ Status finish(Config& config) {
   }
   if (config.sleep_minutes < 1 || config.sleep_minutes > 1440) {
     return refuse("between 1 minute and a day (1440) is needed here", "sleep-minutes");
+  }
+  constexpr std::uint64_t kLeastBytes = 64 << 20, kLeastFiles = 1000;  // or a session does not even start
+  if ((config.tenant_bytes != 0 && config.tenant_bytes < kLeastBytes) ||
+      (config.tenant_files != 0 && config.tenant_files < kLeastFiles)) {
+    return refuse("0, or 67108864 bytes and 1000 files or more are needed here", "tenant-bytes, tenant-files");
   }
   if (config.origin.empty()) config.origin = "https://localhost:" + std::to_string(config.port);
   if (config.tls_certificate.empty()) config.tls_certificate = config.state + "/tls/cert.pem";

@@ -22,6 +22,9 @@ struct Config {
   std::string tls_key;
   std::uint32_t uid_base = 1'900'000'000;  // first of the range that only this host uses
   std::uint32_t uid_count = 200'000;       // processes, then tenants
+  std::uint64_t tenant_bytes = std::uint64_t{10} << 30;  // of the disk, each; 0: no limit
+  std::uint64_t tenant_files = 1'000'000;
+  std::uint64_t tenants_image_bytes = 0;  // 0: no STATE/tenants.img
   std::uint32_t sleep_minutes = 15;  // without use, until a session's harness is ended
   std::string host_policy = "/etc/oqto/sandbox.toml";
 

@@ -157,7 +157,7 @@ Result<Tenant*> Guard::tenant_of(const Connection& connection) {
   const auto found = tenants_.find(connection.account);
   if (found != tenants_.end()) return &found->second;
   if (tenants_.size() >= kMaxTenants) return fail(Errc::limit, "too many tenants are active");
-  Fd dir = TRY(ensure_tenant(own_.state, own_.uids, connection.account));
+  Fd dir = TRY(ensure_tenant(own_.state, own_.uids, connection.account, own_.storage));
   Tenant& tenant = tenants_[connection.account];
   tenant.account = connection.account;
   tenant.username = connection.username;
@@ -177,6 +177,7 @@ Result<Tenant*> Guard::tenant_of(const Connection& connection) {
 Child* Guard::server_of(const Connection& connection) {
   if (connection.role == ipc::Role::auditor) return core(ipc::Process::auditor);
   const auto tenant = tenant_of(connection);
+  if (!tenant) log::error("a tenant's directories cannot be made ready", tenant.error());
   return tenant ? (*tenant)->runner.get() : nullptr;
 }
 

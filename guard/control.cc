@@ -138,6 +138,7 @@ Status Guard::send_status(Operator& peer) {
     return peer.channel.send(row);
   };
   for (const auto& child : core_) TRY(send_process(*child));
+  TRY(peer.channel.send(own_.storage.status()));
   for (const auto& [account, tenant] : tenants_) {
     TRY(send_process(*tenant.runner));
     TRY(send_process(*tenant.hstry));
@@ -150,6 +151,7 @@ Status Guard::send_status(Operator& peer) {
       row.connections += connection->state == Connection::State::open && connection->account == account;
     }
     for (const auto& [id, session] : sessions_) row.sessions += session->account == account;
+    own_.storage.describe(row);
     TRY(peer.channel.send(row));
   }
   for (const auto& [number, session] : sessions_) {

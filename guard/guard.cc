@@ -174,6 +174,7 @@ void Guard::tick() {
     }
   }
   reap_orphans();
+  for (const std::string& what : own_.storage.news(now)) log::warn("the disk fills", {{"what", what}});
   remove_cgroups();
   if (audit_) flush_backlog();
   answer_health();

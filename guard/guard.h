@@ -174,6 +174,7 @@ class Guard {
     Fd state{}, listener{}, tls_certificate{}, tls_key{}, assets{}, gateway_config{};
     Fd operator_socket{}, host_netns{}, own_netns{}, signals{};
     sandbox::HostPolicies host_policies{};
+    storage::Tenants storage{};
     Result<sandbox::CgroupTree> cgroups = fail(Errc::not_found, "");
   };
   Guard(Resources resources, ipc::Loop loop);

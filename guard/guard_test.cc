@@ -3,12 +3,14 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/quota.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +22,7 @@
 #include "guard/layout.h"
 #include "guard/netns.h"
 #include "guard/operator_files.h"
+#include "guard/seal.h"
 #include "guard/spawn.h"
 #include "sandbox/cgroup.h"
 #include "tests/possible.h"
@@ -85,13 +88,50 @@ TEST_F(GuardSteps, ConfigTakesFlagsBeforeTheFile) {
 TEST_F(GuardSteps, ConfigRefusesWhatItDoesNotKnow) {
   for (const char* bad : {"sandbox = off\n", "port = 70000\n", "port = 1\nport = 2\n", "nonsense\n",
                           "tls-key = relative/path\n", "origin = http://plain.example\n", "port = 8443x\n",
-                          "sleep-minutes = 0\n", "sleep-minutes = 1441\n"}) {
+                          "sleep-minutes = 0\n", "sleep-minutes = 1441\n", "tenant-bytes = 10G\n", "tenant-bytes = 1000\n",
+                          "tenant-files = 10\n"}) {
     write_config(bad);
     EXPECT_FALSE(config({}).has_value()) << bad;
   }
   std::filesystem::remove_all(dir + "/config");
   EXPECT_FALSE(config({"--no-sandbox", "1"}).has_value());
   EXPECT_FALSE(config({"--port"}).has_value());
+}
+
+TEST_F(GuardSteps, ConfigLimitsTenantsUnlessItIsToldNotTo) {
+  EXPECT_EQ(config({})->tenant_bytes, std::uint64_t{10} << 30);
+  EXPECT_EQ(config({})->tenant_files, 1'000'000U);
+  EXPECT_EQ(config({})->tenants_image_bytes, 0U);
+  write_config("tenant-bytes = 0\ntenant-files = 5000\ntenants-image-bytes = 1000000000\n");
+  EXPECT_EQ(config({})->tenant_bytes, 0U);
+  EXPECT_EQ(config({})->tenant_files, 5000U);
+  EXPECT_EQ(config({})->tenants_image_bytes, 1'000'000'000U);
+}
+
+// The filter is inherited by all that the guard starts.
+TEST_F(GuardSteps, AttackNothingBelowTheGuardSwitchesQuotaOffOrSetsOtherLimits) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    if (!seal_guard()) ::_exit(1);
+    const auto answer = [](unsigned long command) {
+      return ::syscall(SYS_quotactl_fd, -1, command, 0, nullptr) == 0 ? 0 : errno;
+    };
+    const auto of = [](auto command, auto type) {
+      return static_cast<unsigned long>(QCMD(static_cast<unsigned>(command), static_cast<unsigned>(type))) & 0xffff'ffff;
+    };
+    if (answer(of(Q_GETQUOTA, PRJQUOTA)) != EBADF || answer(of(Q_SETQUOTA, PRJQUOTA)) != EBADF) ::_exit(2);
+    for (const auto type : {USRQUOTA, GRPQUOTA, PRJQUOTA}) {
+      for (const int command : {Q_QUOTAON, Q_QUOTAOFF, Q_SETINFO, Q_SYNC}) {
+        if (answer(of(command, type)) != ENOSYS) ::_exit(3);
+      }
+    }
+    if (answer(of(Q_SETQUOTA, USRQUOTA)) != ENOSYS || answer(of(Q_SETQUOTA, GRPQUOTA)) != ENOSYS) ::_exit(4);
+    if (answer(of(Q_QUOTAOFF, PRJQUOTA) | 1UL << 40) != ENOSYS) ::_exit(5);
+    ::_exit(::syscall(SYS_quotactl, of(Q_SETQUOTA, PRJQUOTA), "/dev/null", 0, nullptr) != 0 && errno == ENOSYS ? 0 : 6);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+  EXPECT_EQ(status, 0);
 }
 
 TEST_F(GuardSteps, ConfigHoldsASmallRangeAndRefusesOneThatHoldsNobody) {

@@ -89,6 +89,7 @@ std::vector<ipc::CtlTrouble> Guard::judge() const {
   for (const auto& trouble : {ipc::judge_certificate(certificate_, sys::now_ms()), ipc::judge_disk(is_there ? &disk : nullptr)}) {
     if (trouble) all.push_back(*trouble);
   }
+  for (const std::string& why : own_.storage.troubles()) say(true, "storage", why);
   const bool is_lost = own_.cgroups && own_.cgroups->is_lost();
   say(!is_lost, "cgroups", is_lost ? "the cgroup tree of this host was removed: no session can start" : sandbox::cgroup_advice(own_.cgroups));
   for (const auto& [account, tenant] : tenants_) {

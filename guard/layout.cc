@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -89,14 +90,41 @@ Result<Fd> ensure_state(const Config& config, const Uids& uids) {
   return state;
 }
 
-Result<Fd> ensure_tenant(const Fd& state, const Uids& uids, std::uint32_t account) {
+Result<storage::Tenants> prepare_storage(const Config& config, const Uids& uids) {
+  const storage::Limits wanted{.bytes = config.tenant_bytes, .files = config.tenant_files};
+  int kind = static_cast<int>(ipc::DiskLimits::none);
+  const bool has_image = ::access((config.state + "/tenants.img").c_str(), F_OK) == 0;
+  if (wanted != storage::Limits{} || has_image) {
+    const pid_t pid = ::fork();
+    if (pid < 0) return fail_errno("fork");
+    if (pid == 0) {
+      ::execl((config.bin + "/oqto-storage").c_str(), "oqto-storage", "--state", config.state.c_str(), "--probe-uid",
+              std::to_string(uids.disk_probe()).c_str(), "--first-uid", std::to_string(uids.runner(0)).c_str(),
+              "--image-bytes", std::to_string(config.tenants_image_bytes).c_str(), nullptr);
+      ::_exit(127);
+    }
+    int status = 0;
+    if (::waitpid(pid, &status, 0) != pid) return fail_errno("waitpid");
+    kind = WIFEXITED(status) ? WEXITSTATUS(status) - storage::kExitBase : -1;
+  }
+  if (kind < 0 || kind >= static_cast<int>(ipc::DiskLimits::kEnd)) {
+    return fail(Errc::unavailable, "what holds tenants to their share of the disk could not be put in place");
+  }
+  return storage::Tenants(static_cast<ipc::DiskLimits>(kind), TRY(sys::open_dir(config.state.c_str())),
+                          TRY(sys::open_dir((config.state + "/tenants").c_str())), wanted);
+}
+
+Result<Fd> ensure_tenant(const Fd& state, const Uids& uids, std::uint32_t account, storage::Tenants& storage) {
   const Fd tenants = TRY(ensure_dir(state, "tenants", 0711, 0));
   Fd tenant = TRY(ensure_dir(tenants, std::to_string(account).c_str(), 0711, 0));
+  using Part = storage::Tenants::Part;
+  TRY(storage.limit(tenant, Part::state, account, uids.runner(account)));  // before anything is in it
   const Fd own = TRY(ensure_dir(tenant, "state", 0711, 0));
   TRY(ensure_dir(own, "runner", 0700, uids.runner(account)));
   TRY(ensure_dir(own, "hstry", 0700, uids.runner(account)));
-  TRY(ensure_dir(tenant, "home", 0711, 0));
-  TRY(ensure_dir(tenant, "workspaces", 0711, 0));
+  for (const char* const name : {"home", "workspaces"}) {
+    TRY(storage.limit(TRY(ensure_dir(tenant, name, 0711, 0)), Part::work, account, uids.agent(account)));
+  }
   return tenant;
 }
 

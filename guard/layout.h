@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "guard/config.h"
+#include "storage/tenants.h"
 
 namespace oqto::guard {
 
@@ -19,6 +20,7 @@ struct Uids {
   [[nodiscard]] uid_t gateway() const { return base + 5; }
   [[nodiscard]] uid_t policy_parser() const { return base + 6; }
   [[nodiscard]] uid_t auditor() const { return base + 8; }  // 7 is ./run's, to prewarm Pi
+  [[nodiscard]] uid_t disk_probe() const { return base + 9; }  // no process of ours
   [[nodiscard]] uid_t runner(std::uint32_t account) const {
     return base + kFirstTenantUid + 2 * account;
   }
@@ -33,8 +35,12 @@ Result<Fd> ensure_dir(const Fd& parent, const char* name, mode_t mode, uid_t own
 // tenants' processes resolve paths below it.
 Result<Fd> ensure_state(const Config& config, const Uids& uids);
 
+// What holds tenants to their share of the disk, as oqto-storage found it or made it. Before the seal, and
+// in the mount namespace that we stay in.
+Result<storage::Tenants> prepare_storage(const Config& config, const Uids& uids);
+
 // The tenant's directories: TENANT/{state/{runner,hstry},home,workspaces}. Returns TENANT.
-Result<Fd> ensure_tenant(const Fd& state, const Uids& uids, std::uint32_t account);
+Result<Fd> ensure_tenant(const Fd& state, const Uids& uids, std::uint32_t account, storage::Tenants& storage);
 
 // A mount namespace of our own, in which STATE/runtime/{pi,oqto-init} show the installed Pi and
 // init read-only, wherever they really are.

@@ -151,6 +151,8 @@ Status run(int argc, char** argv) {
 
   // --- namespaces of our own: mounts that nobody else sees, and no network ---
   TRY(enter_private_mounts(config));
+  resources.storage = TRY(prepare_storage(config, resources.uids));
+  resources.state = TRY(sys::open_dir(config.state.c_str()));  // as these mounts have it
   resources.host_netns = TRY(open_own_netns());
   if (::unshare(CLONE_NEWNET) != 0) return fail_errno("unshare(CLONE_NEWNET)");
   resources.own_netns = TRY(open_own_netns());

@@ -1,6 +1,7 @@
 #include "guard/seal.h"
 
 #include <errno.h>
+#include <linux/quota.h>
 #include <seccomp.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
@@ -27,7 +28,7 @@ constexpr std::array kForbidden{
     "kexec_load",    "kexec_file_load", "init_module",       "finit_module",  "delete_module",
     "bpf",           "perf_event_open", "reboot",            "swapon",        "swapoff",
     "settimeofday",  "clock_settime",   "clock_adjtime",     "adjtimex",      "acct",
-    "quotactl",      "quotactl_fd",     "open_by_handle_at", "name_to_handle_at",
+    "quotactl",      "open_by_handle_at", "name_to_handle_at",
     "add_key",       "keyctl",          "request_key",       "userfaultfd",   "io_uring_setup",
     "io_uring_enter", "io_uring_register", "iopl",           "ioperm",        "modify_ldt",
     "lookup_dcookie", "vhangup",        "syslog",            "kcmp",          "migrate_pages",
@@ -54,6 +55,22 @@ Status keep_only_capabilities() {
   return {};
 }
 
+// The limits of a tenant's share of the disk are set and read; to switch quota off is not for us. Numbers of
+// commands: Q_GETQUOTA < Q_SETQUOTA, each with the type in its last byte, of which the project's is the last.
+int allow_limits_only(scmp_filter_ctx filter) {
+  const int call = ::seccomp_syscall_resolve_name("quotactl_fd");
+  if (call == __NR_SCMP_ERROR) return 0;
+  const auto project = [](unsigned command) { return scmp_datum_t{QCMD(command, PRJQUOTA)} & 0xffff'ffff; };
+  const auto refuse = [&](scmp_compare how, scmp_datum_t command) {
+    return ::seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), call, 1, SCMP_CMP(1, how, command));
+  };
+  int error = refuse(SCMP_CMP_LT, project(Q_GETQUOTA));
+  for (const scmp_datum_t type : {1UL, 2UL}) {
+    if (error == 0) error = refuse(SCMP_CMP_EQ, project(Q_SETQUOTA) - type);
+  }
+  return error == 0 ? refuse(SCMP_CMP_GT, project(Q_SETQUOTA)) : error;
+}
+
 Status forbid_system_calls() {
   const scmp_filter_ctx filter = ::seccomp_init(SCMP_ACT_ALLOW);
   if (filter == nullptr) return fail(Errc::io, "seccomp_init");
@@ -64,6 +81,7 @@ Status forbid_system_calls() {
     // ENOSYS rather than EPERM: callers such as libuv fall back.
     if (error == 0) error = ::seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), call, 0);
   }
+  if (error == 0) error = allow_limits_only(filter);
   if (error == 0) error = ::seccomp_load(filter);
   ::seccomp_release(filter);
   if (error != 0) {

@@ -18,7 +18,9 @@ lines=$(find "$root/guard" -name '*.cc' -not -name '*_test.cc' -o -name '*.h' | 
 # From 2962 for the end of each intent of a connection or session that came to nothing, and which login a connection is of.
 # From 2982 for intents that are recorded after nobody waited for them any more.
 # From 3010 for what an operator changes while it serves: opening the files, passing them to who judges them, and keeping what was accepted.
-limit=3400
+# Holding tenants to their share of the disk is in it too: its settings, running oqto-storage before the seal, and the one
+# call that the filter now lets through.
+limit=3545
 echo "guard: $lines lines of at most $limit"
 [ "$lines" -le $limit ] || failed=1
 readelf -lW "$guard" | grep -q 'GNU_RELRO' || { echo "the guard has no RELRO"; failed=1; }

@@ -11,7 +11,8 @@ common = {"base", "ipc", "policies", "sandbox"}
 below["egress"] = common
 below["mux"] = {"base", "ipc"}
 below["sqlite"] = {"base"}
-processes = {"guard": common, "relay": common, "accounts": common, "gateway": common | {"egress"}, "audit": common,
+below["storage"] = {"base", "ipc"}
+processes = {"guard": common | {"storage"}, "relay": common, "accounts": common, "gateway": common | {"egress"}, "audit": common,
              "hstry": common | {"sqlite"}, "cli": {"base", "ipc"}, "sandbox_cli": common,
              "runner": common | {"mux", "protocol"},
              # It reads the log with the same code as oqto-audit.

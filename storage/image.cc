@@ -1,0 +1,139 @@
+// STATE/tenants.img: a file system of the tenants' own where that of the state directory has no
+// limits to give. All its blocks are taken when it is made, so that nothing outside can take them
+// later.
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "storage/prepare.h"
+
+namespace oqto::storage {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::unexpected<Error> refuse(std::string_view why, std::string_view where) {
+  log::error("tenants.img cannot be used", {{"why", why}, {"where", where}});
+  return fail(Errc::invalid, "tenants.img cannot be used");
+}
+
+Status run_or_say(const std::vector<std::string>& words, int most) {
+  const int status = TRY(run_tool(words));
+  if (status <= most) return {};
+  log::error("a tool for file systems failed",
+             {{"program", words.front()},
+              {"status", status},
+              {"do", status == 127 ? "install e2fsprogs" : "see what it said"}});
+  return fail(Errc::unavailable, "a tool for file systems failed");
+}
+
+Status take_blocks(const Fd& image, std::uint64_t from, std::uint64_t to) {
+  if (::fallocate(image.get(), 0, static_cast<off_t>(from), static_cast<off_t>(to - from)) == 0)
+    return {};
+  const Status failed = fail_errno("fallocate of tenants.img: is there so much room?");
+  (void)!::ftruncate(image.get(), static_cast<off_t>(from));
+  return failed;
+}
+
+// Written aside and renamed: an image that is there is a whole one.
+Status make_image(const std::string& path, const std::string& tenants, std::uint64_t bytes) {
+  std::error_code error;
+  if (!fs::is_empty(tenants, error) || error) {
+    return refuse(
+        "there are tenants outside of it already: stop the host, move STATE/tenants/* aside, start "
+        "with "
+        "tenants-image-bytes, stop, mount the image and copy them in with owners, then start again",
+        tenants);
+  }
+  const std::string made = path + ".new";
+  {
+    const Fd image =
+        TRY(sys::open_file(made.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+    TRY(take_blocks(image, 0, bytes));
+  }
+  // nodiscard: the blocks stay taken.
+  TRY(run_or_say({"/sbin/mkfs.ext4", "-q", "-F", "-O", "quota,project", "-E",
+                  "quotatype=usrquota:prjquota,lazy_itable_init=1,nodiscard", "-m", "0", made},
+                 0));
+  if (::rename(made.c_str(), path.c_str()) != 0) return fail_errno("rename of tenants.img");
+  return {};
+}
+
+Status grow_image(const std::string& path, std::uint64_t bytes) {
+  const Fd image = TRY(sys::open_file(path.c_str(), O_RDWR | O_NOFOLLOW));
+  struct stat facts {};
+  if (::fstat(image.get(), &facts) != 0) return fail_errno("fstat of tenants.img");
+  const auto has = static_cast<std::uint64_t>(facts.st_size);
+  if (bytes < has)
+    log::warn("tenants.img is larger than oqto.conf says, and stays so", {{"bytes", has}});
+  if (bytes <= has) return {};
+  TRY(take_blocks(image, has, bytes));
+  return run_or_say({"/sbin/resize2fs", "-f", path}, 0);
+}
+
+// Two devices over one file are two file systems that do not know of each other. One that is still
+// there belongs to a mount namespace that lives on, as of a host that was killed a moment ago.
+Result<std::string> device_of(const std::string& path) {
+  std::error_code error;
+  for (const auto& block : fs::directory_iterator("/sys/block", error)) {
+    std::ifstream file(block.path() / "loop/backing_file");
+    std::string backing;
+    if (std::getline(file, backing) && backing == path)
+      return "/dev/" + block.path().filename().string();
+  }
+  return fail(Errc::not_found, "no device has it");
+}
+
+Result<std::string> attach(const std::string& path, Fd& device) {
+  const Fd image = TRY(sys::open_file(path.c_str(), O_RDWR | O_NOFOLLOW));
+  const Fd control = TRY(sys::open_file("/dev/loop-control", O_RDWR));
+  constexpr int kTries = 20;  // others ask for devices too
+  for (int i = 0; i < kTries; ++i) {
+    const int number = ::ioctl(control.get(), LOOP_CTL_GET_FREE);
+    if (number < 0) return fail_errno("LOOP_CTL_GET_FREE");
+    const std::string name = "/dev/loop" + std::to_string(number);
+    device = TRY(sys::open_file(name.c_str(), O_RDWR));
+    loop_config wanted{};
+    wanted.fd = static_cast<__u32>(image.get());
+    wanted.info.lo_flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO;
+    std::strncpy(reinterpret_cast<char*>(wanted.info.lo_file_name), path.c_str(), LO_NAME_SIZE - 1);
+    if (::ioctl(device.get(), LOOP_CONFIGURE, &wanted) == 0) return name;
+    if (errno != EBUSY) return fail_errno("LOOP_CONFIGURE");
+  }
+  return fail(Errc::unavailable, "no loop device could be had");
+}
+
+}  // namespace
+
+Status mount_image(const Plan& plan) {
+  const std::string path = plan.state + "/tenants.img";
+  const std::string tenants = plan.state + "/tenants";
+  const bool exists = ::access(path.c_str(), F_OK) == 0;
+  if (!exists) TRY(make_image(path, tenants, plan.image_bytes));
+  auto name = device_of(path);
+  Fd device;
+  if (!name) {
+    // 1: it was mended. What is more is for an operator to decide.
+    TRY(run_or_say({"/sbin/e2fsck", "-p", path}, 1));
+    TRY(grow_image(path, plan.image_bytes));
+    name = TRY(attach(path, device));
+  }
+  if (::mount(name->c_str(), tenants.c_str(), "ext4", MS_NOSUID | MS_NODEV, "prjquota") != 0) {
+    return fail_errno("mount of tenants.img");
+  }
+  (void)::rmdir((tenants + "/lost+found").c_str());
+  if (::chmod(tenants.c_str(), 0711) != 0) return fail_errno("chmod of the tenants' directory");
+  return {};
+}
+
+}  // namespace oqto::storage
