@@ -75,9 +75,12 @@ void KeptRecords::say_what_was_lost() {
 }
 
 bool KeptRecords::settle(std::uint64_t request) {
-  if (kept_.erase(request) == 0) return false;
-  not_before_ = 0;
-  is_probing_ = false;
+  const auto found = kept_.find(request);
+  if (found == kept_.end()) return false;
+  outcomes_ = {};
+  const bool may_be_of_reserve = is_outcome(found->second.record) && events_.is_probing;
+  if (!may_be_of_reserve) events_ = {};
+  kept_.erase(found);
   return true;
 }
 
@@ -85,14 +88,19 @@ bool KeptRecords::refused(std::uint64_t request, RefusedFor why, std::uint64_t n
   const auto found = kept_.find(request);
   if (found == kept_.end()) return false;
   found->second.is_sent = false;
-  is_probing_ = why == RefusedFor::budget;
-  not_before_ = now_ms + (is_probing_ ? kBudgetAgainMs : kAgainMs);
+  const bool for_budget = why == RefusedFor::budget;
+  const auto shut = [&](Gate& gate) {
+    gate.is_probing = gate.is_probing || for_budget;
+    gate.not_before = std::max(gate.not_before, now_ms + (for_budget ? kBudgetAgainMs : kAgainMs));
+    if (gate.probe == request) gate.probe = 0;
+  };
+  shut(events_);
+  if (!for_budget || is_outcome(found->second.record)) shut(outcomes_);
   return true;
 }
 
 void KeptRecords::begin_anew() {
-  not_before_ = 0;
-  is_probing_ = false;
+  outcomes_ = events_ = {};
   for (auto& [request, kept] : kept_) {
     kept.is_sent = false;
     drop_blobs(kept.record);

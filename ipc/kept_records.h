@@ -2,6 +2,7 @@
 // does not keep up or refuses them. Without this an intent would stay without its outcome, and
 // nobody could say why.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <map>
 
@@ -31,19 +32,21 @@ class KeptRecords {
   // call it again; 0: nothing is left, or auditd's answer comes first.
   template <class Send>
   std::uint64_t send(std::uint64_t now_ms, Send put) {
-    if (now_ms < not_before_) return not_before_ - now_ms;
     say_what_was_lost();
+    std::uint64_t wait = 0;
     for (auto& [request, kept] : kept_) {
-      if (kept.is_sent) {
-        if (is_probing_) return 0;
+      Gate& gate = gate_of(kept.record);
+      if (kept.is_sent || gate.probe != 0) continue;
+      if (now_ms < gate.not_before) {
+        wait = wait == 0 ? gate.not_before - now_ms : std::min(wait, gate.not_before - now_ms);
         continue;
       }
       make_ready(kept);
       if (!put(kept.record)) return kSoonMs;
       kept.is_sent = true;
-      if (is_probing_) return 0;
+      if (gate.is_probing) gate.probe = request;
     }
-    return 0;
+    return wait;
   }
 
   // auditd's answers. False: that is none of these.
@@ -64,6 +67,16 @@ class KeptRecords {
     std::uint64_t stands_for = 1;
     bool is_sent = false;
   };
+  // An account's budget has a reserve for outcomes: they do not wait behind events that are refused
+  // for it.
+  struct Gate {
+    std::uint64_t not_before = 0;  // monotonic
+    bool is_probing = false;       // one record at a time, until one is taken
+    std::uint64_t probe = 0;       // its request, until it is answered; 0: none is on its way
+  };
+  Gate& gate_of(const AuditAppend& record) {
+    return record.phase == Phase::outcome ? outcomes_ : events_;
+  }
   bool make_room(bool for_outcome);
   void add(AuditAppend record, std::uint64_t stands_for);
   void make_ready(Kept& kept) const;
@@ -72,10 +85,9 @@ class KeptRecords {
   std::uint64_t& requests_;
   const std::size_t max_;
   std::map<std::uint64_t, Kept> kept_;  // by request: in the order in which they came
-  std::uint64_t not_before_ = 0;        // monotonic
+  Gate outcomes_, events_;
   std::uint64_t blobs_ = 0;
   std::uint64_t lost_ = 0;
-  bool is_probing_ = false;  // one record at a time, until one is taken
 };
 
 // What an intent came to that was written after nobody waited for it any more. Names whose it is as

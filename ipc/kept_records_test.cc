@@ -91,6 +91,27 @@ TEST_F(Kept, AnAccountsUsedUpShareIsTriedWithOneRecordNotWithAll) {
   EXPECT_EQ(sent_.all.size(), 10U);
 }
 
+TEST_F(Kept, AttackAUsedUpShareKeepsNoOutcomeBehindAnEventThatIsRefused) {
+  kept_.keep(refused_name());
+  kept_.keep(refused_name());
+  (void)flush(1);
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_TRUE(kept_.refused(sent_.all[i].request, RefusedFor::budget, 1));
+  }
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    kept_.keep(outcome_of(i));
+    EXPECT_NE(flush(2 + i), 0U) << "the events come later";
+    ASSERT_EQ(sent_.all.size(), 3 + i);
+    EXPECT_EQ(sent_.all.back().intent, i);
+    EXPECT_TRUE(kept_.settle(sent_.all.back().request));
+  }
+  (void)flush(KeptRecords::kBudgetAgainMs + 1);
+  EXPECT_EQ(sent_.all.size(), 6U) << "one of the two";
+  EXPECT_TRUE(kept_.settle(sent_.all.back().request));
+  (void)flush(KeptRecords::kBudgetAgainMs + 2);
+  EXPECT_EQ(sent_.all.size(), 7U);
+}
+
 TEST_F(Kept, AttackAFloodOfEventsCostsNoOutcomeItsPlaceAndIsCounted) {
   kept_.keep(outcome_of(1));
   for (int i = 0; i < 1000; ++i) kept_.keep(refused_name());

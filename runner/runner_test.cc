@@ -202,6 +202,21 @@ TEST_F(Runner, DoesNothingWhenTheAuditLogDoesNotAnswer) {
   EXPECT_TRUE(messages(*browser, id).empty());
 }
 
+TEST_F(Runner, AnOutcomeThatTheLogRefusesIsRecordedWhenItIsTaken) {
+  const auto browser = host_.connect();
+  const std::string id = session(*browser);
+  const auto outcomes = [&] {
+    const auto records = host_.audited();
+    return std::ranges::count(records, ipc::Phase::outcome, &AuditedRecord::phase);
+  };
+  eventually([&] { return outcomes() == 2; });  // of the workspace and of the session
+  host_.refuse_outcomes(2);
+  prompt(*browser, id, "note this");
+  browser->event("agent.idle");
+  eventually([&] { return outcomes() == 3; });
+  EXPECT_EQ(outcomes(), 3);
+}
+
 TEST_F(Runner, RecordsEveryCommandBeforeItIsDoneAndWhatCameOfIt) {
   const auto browser = host_.connect();
   const std::string id = session(*browser);

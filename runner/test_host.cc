@@ -282,6 +282,11 @@ void Host::audit_loop(std::shared_ptr<ipc::Channel> channel) {
     }
     const auto record = received->as<ipc::AuditAppend>();
     if (!record) continue;
+    if (record->phase == ipc::Phase::outcome && outcomes_to_refuse_ > 0) {
+      --outcomes_to_refuse_;
+      (void)channel->send(ipc::AuditRefused{record->request, "no room"});
+      continue;
+    }
     AuditedRecord kept{record->phase, record->outcome, "", "", record->event, ""};
     for (const ipc::AuditField& field : record->list) {
       kept.text += std::string(ipc::field_name(field.key)) + '=' + field.value + '\n';

@@ -95,6 +95,7 @@ class Host {
   void pause_history(bool on);  // SIGSTOP, SIGCONT
   void keep_contents(bool on) { keep_contents_ = on; }  // in sandboxes that start from now on
   void audit_answers(bool on) { audit_answers_ = on; }
+  void refuse_outcomes(int count) { outcomes_to_refuse_ = count; }
   void cut_audit();
   void wire_audit();
   std::vector<AuditedRecord> audited();
@@ -122,6 +123,7 @@ class Host {
   std::vector<AuditedRecord> records_;
   std::vector<ipc::ApprovalAnswer> answers_;
   std::atomic<bool> audit_answers_ = true;
+  std::atomic<int> outcomes_to_refuse_ = 0;
   std::atomic<bool> keep_contents_ = false;
   std::atomic<bool> stopping_ = false;
   std::atomic<bool> ready_ = false;
