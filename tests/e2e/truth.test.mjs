@@ -90,6 +90,28 @@ test("the end of a signer that was killed is recorded when there is a signer aga
   assert.ok(Date.parse(stop.fields.at) <= stop.time, "with the time at which it ended");
 });
 
+test("what was recorded after nobody waited for it any more has an outcome: nothing was done", async () => {
+  const again = (await host.request("POST", "/api/auth/login", { body: { username: "admin", password: "correct horse battery" } })).cookie;
+  const runs = await Mux.open(host, again);  // so that the runner does
+  await runs.close();
+  const [auditd] = await host.pids("auditd");
+  await reread();
+  const from = records.at(-1).seq;
+  process.kill(auditd, "SIGSTOP");
+  try {
+    const refused = await Mux.open(host, again).catch((error) => error);  // the guard gives up after five seconds
+    assert.ok(refused instanceof Error, "nothing is opened without its record");
+  } finally {
+    process.kill(auditd, "SIGCONT");
+  }
+  await until("its outcome", async () => {
+    await reread();
+    const intents = of("connection", (r) => r.seq > from && r.phase === "intent");
+    const outcomes = of("connection", (r) => r.phase === "outcome");
+    return intents.length > 0 && intents.every((r) => outcomes.some((o) => o.intent === r.seq && o.outcome === "failure" && /nobody waited/.test(o.fields.reason)));
+  });
+});
+
 test("Attack: a copy of the state directory does not go on with the log before somebody says so", async () => {
   await host.down();
   const copy = `${host.state}-copy`;
