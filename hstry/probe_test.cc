@@ -30,7 +30,8 @@ TEST(HstryProbe, WritesAndFailsWhereNothingCanBeWritten) {
   int status = 0;
   EXPECT_EQ(::waitpid(pid, &status, 0), pid);
   EXPECT_TRUE(WIFEXITED(status));
-  EXPECT_EQ(WEXITSTATUS(status), 0) << "1: not at all; 2: nothing was written; 3: on a full disk; 4: not again";
+  EXPECT_EQ(WEXITSTATUS(status), 0)
+      << "1: not at all; 2: nothing was written; 3: on a full disk; 4: not again";
   std::filesystem::remove_all(dir);
 }
 

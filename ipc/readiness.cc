@@ -22,7 +22,8 @@ std::optional<CtlTrouble> judge_certificate(const CertificateFacts& facts, std::
   constexpr std::string_view kPart = "certificate";
   if (facts.not_after_ms == 0) return std::nullopt;  // not read yet: then the relay is not ready
   if (now_ms < facts.not_before_ms) {
-    return trouble(false, kPart, "it is valid only from " + sys::utc_text(facts.not_before_ms) + " on");
+    return trouble(false, kPart,
+                   "it is valid only from " + sys::utc_text(facts.not_before_ms) + " on");
   }
   const std::string end = sys::utc_text(facts.not_after_ms);
   if (now_ms >= facts.not_after_ms) return trouble(false, kPart, "it expired at " + end);
@@ -32,7 +33,8 @@ std::optional<CtlTrouble> judge_certificate(const CertificateFacts& facts, std::
 
 std::optional<CtlTrouble> judge_disk(const struct statvfs* disk) {
   constexpr std::string_view kPart = "disk";
-  if (disk == nullptr) return trouble(false, kPart, "the state directory's file system does not answer");
+  if (disk == nullptr)
+    return trouble(false, kPart, "the state directory's file system does not answer");
   const std::uint64_t room = used_percent(disk->f_blocks - disk->f_bfree, disk->f_bavail);
   const std::uint64_t inodes = used_percent(disk->f_files - disk->f_ffree, disk->f_favail);
   const std::uint64_t worst = std::max(room, inodes);

@@ -8,13 +8,14 @@
 
 namespace oqto::ipc {
 
-constexpr std::uint64_t kRenewMs = 14ULL * 86'400'000;  // before its end a certificate is worth a warning
-constexpr std::uint64_t kNearlyFullPercent = 80;        // a warning
-constexpr std::uint64_t kFullPercent = 95;              // not ready: the log needs room for what is under way
+constexpr std::uint64_t kRenewMs =
+    14ULL * 86'400'000;                           // before its end a certificate is worth a warning
+constexpr std::uint64_t kNearlyFullPercent = 80;  // a warning
+constexpr std::uint64_t kFullPercent = 95;  // not ready: the log needs room for what is under way
 
 std::optional<CtlTrouble> judge_certificate(const CertificateFacts& facts, std::uint64_t now_ms);
-// `disk`: as of the state directory; nullptr: it does not answer. As df(1), the room that only root may use
-// counts as used.
+// `disk`: as of the state directory; nullptr: it does not answer. As df(1), the room that only root
+// may use counts as used.
 std::optional<CtlTrouble> judge_disk(const struct statvfs* disk);
 
 }  // namespace oqto::ipc

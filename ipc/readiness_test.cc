@@ -15,7 +15,9 @@ std::string verdict(const std::optional<CtlTrouble>& trouble) {
 }
 
 TEST(Readiness, ACertificateCountsFromItsFirstMillisecondToBeforeItsLast) {
-  const auto at = [](std::uint64_t from, std::uint64_t until) { return verdict(judge_certificate({from, until}, kNow)); };
+  const auto at = [](std::uint64_t from, std::uint64_t until) {
+    return verdict(judge_certificate({from, until}, kNow));
+  };
   EXPECT_EQ(at(kNow, kNow + 90 * kDayMs), "");
   EXPECT_EQ(at(kNow + 1, kNow + 90 * kDayMs), "not ready");
   EXPECT_EQ(at(0, kNow + 1), "warning");
@@ -25,12 +27,14 @@ TEST(Readiness, ACertificateCountsFromItsFirstMillisecondToBeforeItsLast) {
   EXPECT_EQ(at(0, kNow + kRenewMs - 1), "warning");
   EXPECT_EQ(at(0, ~std::uint64_t{0}), "");
   EXPECT_EQ(at(0, 0), "") << "not known yet";
-  EXPECT_EQ(judge_certificate({0, kDayMs}, kNow)->why.view(), "it expired at 1970-01-02T00:00:00.000Z");
+  EXPECT_EQ(judge_certificate({0, kDayMs}, kNow)->why.view(),
+            "it expired at 1970-01-02T00:00:00.000Z");
 }
 
 TEST(Readiness, ADiskIsJudgedByRoomAndInodesAsDfDoes) {
-  const auto at = [](fsblkcnt_t used, fsblkcnt_t left, fsfilcnt_t files = 0, fsfilcnt_t files_left = 0) {
-    struct statvfs disk{};
+  const auto at = [](fsblkcnt_t used, fsblkcnt_t left, fsfilcnt_t files = 0,
+                     fsfilcnt_t files_left = 0) {
+    struct statvfs disk {};
     constexpr fsblkcnt_t kOfRoot = 7;  // neither used nor to be had
     disk.f_blocks = used + left + kOfRoot;
     disk.f_bfree = left + kOfRoot;

@@ -9,7 +9,9 @@ namespace {
 
 std::string head(const RunningRelay& relay, const std::string& method, const std::string& path) {
   return method + " " + path + " HTTP/1.1\r\nHost: " + relay.authority() + "\r\n" +
-         (method == "POST" ? "Content-Length: 0\r\nContent-Type: application/json\r\nOrigin: " + relay.origin() + "\r\n" : "") +
+         (method == "POST" ? "Content-Length: 0\r\nContent-Type: application/json\r\nOrigin: " +
+                                 relay.origin() + "\r\n"
+                           : "") +
          "\r\n";
 }
 
@@ -73,12 +75,18 @@ TEST(Health, ThatTheRelayIsAliveAsksNobody) {
 TEST(Health, TheGuardIsToldFromWhenUntilWhenTheCertificateIsValid) {
   const auto now = static_cast<std::int64_t>(sys::now_ms() / 1000);
   constexpr std::int64_t kDay = 86'400;
-  for (const auto& [from, until] : std::vector<std::pair<std::int64_t, std::int64_t>>{
-           {now - 10 * kDay, now - kDay}, {now + kDay, now + 2 * kDay}, {951'782'400, 4'107'542'400}, {0, 253'402'000'000}}) {
+  for (const auto& [from, until] :
+       std::vector<std::pair<std::int64_t, std::int64_t>>{{now - 10 * kDay, now - kDay},
+                                                          {now + kDay, now + 2 * kDay},
+                                                          {951'782'400, 4'107'542'400},
+                                                          {0, 253'402'000'000}}) {
     RunningRelay relay({}, {}, make_certificate("localhost", from - now, until - now));
-    EXPECT_NEAR(static_cast<double>(relay.facts.not_before_ms), static_cast<double>(from) * 1000, 5000);
-    EXPECT_NEAR(static_cast<double>(relay.facts.not_after_ms), static_cast<double>(until) * 1000, 5000);
-    EXPECT_EQ(Client(relay).ask(head(relay, "GET", "/health")).status, 200) << "it serves all the same";
+    EXPECT_NEAR(static_cast<double>(relay.facts.not_before_ms), static_cast<double>(from) * 1000,
+                5000);
+    EXPECT_NEAR(static_cast<double>(relay.facts.not_after_ms), static_cast<double>(until) * 1000,
+                5000);
+    EXPECT_EQ(Client(relay).ask(head(relay, "GET", "/health")).status, 200)
+        << "it serves all the same";
   }
 }
 
@@ -128,7 +136,9 @@ TEST(Addresses, AreWhatThereIsAndNothingElse) {
       EXPECT_TRUE(answer.has(std::string("Allow: ") + asked.allow)) << what << answer.head;
     }
     if (asked.status == 200) continue;
-    EXPECT_TRUE(answer.has("Content-Security-Policy: default-src 'none'; frame-ancestors 'none'; sandbox")) << what;
+    EXPECT_TRUE(
+        answer.has("Content-Security-Policy: default-src 'none'; frame-ancestors 'none'; sandbox"))
+        << what;
     EXPECT_TRUE(client.ended()) << what << ": also no body of an answer to HEAD";
   }
 }

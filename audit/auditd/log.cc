@@ -203,7 +203,7 @@ Status Log::settle() {
 }
 
 Status Log::probe() {
-  if (!attached_) return fail(Errc::unavailable, "the audit signer is not available");
+  if (!attached_) return fail(Errc::unavailable, signer_ ? kNoAnswer : "the audit signer is not available");
   TRY(make_room());
   TRY(segment_.touch());
   const auto asked = ask_status(ipc::SignerAsk::status);

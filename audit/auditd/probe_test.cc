@@ -1,4 +1,5 @@
-// The question whether a record could be written now: the real auditd and signer, this test as their guard.
+// The question whether a record could be written now: the real auditd and signer, this test as
+// their guard.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -41,7 +42,9 @@ bool could_again(ipc::Channel& guard) {
   return false;
 }
 
-ipc::Channel guard_of(TestHost& host) { return host.source(ipc::Process::guard, 0, "", 1, 0); }
+ipc::Channel guard_of(TestHost& host) {
+  return host.source(ipc::Process::guard, 0, "", 1, 0);
+}
 
 TEST(AuditProbe, IsAnsweredWithTheNextIndexAndRecordsNothing) {
   TestHost host;
