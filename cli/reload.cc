@@ -16,10 +16,12 @@ std::string text_of(const std::vector<ipc::Reloaded>& parts) {
   for (const ipc::Reloaded& part : parts) {
     std::string what = part.what.str();
     if (part.expires_ms != 0) what += "; until " + local_time(part.expires_ms);
-    rows.push_back({std::string(reload_part_name(part.part)), std::string(reload_result(part)), what});
+    rows.push_back(
+        {std::string(reload_part_name(part.part)), std::string(reload_result(part)), what});
     is_whole = is_whole && part.ok == 1;
   }
-  return table(rows) + (is_whole ? "" : "\nWhat was refused goes on as it was: mend it, then reload again.\n");
+  return table(rows) +
+         (is_whole ? "" : "\nWhat was refused goes on as it was: mend it, then reload again.\n");
 }
 
 }  // namespace
@@ -33,7 +35,8 @@ int reload(const Options& options) {
   }
   const std::string text = options.json ? reload_json(*parts) + '\n' : text_of(*parts);
   (void)std::fwrite(text.data(), 1, text.size(), stdout);
-  return std::ranges::all_of(*parts, [](const ipc::Reloaded& part) { return part.ok == 1; }) ? 0 : 1;
+  return std::ranges::all_of(*parts, [](const ipc::Reloaded& part) { return part.ok == 1; }) ? 0
+                                                                                             : 1;
 }
 
 }  // namespace oqto::cli

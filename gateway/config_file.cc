@@ -40,7 +40,8 @@ std::vector<std::string> secrets_of(const Config& config) {
 
 std::string described(const Config& config) {
   std::string text;
-  for (const Provider& provider : config.providers) text += (text.empty() ? "" : ", ") + provider.name;
+  for (const Provider& provider : config.providers)
+    text += (text.empty() ? "" : ", ") + provider.name;
   return text + "; default " + config.default_provider + "/" + config.default_model;
 }
 

@@ -1,5 +1,5 @@
-// The certificate in force, and how another takes its place while we serve: what does not hold together is refused,
-// and connections that are there keep what they began with.
+// The certificate in force, and how another takes its place while we serve: what does not hold
+// together is refused, and connections that are there keep what they began with.
 #pragma once
 #include <optional>
 
