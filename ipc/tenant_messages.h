@@ -193,7 +193,7 @@ struct GateUsage {  // gateway -> guard, after each model call
   std::uint64_t estimated_calls = 0;
   bool fields(auto& io) { return io(session, calls, tokens_in, tokens_out, cost_nanos, estimated_calls); }
 };
-struct ModelsFile {  // gateway -> guard, once, right after Ready: GateFile's models_json, for no session
+struct ModelsFile {  // gateway -> guard, after Ready and at another configuration: GateFile's models_json, for no session
   OQTO_MESSAGE(models_file, true);
   bool fields(auto& io) { return io(); }
 };
