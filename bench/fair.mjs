@@ -62,10 +62,14 @@ async function inside(who, args, out) {
 /** One measurement: `load` starts what the other tenant does, `measure` gives [{at, ms}]. */
 async function figure(name, load, measure) {
   const count = Math.max(3, Math.round(chosen.seconds * 1000 / EACH_MS / 3) * 3);
-  const slices = [Date.now() + 4000, EACH_MS, count];
+  // Another one each time: who has flooded the log is slowed down by his share of it, and starts nothing soon.
+  const loud = await tenant(admin, `loud${++tenants}`);
+  const slices = [Date.now() + 10_000, EACH_MS, count];  // time enough to start the loads
   await inside(loud, ["burn", ...slices, 2], "burn.out");
-  const loads = await load(slices);
+  const loads = await load(slices, loud);
+  if (Date.now() > slices[0]) throw new Error("the loads were not started in time: the machine is too busy to measure on");
   const samples = await measure(slices);
+  loud.mux.close();
   for (const child of loads) await new Promise((done) => child.exitCode === null ? child.once("exit", done) : done());
   const kinds = KINDS.map(() => []);
   let failed = 0;
@@ -99,7 +103,7 @@ const flood = (...args) => spawn(process.execPath, [path.join(here, "fair_flood.
 
 const admin = await host.setup();
 const calm = await tenant(admin, "calm");
-const loud = await tenant(admin, "loud");
+let tenants = 0;
 const wanted = (name) => chosen.only === undefined || chosen.only === name;
 try {
   if (!chosen.json) console.log(`load ${readFileSync("/proc/loadavg", "utf8").split(" ")[0]}, ${execFileSync("nproc").toString().trim()} processors`);
@@ -116,17 +120,17 @@ try {
   }
   if (wanted("command")) {
     let n = 0;
-    await figure("a command beside a log that is filled", async (slices) => {
+    await figure("a command beside a log that is filled", async (slices, loud) => {
       await inside(loud, ["execs", ...slices, 4], "execs.out");
       return [flood("commands", host.port, loud.cookie, loud.session, ...slices)];
     }, (slices) => repeat(slices, async () => (await calm.mux.command("set_session_name", calm.session, { name: `n${++n}` })).success));
   }
   if (wanted("model-call")) {
-    await figure("a model call beside bodies of 30 MiB", async (slices) => {
+    await figure("a model call beside bodies of 30 MiB", async (slices, loud) => {
       await inside(loud, ["bodies", ...slices, 8, 30 << 20], "bodies.out");
+      await inside(calm, ["calls", ...slices], "calls.out");
       return [];
     }, async (slices) => {
-      await inside(calm, ["calls", ...slices], "calls.out");
       await sleep(slices[0] + slices[1] * slices[2] - Date.now() + 3000);
       return readFileSync(path.join(calm.directory, "calls.out"), "utf8").trim().split("\n").map((line) => {
         const [began, us, status] = line.split(" ").map(Number);
@@ -136,7 +140,6 @@ try {
   }
 } finally {
   calm.mux.close();
-  loud.mux.close();
   fast.kill();
   await host.remove();
   provider.stop();
