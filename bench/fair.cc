@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -112,18 +113,20 @@ int calls(const Slices& slices) {
 
 int bodies(const Slices& slices, int threads, std::size_t bytes) {
   const std::string request = request_of(bytes);
+  std::atomic<int> answered = 0;
   std::vector<std::thread> all;
   for (int i = 0; i < threads; ++i) {
     all.emplace_back([&] {
       for (slices.wait_for(Kind::flooding); !slices.over(); slices.wait_for(Kind::flooding)) {
         const int fd = dial(kGateway, kGatewayPort);
         if (fd < 0) continue;
-        if (send_all(fd, request)) (void)read_answer(fd);
+        if (send_all(fd, request) && read_answer(fd) != 0) ++answered;
         (void)::close(fd);
       }
     });
   }
   for (std::thread& each : all) each.join();
+  std::printf("%d\n", answered.load());
   return 0;
 }
 
@@ -132,14 +135,17 @@ int execs(const Slices& slices, int processes) {
   const std::string argument(15'000, 'x');
   for (int i = 0; i < processes; ++i) {
     if (::fork() != 0) continue;
+    int executed = 0;
     for (slices.wait_for(Kind::flooding); !slices.over(); slices.wait_for(Kind::flooding)) {
       const pid_t child = ::fork();
       if (child == 0) {
         ::execl("/usr/bin/true", "true", argument.c_str(), nullptr);
         ::_exit(1);
       }
-      (void)::waitpid(child, nullptr, 0);
+      int status = 0;
+      if (::waitpid(child, &status, 0) == child && status == 0) ++executed;
     }
+    (void)::dprintf(STDOUT_FILENO, "%d\n", executed);
     ::_exit(0);
   }
   while (::wait(nullptr) > 0) {

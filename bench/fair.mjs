@@ -2,7 +2,7 @@
 // while nothing else goes on, while the other tenant uses the processors only, and while it floods. All in
 // one run, slice by slice in turn. The ratio to "burning" is what the flood costs beyond processor time.
 import { execFileSync, spawn } from "node:child_process";
-import { chmodSync, copyFileSync, readFileSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { performance } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
@@ -59,6 +59,18 @@ async function inside(who, args, out) {
   await who.mux.turn(who.session, `@do ${JSON.stringify(toolTurns(command))}`);
 }
 
+/** What the floods say that they have done, when they have ended. */
+async function countActs(who, loads) {
+  let acts = 0;
+  for (const child of loads) acts += Number(await child.said);
+  await sleep(2000);  // for those inside
+  for (const file of ["execs.out", "bodies.out"]) {
+    const lines = existsSync(path.join(who.directory, file)) ? readFileSync(path.join(who.directory, file), "utf8").split("\n") : [];
+    for (const line of lines) acts += Number(line) || 0;
+  }
+  return acts;
+}
+
 /** One measurement: `load` starts what the other tenant does, `measure` gives [{at, ms}]. */
 async function figure(name, load, measure) {
   const count = Math.max(3, Math.round(chosen.seconds * 1000 / EACH_MS / 3) * 3);
@@ -70,7 +82,8 @@ async function figure(name, load, measure) {
   if (Date.now() > slices[0]) throw new Error("the loads were not started in time: the machine is too busy to measure on");
   const samples = await measure(slices);
   loud.mux.close();
-  for (const child of loads) await new Promise((done) => child.exitCode === null ? child.once("exit", done) : done());
+  const acts = await countActs(loud, loads);
+  if (acts === 0) throw new Error(`${name}: the flood did nothing`);
   const kinds = KINDS.map(() => []);
   let failed = 0;
   for (const { at: began, ms, good } of samples) {
@@ -78,13 +91,13 @@ async function figure(name, load, measure) {
     if (offset < 0 || offset % EACH_MS < SETTLE_MS) continue;
     if (good) kinds[Math.floor(offset / EACH_MS) % 3].push(ms); else ++failed;
   }
-  const result = { what: name, failed };
+  const result = { what: name, failed, acts_of_the_flood: acts };
   for (const [i, kind] of KINDS.entries()) result[kind] = { n: kinds[i].length, p50_ms: at(kinds[i], 0.5), p99_ms: at(kinds[i], 0.99) };
   result.p99_to_quiet = result.flooding.p99_ms / result.quiet.p99_ms;
   result.p99_to_burning = result.flooding.p99_ms / result.burning.p99_ms;
   if (chosen.json) return void console.log(JSON.stringify(result));
   const show = (kind) => `${kind} ${result[kind].p50_ms?.toFixed(1)} / ${result[kind].p99_ms?.toFixed(1)} (${result[kind].n})`;
-  console.log(`${name}: p50 / p99 ms (samples): ${KINDS.map(show).join(", ")}; failed ${failed}; p99 flooding to quiet ${result.p99_to_quiet.toFixed(2)}, to burning ${result.p99_to_burning.toFixed(2)} (aim: at most 2)`);
+  console.log(`${name}: p50 / p99 ms (samples): ${KINDS.map(show).join(", ")}; failed ${failed}, acts of the flood ${acts}; p99 flooding to quiet ${result.p99_to_quiet.toFixed(2)}, to burning ${result.p99_to_burning.toFixed(2)} (aim: at most 2)`);
 }
 
 /** One act after the other, with a short rest. */
@@ -99,7 +112,13 @@ async function repeat([start, each, count], act) {
   }
   return samples;
 }
-const flood = (...args) => spawn(process.execPath, [path.join(here, "fair_flood.mjs"), ...args.map(String)], { stdio: ["ignore", "inherit", "inherit"] });
+/** What it says at its end is in `said`. */
+function flood(...args) {
+  const child = spawn(process.execPath, [path.join(here, "fair_flood.mjs"), ...args.map(String)], { stdio: ["ignore", "pipe", "inherit"] });
+  let out = "";
+  child.stdout.on("data", (d) => (out += d));
+  return { said: new Promise((done) => child.once("close", () => done(out))) };
+}
 
 const admin = await host.setup();
 const calm = await tenant(admin, "calm");

@@ -9,8 +9,9 @@ const [start, each, count] = rest.slice(-3).map(Number);
 const FLOODING = 2, KINDS = 3;
 const over = () => Date.now() >= start + each * count;
 const flooding = () => Date.now() >= start && Math.floor((Date.now() - start) / each) % KINDS === FLOODING;
+let acts = 0;
 async function whileFlooding(act) {
-  while (!over()) { if (flooding()) await act(); else await sleep(2); }
+  while (!over()) { if (flooding()) { await act(); ++acts; } else await sleep(2); }
 }
 
 let guesses = 0;
@@ -31,7 +32,8 @@ if (what === "siege") {
   const host = Object.assign(new Host(), { port: Number(port), origin: `https://localhost:${port}` });
   const mux = await Mux.open(host, rest[0]);
   const name = "x".repeat(200);
-  await Promise.all(Array.from({ length: 32 }, () => whileFlooding(() => mux.command("set_session_name", rest[1], { name }).catch(() => {}))));
+  await Promise.all(Array.from({ length: 32 }, () => whileFlooding(() => mux.command("set_session_name", rest[1], { name }).catch(() => { --acts; }))));
   mux.close();
 }
+console.log(acts);
 process.exit(0);
