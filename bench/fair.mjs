@@ -88,8 +88,9 @@ async function figure(name, load, measure) {
   let failed = 0;
   for (const { at: began, ms, good } of samples) {
     const offset = began - slices[0];
-    if (offset < 0 || offset % EACH_MS < SETTLE_MS) continue;
-    if (good) kinds[Math.floor(offset / EACH_MS) % 3].push(ms); else ++failed;
+    if (offset < 0) continue;
+    if (!good) ++failed;
+    else if (offset % EACH_MS >= SETTLE_MS) kinds[Math.floor(offset / EACH_MS) % 3].push(ms);
   }
   const result = { what: name, failed, acts_of_the_flood: acts };
   for (const [i, kind] of KINDS.entries()) result[kind] = { n: kinds[i].length, p50_ms: at(kinds[i], 0.5), p99_ms: at(kinds[i], 0.99) };
@@ -127,9 +128,10 @@ const wanted = (name) => chosen.only === undefined || chosen.only === name;
 try {
   if (!chosen.json) console.log(`load ${readFileSync("/proc/loadavg", "utf8").split(" ")[0]}, ${execFileSync("nproc").toString().trim()} processors`);
   if (wanted("sign-in")) {
+    await host.invite(admin, "visitor");  // not "calm": the 33rd sign-in ends the first login, and with it a connection
     let device = "";
     const signIn = async () => {
-      const answer = await host.request("POST", "/api/auth/login", { cookie: device, body: { username: "calm", password: "correct horse battery" } });
+      const answer = await host.request("POST", "/api/auth/login", { cookie: device, body: { username: "visitor", password: "correct horse battery" } });
       const cookie = answer.headers["set-cookie"]?.find((c) => c.startsWith("__Host-oqto-device="));
       if (cookie) device = cookie.split(";")[0];
       return answer.status === 200;
