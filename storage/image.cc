@@ -63,7 +63,7 @@ Status make_image(const std::string& path, const std::string& tenants, std::uint
   }
   // nodiscard: the blocks stay taken.
   TRY(run_or_say({"/sbin/mkfs.ext4", "-q", "-F", "-O", "quota,project", "-E",
-                  "quotatype=usrquota:prjquota,lazy_itable_init=1,nodiscard", "-m", "0", made},
+                  "quotatype=usrquota:prjquota,lazy_itable_init=0,nodiscard", "-m", "0", made},
                  0));
   if (::rename(made.c_str(), path.c_str()) != 0) return fail_errno("rename of tenants.img");
   return {};
@@ -76,6 +76,10 @@ Status grow_image(const std::string& path, std::uint64_t bytes) {
   const auto has = static_cast<std::uint64_t>(facts.st_size);
   if (bytes < has)
     log::warn("tenants.img is larger than oqto.conf says, and stays so", {{"bytes", has}});
+  // Holes that something has punched all the same.
+  if (::fallocate(image.get(), 0, 0, static_cast<off_t>(has)) != 0) {
+    log::warn("tenants.img has holes, and there is no room to fill them", {{"image", path}});
+  }
   if (bytes <= has) return {};
   TRY(take_blocks(image, has, bytes));
   return run_or_say({"/sbin/resize2fs", "-f", path}, 0);
@@ -128,8 +132,17 @@ Status mount_image(const Plan& plan) {
     TRY(grow_image(path, plan.image_bytes));
     name = TRY(attach(path, device));
   }
-  if (::mount(name->c_str(), tenants.c_str(), "ext4", MS_NOSUID | MS_NODEV, "prjquota") != 0) {
-    return fail_errno("mount of tenants.img");
+  // Nothing gives blocks back: no discards, and zeros are written where a loop device would punch a
+  // hole.
+  if (::mount(name->c_str(), tenants.c_str(), "ext4", MS_NOSUID | MS_NODEV,
+              "prjquota,nodiscard,noinit_itable") != 0) {
+    return fail_errno("mount of tenants.img: has this kernel quota for ext4?");
+  }
+  const std::string zeros =
+      "/sys/fs/ext4" + name->substr(std::strlen("/dev")) + "/extent_max_zeroout_kb";
+  const auto setting = sys::open_file(zeros.c_str(), O_WRONLY);
+  if (!setting || !sys::write_all(*setting, std::string_view("0"))) {
+    log::warn("tenants.img may give back a part of its room", {{"setting", zeros}});
   }
   (void)::rmdir((tenants + "/lost+found").c_str());
   if (::chmod(tenants.c_str(), 0711) != 0) return fail_errno("chmod of the tenants' directory");

@@ -20,8 +20,9 @@ namespace oqto::storage {
 namespace {
 
 constexpr const char* kProbe = ".limits-probe";
-constexpr Limits kSmall{.bytes = 64 * 1024, .files = 8};
-constexpr std::size_t kTooMuch = 512 * 1024;
+// XFS wants room for a whole directory before it makes one file.
+constexpr Limits kSmall{.bytes = 4 << 20, .files = 8};
+constexpr std::size_t kTooMuch = 16 << 20;
 
 // As a user without privileges: root itself may pass every limit.
 bool can_write_too_much(const Fd& dir, uid_t uid) {
@@ -32,7 +33,7 @@ bool can_write_too_much(const Fd& dir, uid_t uid) {
         ::setresuid(uid, uid, uid) != 0)
       ::_exit(2);
     const int fd = ::openat(dir.get(), "f", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    const std::string piece(16 * 1024, 'x');
+    const std::string piece(64 * 1024, 'x');
     std::size_t written = 0;
     ssize_t n = 0;  // the last piece before the limit is a short one
     while (written < kTooMuch && (n = ::write(fd, piece.data(), piece.size())) > 0) {

@@ -3,6 +3,7 @@
 #include <linux/fs.h>
 #include <linux/quota.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -37,7 +38,10 @@ Status set_project(const Fd& dir, std::uint32_t project) {
     return std::unexpected(Error{Errc::not_found, "this file system knows no projects", errno});
   }
   attributes.fsx_projid = project;
-  attributes.fsx_xflags |= FS_XFLAG_PROJINHERIT;
+  struct stat facts {};
+  if (::fstat(dir.get(), &facts) != 0) return fail_errno("fstat");
+  if (S_ISDIR(facts.st_mode))
+    attributes.fsx_xflags |= FS_XFLAG_PROJINHERIT;  // a file has nobody to hand it on to
   if (::ioctl(dir.get(), FS_IOC_FSSETXATTR, &attributes) == 0) return {};
   if (errno == EOPNOTSUPP || errno == ENOTTY || errno == EINVAL) {
     return std::unexpected(Error{Errc::not_found, "this file system knows no projects", errno});

@@ -295,11 +295,21 @@ TEST_F(Disk, AnImageHoldsTenantsWhereTheFileSystemDoesNotAndOutlivesAStop) {
                       }),
               0);
   }
-  // Mounted once more, as after a kill of the host whose mounts live on somewhere: the same device.
-  ASSERT_TRUE(mount_image(plan));
-  EXPECT_EQ(sh("test $(losetup -n -O BACK-FILE | grep -c " + state_ + "/tenants.img) = 1"), 0);
-  EXPECT_TRUE(fs::exists(state_ + "/tenants/1/home/f"));
-  ASSERT_EQ(::umount2((state_ + "/tenants").c_str(), 0), 0);
+  // As after a kill of the host whose mounts live on somewhere: in another mount namespace, the
+  // same device.
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    const bool ok = ::unshare(CLONE_NEWNS) == 0 &&
+                    ::umount2((state_ + "/tenants").c_str(), 0) == 0 && mount_image(plan) &&
+                    fs::exists(state_ + "/tenants/1/home/f");
+    ::_exit(ok && sh("test $(losetup -n -O BACK-FILE | grep -c " + state_ + "/tenants.img) = 1") ==
+                        0
+                ? 0
+                : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+  EXPECT_EQ(status, 0);
   ASSERT_EQ(::umount2((state_ + "/tenants").c_str(), 0), 0);
   const Plan larger{
       .state = state_, .probe_uid = kProbe, .first_uid = kFirst, .image_bytes = 192 * kMiB};

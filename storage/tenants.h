@@ -37,8 +37,8 @@ class Tenants {
   void describe(ipc::CtlTenant& row) const;
   [[nodiscard]] ipc::CtlStorage status() const;
 
-  // What an operator should know of tenants' shares, a sentence each. Empty: nothing. How full the disk of
-  // the state directory is, the guard judges itself (ipc/readiness.h).
+  // What an operator should know of tenants' shares, a sentence each. Empty: nothing. How full the
+  // disk of the state directory is, the guard judges itself (ipc/readiness.h).
   [[nodiscard]] std::vector<std::string> troubles() const;
   // What fills that did not before. Call often: it looks every few seconds.
   std::vector<std::string> news(std::uint64_t now_ms);
