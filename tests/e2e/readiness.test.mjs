@@ -110,14 +110,20 @@ async function aTenantsHistory() {
 
 // A probe is a write: however many strangers ask, there are few of them.
 async function aFlood() {
-  const wal = () => readFileSync(path.join(host.state, "accounts/accounts.db-wal")).length;
+  // Its file has its length from the start, and is written from its beginning again and again.
+  const frame = 4096 + 24, wal = () => readFileSync(path.join(host.state, "accounts/accounts.db-wal"));
+  const written = (one, other) => {
+    let count = 0;
+    for (let at = 32; at < Math.max(one.length, other.length); at += frame) count += Number(!one.subarray(at, at + frame).equals(other.subarray(at, at + frame)));
+    return count;
+  };
   await until("no probe is due", isReady);
   const before = wal(), began = Date.now();
   const answers = await Promise.all(Array.from({ length: 40 }, () => health()));
   for (let i = 0; i < 3; ++i) answers.push(...await Promise.all(Array.from({ length: 20 }, () => health())));
   assert.ok(answers.every((answer) => answer.status === 200));
-  const frame = 4096 + 24, most = Math.floor((Date.now() - began) / 1000) + 2;
-  assert.ok(wal() - before <= most * frame, `${(wal() - before) / frame} writes for ${answers.length} questions`);
+  const writes = written(before, wal()), most = Math.floor((Date.now() - began) / 1000) + 2;
+  assert.ok(writes > 0 && writes <= most, `${writes} writes for ${answers.length} questions`);
 }
 
 // ---------------------------------------------------------------- the certificate
