@@ -17,10 +17,13 @@ constexpr std::size_t kMaxFile = std::size_t{64} << 20;
 
 struct Range {
   std::uint64_t first, last;
-  [[nodiscard]] bool meets(const Range& other) const { return first <= other.last && other.first <= last; }
+  [[nodiscard]] bool meets(const Range& other) const {
+    return first <= other.last && other.first <= last;
+  }
 };
 
-// Given out by systemd while it runs (homed, dynamic users), and by the kernel for what has no uid here.
+// Given out by systemd while it runs (homed, dynamic users), and by the kernel for what has no uid
+// here.
 constexpr Range kNobodys{60'001, 65'535};
 
 std::optional<std::uint64_t> number(std::string_view text) {
@@ -47,14 +50,16 @@ std::optional<Range> range_of(std::string_view line, bool is_subordinate) {
 }
 
 std::string text_of(const Range& range) {
-  return range.first == range.last ? std::to_string(range.first)
-                                   : std::to_string(range.first) + " to " + std::to_string(range.last);
+  return range.first == range.last
+             ? std::to_string(range.first)
+             : std::to_string(range.first) + " to " + std::to_string(range.last);
 }
 
 std::string owner_in(const std::string& path, bool is_subordinate, const Range& wanted) {
   const auto file = sys::open_file(path.c_str(), O_RDONLY);
   if (!file && file.error().sys == ENOENT) return {};
-  const auto text = file ? sys::read_all(*file, kMaxFile) : Result<std::string>(std::unexpected(file.error()));
+  const auto text =
+      file ? sys::read_all(*file, kMaxFile) : Result<std::string>(std::unexpected(file.error()));
   if (!text) return path + " cannot be read, so that nobody knows whose these uids are";
   for (std::size_t at = 0; at < text->size();) {
     const std::size_t end = std::min(text->find('\n', at), text->size());
@@ -62,7 +67,8 @@ std::string owner_in(const std::string& path, bool is_subordinate, const Range& 
     at = end + 1;
     const auto range = range_of(line, is_subordinate);
     if (range && range->meets(wanted)) {
-      return path + " gives " + text_of(*range) + " to " + std::string(line.substr(0, line.find(':')));
+      return path + " gives " + text_of(*range) + " to " +
+             std::string(line.substr(0, line.find(':')));
     }
   }
   return {};

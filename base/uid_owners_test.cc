@@ -17,18 +17,25 @@ class UidOwners : public testing::Test {
     etc_ = path;
   }
   void TearDown() override { std::filesystem::remove_all(etc_); }
-  void write(const std::string& name, const std::string& text) const { std::ofstream(etc_ + "/" + name) << text; }
-  [[nodiscard]] std::string owner(std::uint64_t first, std::uint64_t count) const { return owner_of_uids(etc_, first, count); }
+  void write(const std::string& name, const std::string& text) const {
+    std::ofstream(etc_ + "/" + name) << text;
+  }
+  [[nodiscard]] std::string owner(std::uint64_t first, std::uint64_t count) const {
+    return owner_of_uids(etc_, first, count);
+  }
 
   std::string etc_;
 };
 
 TEST_F(UidOwners, ARangeThatNobodyHasIsFree) {
   EXPECT_EQ(owner(1'900'000'000, 200'000), "") << "no files at all";
-  write("passwd", "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n+::::::\n\nno line\nx:y:z:0\n");
+  write("passwd",
+        "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n+::::::\n\nno "
+        "line\nx:y:z:0\n");
   write("subuid", "ann:100000:65536\n");
   EXPECT_EQ(owner(1'900'000'000, 200'000), "");
-  EXPECT_EQ(owner(10'000, 50'000), "") << "what a rootless container with 65,536 ids is told to use";
+  EXPECT_EQ(owner(10'000, 50'000), "")
+      << "what a rootless container with 65,536 ids is told to use";
   EXPECT_EQ(owner(165'536, 4096), "") << "right behind her range";
 }
 
@@ -37,19 +44,22 @@ TEST_F(UidOwners, AttackAUserOrGroupOfTheMachineIsNeverATenant) {
   write("group", "wheel:x:13000:ann");
   EXPECT_EQ(owner(10'000, 4096), etc_ + "/passwd gives 12000 to ann");
   EXPECT_EQ(owner(7'905, 4096), etc_ + "/passwd gives 12000 to ann") << "it alone, the last one";
-  EXPECT_EQ(owner(12'001, 4096), etc_ + "/group gives 13000 to wheel") << "with no newline behind it";
+  EXPECT_EQ(owner(12'001, 4096), etc_ + "/group gives 13000 to wheel")
+      << "with no newline behind it";
 }
 
 TEST_F(UidOwners, AttackARangeThatAUserMayTakeUnshareWithIsRefused) {
   write("subuid", "ann:100000:65536\n");
   write("subgid", "bob:300000:65536\n");
   EXPECT_EQ(owner(165'535, 4096), etc_ + "/subuid gives 100000 to 165535 to ann");
-  EXPECT_EQ(owner(90'000, 1'000'000), etc_ + "/subuid gives 100000 to 165535 to ann") << "in the middle of it";
+  EXPECT_EQ(owner(90'000, 1'000'000), etc_ + "/subuid gives 100000 to 165535 to ann")
+      << "in the middle of it";
   EXPECT_EQ(owner(298'000, 4096), etc_ + "/subgid gives 300000 to 365535 to bob");
 }
 
 TEST_F(UidOwners, AttackDynamicUsersAndNobodyAreNoTenants) {
-  for (const std::uint64_t first : {58'000ULL, 61'184ULL, 62'000ULL, 65'519ULL, 65'534ULL, 65'535ULL}) {
+  for (const std::uint64_t first :
+       {58'000ULL, 61'184ULL, 62'000ULL, 65'519ULL, 65'534ULL, 65'535ULL}) {
     EXPECT_NE(owner(first, 4096).find("systemd"), std::string::npos) << first;
   }
   EXPECT_EQ(owner(65'536, 4096), "");

@@ -1,6 +1,6 @@
-// What bench/fair runs inside the sandboxes of two tenants, and the provider that both call. Static, since it is copied into a
-// workspace. Times are unix milliseconds. Each run has slices, turn by turn: quiet, burning, flooding; a load
-// works in those of its own kind only.
+// What bench/fair runs inside the sandboxes of two tenants, and the provider that both call.
+// Static, since it is copied into a workspace. Times are unix milliseconds. Each run has slices,
+// turn by turn: quiet, burning, flooding; a load works in those of its own kind only.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -28,9 +28,12 @@ enum class Kind : std::uint8_t { quiet, burning, flooding };
 std::uint64_t micros(clockid_t clock) {
   timespec time{};
   (void)::clock_gettime(clock, &time);
-  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(time.tv_nsec) / 1000;
+  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000 +
+         static_cast<std::uint64_t>(time.tv_nsec) / 1000;
 }
-std::uint64_t now_ms() { return micros(CLOCK_REALTIME) / 1000; }
+std::uint64_t now_ms() {
+  return micros(CLOCK_REALTIME) / 1000;
+}
 
 struct Slices {
   std::uint64_t start = 0, each = 1, count = 0;
@@ -68,7 +71,8 @@ int dial(const char* address, int port) {
   return -1;
 }
 
-// The answer until the other side closes it, or until the chunk that ends it; its status, 0 if there is none.
+// The answer until the other side closes it, or until the chunk that ends it; its status, 0 if
+// there is none.
 int read_answer(int fd) {
   std::string answer;
   char buffer[64 * 1024];
@@ -85,14 +89,16 @@ std::string request_of(std::size_t bytes) {
   std::string body = R"({"model":"fast-1","stream":true,"messages":[{"role":"user","content":")";
   body.append(bytes, 'a');
   body += "\"}]}";
-  return "POST /fast/v1/chat/completions HTTP/1.1\r\nHost: models.oqto\r\nContent-Type: application/json\r\nContent-Length: " +
+  return "POST /fast/v1/chat/completions HTTP/1.1\r\nHost: models.oqto\r\nContent-Type: "
+         "application/json\r\nContent-Length: " +
          std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
 constexpr const char* kGateway = "198.18.0.2";
 constexpr int kGatewayPort = 80;
 
-// One call after the other, all the time: a line for each, when it began, and how long it took in microseconds.
+// One call after the other, all the time: a line for each, when it began, and how long it took in
+// microseconds.
 int calls(const Slices& slices) {
   const std::string request = request_of(2048);
   int fd = -1;
@@ -172,7 +178,9 @@ int burn(const Slices& slices, int threads) {
 void serve(int fd) {
   constexpr std::string_view kAnswer =
       "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-      "69\r\ndata: {\"id\":\"1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"instant\"}}]}\n\n\r\n"
+      "69\r\ndata: "
+      "{\"id\":\"1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{"
+      "\"content\":\"instant\"}}]}\n\n\r\n"
       "e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n";
   std::string head;
   std::vector<char> buffer(1 << 20);
@@ -183,8 +191,11 @@ void serve(int fd) {
     const std::size_t end = head.find("\r\n\r\n");
     if (end == std::string::npos) continue;
     std::size_t at = head.find("ontent-");
-    while (at != std::string::npos && at < end && ::strncasecmp(head.c_str() + at, "ontent-length:", 14) != 0) at = head.find("ontent-", at + 1);
-    const std::size_t length = at < end ? static_cast<std::size_t>(std::atoll(head.c_str() + at + 14)) : 0;
+    while (at != std::string::npos && at < end &&
+           ::strncasecmp(head.c_str() + at, "ontent-length:", 14) != 0)
+      at = head.find("ontent-", at + 1);
+    const std::size_t length =
+        at < end ? static_cast<std::size_t>(std::atoll(head.c_str() + at + 14)) : 0;
     std::size_t got = head.size() - end - 4;
     head.clear();
     while (got < length) {
@@ -203,7 +214,8 @@ int provider(int seconds) {
   here.sin_family = AF_INET;
   here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof here;
-  if (::bind(listener, reinterpret_cast<sockaddr*>(&here), size) != 0 || ::listen(listener, 128) != 0 ||
+  if (::bind(listener, reinterpret_cast<sockaddr*>(&here), size) != 0 ||
+      ::listen(listener, 128) != 0 ||
       ::getsockname(listener, reinterpret_cast<sockaddr*>(&here), &size) != 0) {
     std::perror("bench_fair: the provider cannot listen");
     return 1;
@@ -219,8 +231,11 @@ int provider(int seconds) {
 }
 
 int usage() {
-  (void)std::fputs("usage: bench_fair provider SECONDS | calls SLICES | bodies SLICES THREADS BYTES | execs SLICES PROCESSES | burn SLICES THREADS\n"
-                   "with SLICES: START_MS EACH_MS COUNT. Started by bench/fair.\n", stderr);
+  (void)std::fputs(
+      "usage: bench_fair provider SECONDS | calls SLICES | bodies SLICES THREADS BYTES | execs "
+      "SLICES PROCESSES | burn SLICES THREADS\n"
+      "with SLICES: START_MS EACH_MS COUNT. Started by bench/fair.\n",
+      stderr);
   return 2;
 }
 

@@ -1,5 +1,6 @@
-// Memory that many accounts take from one pool, shared so that no account can take what others need: each has a
-// floor of its own, and of the pool beyond that no more than its share, nor than is still free. Any thread may use it.
+// Memory that many accounts take from one pool, shared so that no account can take what others
+// need: each has a floor of its own, and of the pool beyond that no more than its share, nor than
+// is still free. Any thread may use it.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -15,8 +16,10 @@ class MemoryBudget {
     std::size_t pool = 0;   // of all, beyond their floors
     std::size_t share = 0;  // of one, of that
   };
-  static constexpr Sizes kBodies{std::size_t{2} << 20, std::size_t{512} << 20, std::size_t{64} << 20};
-  static constexpr Sizes kContents{std::size_t{1} << 20, std::size_t{256} << 20, std::size_t{64} << 20};
+  static constexpr Sizes kBodies{std::size_t{2} << 20, std::size_t{512} << 20,
+                                 std::size_t{64} << 20};
+  static constexpr Sizes kContents{std::size_t{1} << 20, std::size_t{256} << 20,
+                                   std::size_t{64} << 20};
 
   explicit MemoryBudget(const Sizes& sizes) : sizes_(sizes) {}
 
@@ -37,7 +40,9 @@ class MemoryBudget {
   };
 
  private:
-  [[nodiscard]] std::size_t beyond(std::size_t bytes) const { return bytes > sizes_.floor ? bytes - sizes_.floor : 0; }
+  [[nodiscard]] std::size_t beyond(std::size_t bytes) const {
+    return bytes > sizes_.floor ? bytes - sizes_.floor : 0;
+  }
   bool change(std::uint32_t account, std::size_t from, std::size_t to);
 
   const Sizes sizes_;

@@ -58,7 +58,8 @@ TEST_F(Holes, AttackADirectoryThatMustNotBeReadIsSaidToBeOne) {
   ASSERT_EQ(::chmod((dir_ + "/darker").c_str(), 0700), 0);
   (void)become(before);
   ASSERT_EQ(said.size(), 1U);
-  EXPECT_TRUE(said[0].starts_with("/workspace/dark 2: directories that must not be read")) << said[0];
+  EXPECT_TRUE(said[0].starts_with("/workspace/dark 2: directories that must not be read"))
+      << said[0];
 }
 
 TEST_F(Holes, AttackADeepOrLongDirectoryIsSaidToBeOne) {
@@ -82,7 +83,8 @@ TEST_F(Holes, AttackEventsThatOverflowAreSaidAndWhatWasMadeMeanwhileIsWatched) {
   begin();
   for (int i = 0; i < most; ++i) {  // each is an event, no two alike in a row
     const std::string path = dir_ + "/f" + std::to_string(i % 64);
-    ASSERT_TRUE(static_cast<bool>(Fd::adopt(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600))));
+    ASSERT_TRUE(
+        static_cast<bool>(Fd::adopt(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600))));
   }
   fs::create_directories(dir_ + "/late/below");
   for (int i = 0; i < most / 8192 + 2; ++i) settle();
@@ -97,7 +99,9 @@ TEST_F(Holes, AttackDirectoriesThatChangePlacesHaveTheirNewNames) {
   fs::create_directories(dir_ + "/a/in_a");
   fs::create_directories(dir_ + "/b/in_b");
   begin();
-  ASSERT_EQ(::renameat2(AT_FDCWD, (dir_ + "/a").c_str(), AT_FDCWD, (dir_ + "/b").c_str(), RENAME_EXCHANGE), 0);
+  ASSERT_EQ(::renameat2(AT_FDCWD, (dir_ + "/a").c_str(), AT_FDCWD, (dir_ + "/b").c_str(),
+                        RENAME_EXCHANGE),
+            0);
   settle();
   write("a/file");
   write("b/file");
@@ -133,7 +137,8 @@ TEST_F(Holes, AttackWhatIsDoneJustBeforeTheEndIsRead) {
   write("last/below/file");
   watch_->flush();
   std::uint64_t counted = 0;
-  for (const auto& record : recorder_.records) counted += std::stoull(value(record, FieldKey::count));
+  for (const auto& record : recorder_.records)
+    counted += std::stoull(value(record, FieldKey::count));
   EXPECT_GE(counted, static_cast<std::uint64_t>(kFiles) + 3);
 }
 

@@ -1,4 +1,5 @@
-// What a file watch could not see, by why: joined and counted until it is recorded, never silently left out.
+// What a file watch could not see, by why: joined and counted until it is recorded, never silently
+// left out.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -9,7 +10,15 @@
 namespace oqto::sandbox {
 
 enum class Missed : std::uint8_t {
-  overflow, too_many, too_deep, no_watches, unreadable, unwatchable, exchanged, unfinished, kEnd
+  overflow,
+  too_many,
+  too_deep,
+  no_watches,
+  unreadable,
+  unwatchable,
+  exchanged,
+  unfinished,
+  kEnd
 };
 
 class MissedChanges {
@@ -17,8 +26,10 @@ class MissedChanges {
   // `where`: a relative path, of which the first is named.
   void add(Missed why, const std::string& where, std::uint64_t now);
   [[nodiscard]] bool any() const { return count_ != 0; }
-  // The next one that has been joined for so long; false: there is none. `inside`: what the session calls the root.
-  bool take(std::uint64_t now, std::uint64_t join_ms, const std::string& inside, ipc::AuditAppend& record);
+  // The next one that has been joined for so long; false: there is none. `inside`: what the session
+  // calls the root.
+  bool take(std::uint64_t now, std::uint64_t join_ms, const std::string& inside,
+            ipc::AuditAppend& record);
 
  private:
   struct Sum {

@@ -46,7 +46,8 @@ class Files : public testing::Test {
     std::vector<std::string> all;
     for (const auto& record : recorder_.records) {
       std::string text(ipc::event_name(record.event));
-      for (const ipc::FieldKey key : {ipc::FieldKey::path, ipc::FieldKey::target, ipc::FieldKey::count}) {
+      for (const ipc::FieldKey key :
+           {ipc::FieldKey::path, ipc::FieldKey::target, ipc::FieldKey::count}) {
         if (!value(record, key).empty()) text += ' ' + value(record, key);
       }
       all.push_back(text);
