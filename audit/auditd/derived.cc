@@ -182,10 +182,16 @@ bool Derived::has_room() {
   return bytes_ <= kMuch;
 }
 
+// What failed some time ago is tried once more: there may be room by now.
 Status Derived::finish() {
   std::unique_lock lock(mutex_);
-  done_.wait(lock, [&] { return jobs_.empty() || !failure_; });
-  return failure_;
+  hurry_ = true;
+  to_do_.notify_one();
+  const std::uint64_t before = tries_;
+  // The first try that ends may have begun before we came.
+  done_.wait(lock, [&] { return jobs_.empty() || (!failure_ && tries_ >= before + 2); });
+  hurry_ = false;
+  return jobs_.empty() ? Status() : failure_;
 }
 
 void Derived::add(Job job) {
@@ -237,13 +243,14 @@ void Derived::work() {
                 {{"cause", written.error().what}});
     }
     failure_ = written;
+    ++tries_;
     if (written) {
       bytes_ -= job.bytes;
       jobs_.pop_front();
     }
     done_.notify_all();
     if (!written) {
-      to_do_.wait_for(lock, std::chrono::milliseconds(kRetryMs), [&] { return stopping_; });
+      to_do_.wait_for(lock, std::chrono::milliseconds(kRetryMs), [&] { return stopping_ || hurry_; });
     }
   }
 }

@@ -74,6 +74,8 @@ class Derived {
   std::size_t bytes_ = 0;  // of all jobs
   Status failure_;         // of the last try
   bool stopping_ = false;
+  bool hurry_ = false;         // the next try comes at once
+  std::uint64_t tries_ = 0;
   std::thread thread_;
 };
 
