@@ -98,7 +98,7 @@ void AuditLink::answer(std::uint64_t request, Result<std::uint64_t> with) {
 }
 
 void AuditLink::stored(std::uint64_t request, std::expected<std::string, std::string> with) {
-  if (with) kept_.blob_stored();
+  kept_.blob_answered();
   const auto found = storing_.find(request);
   if (found == storing_.end()) return;
   found->second->answer = std::move(with);
@@ -162,6 +162,7 @@ asio::awaitable<std::expected<std::string, std::string>> AuditLink::store(KeptTe
   if (!channel_ || !channel_.send(ipc::AuditBlob{request, account}, text.file)) {
     co_return std::unexpected("the audit log cannot be reached");
   }
+  kept_.blob_sent();
   text.file.reset();
   const auto storing = std::make_shared<Storing>(io_, account, std::move(text.room));
   storing_.emplace(request, storing);

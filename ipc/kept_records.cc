@@ -46,13 +46,13 @@ bool KeptRecords::make_room(bool for_outcome) {
 
 void KeptRecords::add(AuditAppend record, std::uint64_t stands_for) {
   const std::uint64_t request = record.request = requests_++;
-  kept_.emplace(request, Kept{std::move(record), sys::now_ms(), blobs_, stands_for});
+  kept_.emplace(request, Kept{std::move(record), sys::now_ms(), blobs_answered_, stands_for});
 }
 
 void KeptRecords::make_ready(Kept& kept) const {
   constexpr std::uint64_t kLateMs = 100;
   AuditAppend& record = kept.record;
-  if (blobs_ - kept.blobs >= kNameableBlobs) drop_blobs(record);
+  if (blobs_sent_ - kept.blobs >= kNameableBlobs) drop_blobs(record);
   const bool is_late = sys::now_ms() > kept.at_ms + kLateMs;
   if (is_late &&
       std::ranges::find(record.list, FieldKey::at, &AuditField::key) == record.list.end()) {
@@ -100,6 +100,7 @@ bool KeptRecords::refused(std::uint64_t request, RefusedFor why, std::uint64_t n
 }
 
 void KeptRecords::begin_anew() {
+  blobs_answered_ = blobs_sent_;
   outcomes_ = events_ = {};
   for (auto& [request, kept] : kept_) {
     kept.is_sent = false;

@@ -55,7 +55,9 @@ class KeptRecords {
   // The channel leads to another auditd: what it was sent before may be lost, and blobs are unknown
   // to it.
   void begin_anew();
-  void blob_stored() { ++blobs_; }
+  // The owner has sent a text to be stored; auditd has answered one, either way.
+  void blob_sent() { ++blobs_sent_; }
+  void blob_answered() { blobs_answered_ = std::min(blobs_answered_ + 1, blobs_sent_); }
 
   [[nodiscard]] std::size_t size() const { return kept_.size(); }
 
@@ -63,7 +65,7 @@ class KeptRecords {
   struct Kept {
     AuditAppend record;
     std::uint64_t at_ms = 0;  // wall clock
-    std::uint64_t blobs = 0;  // that had been stored then
+    std::uint64_t blobs = 0;  // that auditd had answered then: all others may be newer than its own
     std::uint64_t stands_for = 1;
     bool is_sent = false;
   };
@@ -86,7 +88,7 @@ class KeptRecords {
   const std::size_t max_;
   std::map<std::uint64_t, Kept> kept_;  // by request: in the order in which they came
   Gate outcomes_, events_;
-  std::uint64_t blobs_ = 0;
+  std::uint64_t blobs_sent_ = 0, blobs_answered_ = 0;
   std::uint64_t lost_ = 0;
 };
 

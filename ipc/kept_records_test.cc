@@ -145,7 +145,10 @@ TEST_F(Kept, ABlobThatAuditdNoLongerKnowsIsNotNamedAndTheRecordSaysSo) {
   sent_.room = 1;
   (void)flush();
   EXPECT_EQ(value(sent_.all[0], FieldKey::response_blob), "bb");
-  for (std::uint64_t i = 0; i < KeptRecords::kNameableBlobs; ++i) kept_.blob_stored();
+  for (std::uint64_t i = 0; i < KeptRecords::kNameableBlobs; ++i) {
+    kept_.blob_sent();
+    kept_.blob_answered();
+  }
   sent_.room = 9;
   (void)flush();
   EXPECT_EQ(value(sent_.all[1], FieldKey::response_blob), "");
@@ -155,6 +158,24 @@ TEST_F(Kept, ABlobThatAuditdNoLongerKnowsIsNotNamedAndTheRecordSaysSo) {
   (void)flush();
   ASSERT_EQ(sent_.all.size(), 4U);
   EXPECT_EQ(value(sent_.all[2], FieldKey::response_blob), "");
+}
+
+TEST_F(Kept, AttackBlobsThatAreOnTheirWayCountAsNewerOnes) {
+  AuditAppend record = outcome_of(1);
+  record.add(FieldKey::response_blob, "bb");
+  for (int i = 0; i < 40; ++i) kept_.blob_sent();
+  sent_.room = 0;
+  kept_.keep(record);
+  kept_.keep(record);
+  (void)flush();
+  for (int i = 0; i < 23; ++i) kept_.blob_sent();
+  sent_.room = 1;
+  (void)flush();
+  EXPECT_EQ(value(sent_.all[0], FieldKey::response_blob), "bb");
+  kept_.blob_sent();
+  sent_.room = 2;
+  (void)flush();
+  EXPECT_EQ(value(sent_.all[1], FieldKey::response_blob), "") << "auditd may know 64 that are newer";
 }
 
 TEST(AuditClient, AnOutcomeIsSentAlthoughTheRecordBeforeItWasRefused) {

@@ -52,6 +52,7 @@ void AuditLog::store(std::string_view content, Stored done) {
     reactor_.post([done = std::move(done)] { done(std::unexpected(kNoAudit)); });
     return;
   }
+  owed_.blob_sent();
   Storing& entry = storing_[request];
   entry.done = std::move(done);
   entry.timeout = reactor_.after(
@@ -101,7 +102,7 @@ void AuditLog::send_owed() {
 
 void AuditLog::on_message(ipc::Received& received) {
   if (const auto stored = received.as<ipc::AuditBlobStored>()) {
-    owed_.blob_stored();
+    owed_.blob_answered();
     return end_store(stored->request, to_hex(stored->sha256));
   }
   if (received.tag == ipc::Tag::audit_appended) {
@@ -112,7 +113,8 @@ void AuditLog::on_message(ipc::Received& received) {
     const Error& why = ipc::refusal_error(*refused);
     if (refused->reason == ipc::RefusedFor::budget) used_up_until_ = sys::monotonic_ms() + kUsedUpMs;
     if (owed_.refused(refused->request, refused->reason, sys::monotonic_ms())) return send_owed();
-    if (!storing_.contains(refused->request)) return settle(refused->request, std::unexpected(why));
+    if (waiting_.contains(refused->request)) return settle(refused->request, std::unexpected(why));
+    owed_.blob_answered();
     log::warn("auditd does not store a text", {{"why", refused->why.view()}});
     end_store(refused->request, std::unexpected(why));
   }
