@@ -34,7 +34,7 @@ test("the page connects again after an orderly stop", async () => {
     await byId(page, "username").fill("ada");
     await byId(page, "password").fill("correct horse battery");
     await byId(page, "login-submit").click();
-    await byId(page, "empty-session").waitFor();
+    await byId(page, "account-menu").waitFor();
     assert.equal(await host.down(), 0);
     await host.up();
     await until("the page to be connected again", async () => (await host.ctl("status")).tenants.some((t) => t.connections === 1), 60_000);
