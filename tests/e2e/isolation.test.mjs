@@ -37,8 +37,11 @@ test("the second account sees no session, workspace or message of the first", as
     assert.doesNotMatch(JSON.stringify(answer), /alice/);
   }
   assert.ok(!bob.events.some((e) => e.session_id === aliceSession));
-  const create = await bob.command("session.create", aliceSession, { config: { harness: "pi", workspace_id: bobWorkspace } });
-  assert.equal(create.success, false);
+  // The id is free for the second account, as if nobody had it (namesakes.test.mjs).
+  await bob.ok("session.create", aliceSession, { config: { harness: "pi", workspace_id: bobWorkspace } }, 90_000);
+  assert.doesNotMatch(JSON.stringify(await bob.ok("get_messages", aliceSession)), /alice/);
+  await bob.ok("session.close", aliceSession);
+  await bob.ok("session.delete", aliceSession);
   const foreign = await bob.command("session.create", "", { config: { harness: "pi", workspace_id: aliceWorkspace } });
   assert.equal(foreign.code, "not_found");
   assert.doesNotMatch(JSON.stringify(bob.events), /alice-/);

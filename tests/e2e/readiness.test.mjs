@@ -6,7 +6,7 @@ import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmdirSync, 
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { Host, Mux, bin, until } from "./lib.mjs";
+import { Host, Mux, bin, sleep, until } from "./lib.mjs";
 
 const inside = process.env.OQTO_E2E_STATE, kDay = 86_400_000;
 let host, cookie;
@@ -117,7 +117,8 @@ async function aFlood() {
     for (let at = 32; at < Math.max(one.length, other.length); at += frame) count += Number(!one.subarray(at, at + frame).equals(other.subarray(at, at + frame)));
     return count;
   };
-  await until("no probe is due", isReady);
+  await until("the host is ready", isReady);
+  await sleep(1100);  // a probe is due
   const before = wal(), began = Date.now();
   const answers = await Promise.all(Array.from({ length: 40 }, () => health()));
   for (let i = 0; i < 3; ++i) answers.push(...await Promise.all(Array.from({ length: 20 }, () => health())));
@@ -152,7 +153,7 @@ async function certificates() {
   await host.down();
   writeFileSync(file, certificate(now - 30 * kDay, now - kDay));
   await host.up();
-  assert.match(host.log, /^Not ready: certificate\.\n  certificate: it expired at 20.*\n    do: .*oqtoctl reload/m);
+  await until("its words", async () => /^Not ready: certificate\.\n  certificate: it expired at 20.*\n    do: .*oqtoctl reload/m.test(host.log));
   await isDegraded("certificate", /^it expired at 20/);
   writeFileSync(file, certificate(now - kDay, now + 10 * kDay));
   await host.ctl("reload");
