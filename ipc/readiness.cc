@@ -16,6 +16,10 @@ std::uint64_t used_percent(std::uint64_t used, std::uint64_t left) {
   return used == 0 ? 0 : 100 * used / (used + left);
 }
 
+bool is_too_little(std::uint64_t left, std::uint64_t needed, std::uint64_t whole) {
+  return whole != 0 && left < needed && left <= whole / kNeededShare;
+}
+
 }  // namespace
 
 std::optional<CtlTrouble> judge_certificate(const CertificateFacts& facts, std::uint64_t now_ms) {
@@ -39,7 +43,12 @@ std::optional<CtlTrouble> judge_disk(const struct statvfs* disk) {
   const std::uint64_t inodes = used_percent(disk->f_files - disk->f_ffree, disk->f_favail);
   const std::uint64_t worst = std::max(room, inodes);
   if (worst < kNearlyFullPercent) return std::nullopt;
-  return trouble(worst < kFullPercent, kPart,
+  const std::uint64_t block = disk->f_frsize != 0 ? disk->f_frsize : disk->f_bsize;
+  const std::uint64_t used = disk->f_blocks - disk->f_bfree;
+  const bool is_full =
+      is_too_little(disk->f_bavail * block, kNeededBytes, (used + disk->f_bavail) * block) ||
+      is_too_little(disk->f_favail, kNeededInodes, disk->f_files);
+  return trouble(!is_full, kPart,
                  std::to_string(worst) + " % of the " + (room < inodes ? "inodes" : "room") +
                      " of the state directory's file system is used");
 }

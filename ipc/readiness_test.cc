@@ -31,28 +31,44 @@ TEST(Readiness, ACertificateCountsFromItsFirstMillisecondToBeforeItsLast) {
             "it expired at 1970-01-02T00:00:00.000Z");
 }
 
+struct Disk {
+  fsblkcnt_t used = 0, left = 0;
+  fsfilcnt_t files = 0, files_left = 0;  // all; left
+  fsblkcnt_t block = 1 << 20;
+};
+
+std::string verdict(const Disk& of) {
+  struct statvfs disk {};
+  constexpr fsblkcnt_t kOfRoot = 7;  // neither used nor to be had
+  disk.f_frsize = of.block;
+  disk.f_blocks = of.used + of.left + kOfRoot;
+  disk.f_bfree = of.left + kOfRoot;
+  disk.f_bavail = of.left;
+  disk.f_files = of.files;
+  disk.f_ffree = disk.f_favail = of.files_left;
+  return verdict(judge_disk(&disk));
+}
+
 TEST(Readiness, ADiskIsJudgedByRoomAndInodesAsDfDoes) {
-  const auto at = [](fsblkcnt_t used, fsblkcnt_t left, fsfilcnt_t files = 0,
-                     fsfilcnt_t files_left = 0) {
-    struct statvfs disk {};
-    constexpr fsblkcnt_t kOfRoot = 7;  // neither used nor to be had
-    disk.f_blocks = used + left + kOfRoot;
-    disk.f_bfree = left + kOfRoot;
-    disk.f_bavail = left;
-    disk.f_files = files + files_left;
-    disk.f_ffree = disk.f_favail = files_left;
-    return verdict(judge_disk(&disk));
-  };
-  EXPECT_EQ(at(79, 21), "");
-  EXPECT_EQ(at(80, 20), "warning");
-  EXPECT_EQ(at(94, 6), "warning");
-  EXPECT_EQ(at(95, 5), "not ready");
-  EXPECT_EQ(at(100, 0), "not ready");
-  EXPECT_EQ(at(0, 0), "") << "a file system that tells nothing";
-  EXPECT_EQ(at(10, 90, 95, 5), "not ready");
-  EXPECT_EQ(at(10, 90, 80, 20), "warning");
-  EXPECT_EQ(at(10, 90, 0, 0), "") << "inodes that are made as they are needed";
+  EXPECT_EQ(verdict(Disk{79, 21}), "");
+  EXPECT_EQ(verdict(Disk{80, 20}), "warning");
+  EXPECT_EQ(verdict(Disk{94, 6}), "warning");
+  EXPECT_EQ(verdict(Disk{95, 5}), "not ready");
+  EXPECT_EQ(verdict(Disk{100, 0}), "not ready");
+  EXPECT_EQ(verdict(Disk{0, 0}), "") << "a file system that tells nothing";
+  EXPECT_EQ(verdict(Disk{10, 90, 10'000, 500}), "not ready");
+  EXPECT_EQ(verdict(Disk{10, 90, 10'000, 501}), "warning");
+  EXPECT_EQ(verdict(Disk{10, 90, 100, 20}), "warning");
+  EXPECT_EQ(verdict(Disk{10, 90, 0, 0}), "") << "inodes that are made as they are needed";
   EXPECT_EQ(verdict(judge_disk(nullptr)), "not ready");
+}
+
+TEST(Readiness, AttackATenantThatFillsMostOfALargeDiskTakesTheHostFromNobody) {
+  EXPECT_EQ(verdict(Disk{98'000, 2'000}), "warning");
+  EXPECT_EQ(verdict(Disk{99'936, 64}), "warning") << "64 MiB are left";
+  EXPECT_EQ(verdict(Disk{99'937, 63}), "not ready");
+  EXPECT_EQ(verdict(Disk{10, 90, 1'000'000, 1'024}), "warning");
+  EXPECT_EQ(verdict(Disk{10, 90, 1'000'000, 1'023}), "not ready");
 }
 
 }  // namespace
