@@ -40,6 +40,9 @@ bool KeptRecords::make_room(bool for_outcome) {
       std::ranges::find_if(kept_, [](const auto& one) { return !is_outcome(one.second.record); });
   if (oldest == kept_.end()) oldest = kept_.begin();
   lost_ += oldest->second.stands_for;
+  for (Gate* gate : {&outcomes_, &events_}) {  // its answer opens no gate any more
+    if (gate->probe == oldest->first) gate->probe = 0;
+  }
   kept_.erase(oldest);
   return true;
 }

@@ -128,6 +128,23 @@ TEST_F(Kept, AttackAFloodOfEventsCostsNoOutcomeItsPlaceAndIsCounted) {
   EXPECT_EQ(value(told, FieldKey::count), "989");  // of 1000: 11 beside one outcome
 }
 
+TEST_F(Kept, AProbeThatIsGivenUpForAnOutcomeKeepsNoGateShut) {
+  kept_.keep(refused_name());
+  (void)flush(1);
+  EXPECT_TRUE(kept_.refused(sent_.all[0].request, RefusedFor::budget, 1));
+  (void)flush(KeptRecords::kBudgetAgainMs + 1);
+  ASSERT_EQ(sent_.all.size(), 2U) << "it is on its way, for all events";
+  const std::uint64_t probe = sent_.all[1].request;
+  for (std::uint64_t i = 0; i < 16; ++i) kept_.keep(outcome_of(i));  // the last one finds its room
+  EXPECT_FALSE(kept_.settle(probe)) << "nothing knows it any more";
+  (void)flush(KeptRecords::kBudgetAgainMs + 2);
+  for (const AuditAppend& record : std::vector(sent_.all)) (void)kept_.settle(record.request);
+  sent_.all.clear();
+  kept_.keep(refused_name());
+  (void)flush(2 * KeptRecords::kBudgetAgainMs);
+  EXPECT_EQ(std::ranges::count(sent_.all, Event::denial, &AuditAppend::event), 1);
+}
+
 TEST_F(Kept, NoActBeginsWhoseOutcomeWouldFindNoRoom) {
   for (std::uint64_t i = 0; i < 14; ++i) {
     EXPECT_TRUE(kept_.has_room_for_an_act());
