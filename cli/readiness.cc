@@ -52,8 +52,8 @@ std::uint32_t pid_of(const HostStatus& status, std::string_view part) {
 
 std::string fix_of(const HostStatus& status, std::string_view part, std::string_view what) {
   if (what.ends_with("does not answer")) {
-    const std::string_view silent =
-        what.contains("signer") ? ipc::process_name(Process::audit_signer) : part;
+    const bool is_signer = part == ipc::process_name(Process::auditd) && what.contains("signer");
+    const std::string_view silent = is_signer ? ipc::process_name(Process::audit_signer) : part;
     if (const std::uint32_t pid = pid_of(status, silent); pid != 0) {
       return "`kill -9 " + std::to_string(pid) + "`, that is " + std::string(silent) +
              ": the guard starts another one, and nothing that was acknowledged is lost";

@@ -59,6 +59,12 @@ TEST(Readiness, ASilentSignerIsWhatIsToBeKilled) {
       << ran.out;
 }
 
+TEST(Readiness, AttackATenantsPartThatSpeaksOfTheSignerDoesNotHaveItKilled) {
+  const Ran ran = status_of({{1, "hstry", "of account 7: the audit signer does not answer"}});
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_EQ(ran.out.find("kill -9"), std::string::npos) << ran.out;
+}
+
 TEST(Readiness, AWarningAloneIsReady) {
   const Ran ran =
       status_of({{1, "disk", "81 % of the room of the state directory's file system is used"}});
