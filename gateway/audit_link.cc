@@ -13,8 +13,14 @@
 namespace oqto::gateway {
 
 AuditLink::AuditLink(asio::io_context& io, ipc::Channel channel, std::vector<std::string> secrets,
-                     std::chrono::milliseconds store_patience)
-    : io_(io), secrets_(std::move(secrets)), store_patience_(store_patience), channel_(std::move(channel)), again_(io) {
+                     std::chrono::milliseconds store_patience, std::chrono::milliseconds lost_patience)
+    : io_(io),
+      secrets_(std::move(secrets)),
+      store_patience_(store_patience),
+      lost_patience_(lost_patience),
+      channel_(std::move(channel)),
+      again_(io),
+      lost_(io) {
   listen();
 }
 
@@ -121,13 +127,22 @@ void AuditLink::lost() {
   log::warn("the audit log is gone: model calls and connections are refused until it is back");
   readable_.reset();
   channel_ = ipc::Channel();
+  ++epoch_;
   give_up_waiting();
+  lost_.expires_after(lost_patience_);
+  lost_.async_wait([this](const boost::system::error_code& error) {
+    if (error || channel_ || !given_up_for_good_) return;
+    log::error("no other channel to the audit log came", {{"records_that_are_lost", kept_.size()}});
+    given_up_for_good_();
+  });
 }
 
 void AuditLink::replace(ipc::Channel channel) {
   if (readable_) readable_->cancel();
   give_up_waiting();
   channel_ = std::move(channel);
+  ++epoch_;
+  lost_.cancel();
   listen();
   kept_.begin_anew();
   send_kept();
@@ -163,12 +178,14 @@ asio::awaitable<std::expected<std::string, std::string>> AuditLink::store(KeptTe
     co_return std::unexpected("the audit log cannot be reached");
   }
   kept_.blob_sent();
+  const std::uint64_t epoch = epoch_;
   text.file.reset();
   const auto storing = std::make_shared<Storing>(io_, account, std::move(text.room));
   storing_.emplace(request, storing);
   storing->timer.expires_after(store_patience_);
   boost::system::error_code error;
   co_await storing->timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
+  if (epoch != epoch_) co_return std::unexpected("the audit log was started anew");
   co_return storing->answer;
 }
 

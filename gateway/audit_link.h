@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -27,6 +28,9 @@ constexpr int kAuditPatienceMs = 5000;
 constexpr std::size_t kMaxKeptOutcomes = 4096;
 constexpr std::size_t kMaxGivenUp = 1024;  // intents that may be recorded though nobody waits any more
 constexpr auto kStorePatience = std::chrono::seconds(10);
+// The guard brings a channel to each auditd that it starts, within five seconds. None after this long: auditd lives on
+// and has cut us off.
+constexpr auto kLostPatience = std::chrono::seconds(10);
 // auditd remembers the newest 64 of a source: none that waits is among the forgotten. An account of which nothing
 // is being stored finds room beyond the first bound, which others may fill.
 constexpr std::size_t kMaxStoring = 32;
@@ -39,7 +43,8 @@ class AuditLink {
  public:
   // `secrets` never leave in a record, wherever they turn up in it.
   AuditLink(asio::io_context& io, ipc::Channel channel, std::vector<std::string> secrets = {},
-            std::chrono::milliseconds store_patience = kStorePatience);
+            std::chrono::milliseconds store_patience = kStorePatience,
+            std::chrono::milliseconds lost_patience = kLostPatience);
   AuditLink(const AuditLink&) = delete;
   AuditLink& operator=(const AuditLink&) = delete;
 
@@ -53,6 +58,9 @@ class AuditLink {
 
   // Of another configuration. Earlier ones stay: calls may still be under way with them.
   void add_secrets(std::vector<std::string> secrets);
+
+  // What to do when the channel is lost and no other one comes: nothing could be recorded any more.
+  void when_given_up(std::function<void()> what) { given_up_for_good_ = std::move(what); }
 
   // auditd was restarted: those who wait are refused, kept outcomes are sent again.
   void replace(ipc::Channel channel);
@@ -92,7 +100,9 @@ class AuditLink {
   asio::io_context& io_;
   std::vector<std::string> secrets_;
   const std::chrono::milliseconds store_patience_;
+  const std::chrono::milliseconds lost_patience_;
   ipc::Channel channel_;
+  std::uint64_t epoch_ = 0;  // of the channel: what one auditd stored the next may not know
   std::shared_ptr<Readable> readable_;  // of the present channel
   std::uint64_t next_request_ = 1;
   std::map<std::uint64_t, std::shared_ptr<Waiting>> waiting_;
@@ -101,6 +111,8 @@ class AuditLink {
   ipc::KeptRecords kept_{next_request_, kMaxKeptOutcomes};
   asio::steady_timer again_;
   bool is_again_due_ = false;
+  asio::steady_timer lost_;
+  std::function<void()> given_up_for_good_;
 };
 
 }  // namespace oqto::gateway

@@ -144,6 +144,39 @@ TEST_F(Kept, AnAuditdThatEndsGivesTheRoomBack) {
   EXPECT_EQ(room_of(1), before);
 }
 
+TEST_F(Kept, AttackATextThatAnAuditdStoredBeforeItEndedIsNotNamedToTheNext) {
+  store(text_of(1, 10)->take(), 1);
+  ASSERT_TRUE(auditd.send(ipc::AuditBlobStored{blob().request, {}, 0}));
+  auditd = ipc::Channel();  // both are seen in one turn, before the call goes on
+  run_until_answered(1);
+  EXPECT_EQ(answers[0], "the audit log was started anew");
+}
+
+// What happens when auditd's end is closed, and `back` brings another one or not.
+bool is_given_up(bool back) {
+  auto [ours, theirs] = *sys::seqpacket_pair();
+  asio::io_context io;
+  AuditLink link(io, ipc::Channel(std::move(ours)), {}, kStorePatience, std::chrono::milliseconds(1));
+  bool given_up = false;
+  link.when_given_up([&] {
+    given_up = true;
+    io.stop();
+  });
+  theirs.reset();
+  auto [another, of_auditd] = *sys::seqpacket_pair();
+  if (back) {
+    io.run_one();  // it sees the end
+    link.replace(ipc::Channel(std::move(another)));
+  }
+  io.run_for(std::chrono::milliseconds(back ? 100 : 20'000));
+  return given_up;
+}
+
+TEST(AuditLink, AttackAChannelThatAuditdCutsOffAndNobodyReplacesEndsTheProcess) {
+  EXPECT_TRUE(is_given_up(false));
+  EXPECT_FALSE(is_given_up(true)) << "auditd was started again";
+}
+
 TEST_F(Kept, AttackAnAccountWithManySmallTextsLeavesAPlaceForOthers) {
   for (int i = 0; i < 100; ++i) store(text_of(1, 10)->take(), 1);
   EXPECT_EQ(answers.size(), 92U) << "eight wait, the others are refused";

@@ -41,10 +41,13 @@ Status Gateway::run() {
   for (const auto& [id, session] : sessions_) session->close();
   io_.restart();
   io_.poll();  // lets the coroutines see it and end
-  return {};
+  return ended_;
 }
 
-void Gateway::stop() { io_.stop(); }
+void Gateway::stop(Status why) {
+  ended_ = std::move(why);
+  io_.stop();
+}
 
 asio::awaitable<void> Gateway::listen() {
   for (;;) {
@@ -101,11 +104,13 @@ Status Gateway::handle(ipc::Received& received) {
     case ipc::Tag::close_gate:
       close(TRY(received.as<ipc::CloseGate>()).session);
       return {};
-    case ipc::Tag::reload:
-      if (TRY(received.as<ipc::Reload>()).part != ipc::ReloadPart::gateway) {
+    case ipc::Tag::reload: {
+      const auto asked = TRY(received.as<ipc::Reload>());
+      if (asked.part != ipc::ReloadPart::gateway) {
         return fail(Errc::bad_message, "a file that is not for the gateway");
       }
-      return reload(received.fd);
+      return reload(asked, received.fd);
+    }
     case ipc::Tag::wire: {
       const auto wire = TRY(received.as<ipc::Wire>());
       if (wire.role != ipc::WireRole::audit) return fail(Errc::bad_message, "not ours to wire");
@@ -185,10 +190,10 @@ Status Gateway::send_models() {
 }
 
 // Refused, all goes on as it is.
-Status Gateway::reload(const Fd& file) {
-  const auto refused = [this](const std::string& why) {
+Status Gateway::reload(const ipc::Reload& asked, const Fd& file) {
+  const auto refused = [&](const std::string& why) {
     log::warn("another configuration is refused", {{"error", why}});
-    return guard_.send(ipc::Reloaded{ipc::ReloadPart::gateway, 0, 0, std::string_view(why), 0});
+    return guard_.send(ipc::Reloaded{ipc::ReloadPart::gateway, 0, 0, std::string_view(why), 0, asked.request});
   };
   auto wanted = read_config(file, shared_.config_name);
   if (!wanted) return refused(wanted.error());
@@ -199,7 +204,7 @@ Status Gateway::reload(const Fd& file) {
   const bool changed = wanted->text_sha256 != shared_.config->text_sha256;
   const std::string what = described(*wanted);
   if (changed) take(*std::move(wanted));
-  return guard_.send(ipc::Reloaded{ipc::ReloadPart::gateway, 1, changed, std::string_view(what), 0});
+  return guard_.send(ipc::Reloaded{ipc::ReloadPart::gateway, 1, changed, std::string_view(what), 0, asked.request});
 }
 
 // Calls and connections that are under way end as they began.

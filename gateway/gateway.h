@@ -20,7 +20,7 @@ class Gateway {
 
   // Announces readiness and serves until the guard is gone or stop() is called.
   Status run();
-  void stop();
+  void stop(Status why = {});  // what run() returns
 
  private:
   asio::awaitable<void> listen();
@@ -33,7 +33,7 @@ class Gateway {
   [[nodiscard]] NetworkSetup network_of(const Session& session);
   [[nodiscard]] Session* find(const Uuid& session);
   void close(const Uuid& session);
-  Status reload(const Fd& file);
+  Status reload(const ipc::Reload& asked, const Fd& file);
   void take(Config config);
   Status send_models();
   void report(const Session& session);
@@ -45,6 +45,7 @@ class Gateway {
   std::string models_json_;
   std::string settings_json_;
   std::map<Uuid, std::shared_ptr<Session>> sessions_;
+  Status ended_;
 };
 
 }  // namespace oqto::gateway

@@ -92,6 +92,9 @@ Status run(const Options& options) {
   Workers workers(io);
   Shared shared{config, options.config_name, has_authorities, audit_link, *upstream, *demo, egress, workers, bodies, contents};
   Gateway gateway(sealed, io, std::move(guard), shared);
+  audit_link.when_given_up([&gateway] {
+    gateway.stop(fail(Errc::unavailable, "the audit log did not come back: another gateway gets a new channel to it"));
+  });
   egress::Readable signals_ready(io, signals);
   asio::co_spawn(io, stop_on_signal(signals_ready, gateway), asio::detached);
   return gateway.run();

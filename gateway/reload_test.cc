@@ -16,7 +16,7 @@ const std::string kBody = R"({"model":"gpt","messages":[{"role":"user","content"
 
 // The answer; what came before it is a new list of models, if any.
 ipc::Reloaded offer(Rig& rig, const std::string& toml, std::string* models = nullptr) {
-  EXPECT_TRUE(rig.guard.send(ipc::Reload{ipc::ReloadPart::gateway}, *sys::sealed_memfd("gateway.toml", toml)));
+  EXPECT_TRUE(rig.guard.send(ipc::Reload{ipc::ReloadPart::gateway, 77}, *sys::sealed_memfd("gateway.toml", toml)));
   for (;;) {
     const auto received = rig.guard.wait(kPatienceMs);
     if (!received) break;
@@ -24,6 +24,7 @@ ipc::Reloaded offer(Rig& rig, const std::string& toml, std::string* models = nul
       const std::string text = sys::read_all(received->fd, 1 << 20).value_or("");
       if (models != nullptr) *models = text;
     } else if (const auto answer = received->as<ipc::Reloaded>()) {
+      EXPECT_EQ(answer->request, 77U);
       return *answer;
     }
   }

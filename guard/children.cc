@@ -300,6 +300,7 @@ void Guard::child_exited(Child& child) {
   child.pidfd.reset();
   child.channel = ipc::Channel();
   child.health = ipc::Health::stopped;
+  forget_offers(child);
 
   if (child.process == ipc::Process::session || child.process == ipc::Process::policy_parser) {
     const auto dead = std::find_if(dying_.begin(), dying_.end(),

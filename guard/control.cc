@@ -35,10 +35,13 @@ void Guard::operator_message(Operator& peer) {
     const auto request = received->as<ipc::CtlRequest>();
     status = request ? answer_operator(peer, *request) : Status(std::unexpected(request.error()));
   }
-  if (status) return;
+  if (!status) close_operator(peer);
+}
+
+void Guard::close_operator(Operator& peer) {
+  if (std::exchange(peer.closed, true)) return;  // removed in tick()
   loop_.unwatch(peer.channel.fd(), peer);
   peer.channel = ipc::Channel();
-  peer.closed = true;  // removed in tick()
 }
 
 Status Guard::answer_operator(Operator& peer, const ipc::CtlRequest& request) {

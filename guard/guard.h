@@ -148,18 +148,20 @@ struct Operator final : ipc::Watcher {
   bool closed = false;
 };
 
+// What a part was offered and has not answered yet.
+struct Offered {
+  std::uint64_t request;  // the reload's
+  ipc::ReloadPart part;
+  Fd* in_force;  // replaced when the part accepts it
+  Fd copy;
+};
+
 // A reload under way: of each part we wait for one answer.
 struct Reloading {
-  struct Offered {
-    ipc::ReloadPart part;
-    Fd* in_force;  // replaced when the part accepts it
-    Fd copy;
-  };
   std::uint64_t request = 0;  // what the operator awaits
   std::uint64_t deadline = 0;
   ipc::AuditAppend record;    // who asked; with what came of it at the end
   std::optional<ipc::AuditAppend> again;  // who asked meanwhile
-  std::vector<Offered> offered;
   std::vector<ipc::Reloaded> answers;
   std::unique_ptr<Child> parser;  // of the host's policy
   std::vector<sandbox::Policy> policies;
@@ -283,6 +285,7 @@ class Guard {
   // control.cc
   void accept_operator();
   void operator_message(Operator& peer);
+  void close_operator(Operator& peer);
   Status answer_operator(Operator& peer, const ipc::CtlRequest& request);
   Status send_status(Operator& peer);
   Status manage_audit(Operator& peer, const ipc::CtlRequest& request);
@@ -290,7 +293,8 @@ class Guard {
 
   // reload.cc: the operator's files, read again while we serve
   void begin_reload(ipc::AuditAppend asked, Operator* asker);
-  void offer(ipc::Process to, ipc::ReloadPart part, Fd& in_force, const std::string& path, Result<Fd> copy);
+  bool offer(ipc::Process to, ipc::ReloadPart part, Fd& in_force, const std::string& path, Result<Fd> copy);
+  void forget_offers(const Child& ended);
   void reload_policy();
   Status on_reloaded(Child& child, ipc::Received& received);
   bool on_host_policy(Child& parser, const sandbox::Policy& policy);
@@ -299,7 +303,7 @@ class Guard {
   void record_host_policies();
   void answer_reload(const ipc::Reloaded& answer);
   void refuse_reload(ipc::ReloadPart part, std::string_view why);
-  void end_late_reload(std::uint64_t now);
+  void end_reload(std::string_view why);
   void finish_reload();
 
   // records.cc: the guard's own audit records
@@ -350,6 +354,7 @@ class Guard {
   Fd models_;  // the newest gateway's, for the runners
   std::vector<std::unique_ptr<Operator>> operators_;
   std::unique_ptr<Reloading> reload_;
+  std::vector<Offered> offered_;       // also after the reload was given up
   ipc::CertificateFacts certificate_;
   std::vector<std::uint64_t> asking_;  // connections that want to know whether the host could serve
   std::vector<ipc::CtlTrouble> troubles_;

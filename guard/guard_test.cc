@@ -171,6 +171,17 @@ TEST_F(GuardSteps, TheOperatorsFilesAreCopiedAsTheyAreAndTheCopiesCannotBeChange
   EXPECT_TRUE(copy_tls_file(dir + "/link").has_value()) << "as certbot and lego lay them out";
 }
 
+TEST_F(GuardSteps, AConfigurationThatIsGoneIsNoneOnlyWhereNoneWasInForce) {
+  const std::string path = dir + "/gateway.toml";
+  EXPECT_TRUE(copy_gateway_config(path));
+  const auto gone = copy_gateway_config(path, true);
+  ASSERT_FALSE(gone);
+  EXPECT_EQ(about_file(path, gone.error()), path + ": is gone; to do without it put an empty file there or restart the host");
+  std::ofstream(path).flush();
+  ::chmod(path.c_str(), 0600);
+  EXPECT_TRUE(copy_gateway_config(path, true)) << "an empty one is there";
+}
+
 TEST_F(GuardSteps, AttackOperatorsFilesThatAreNoneAreRefusedAtOnce) {
   const std::string path = dir + "/file";
   ASSERT_EQ(::mkfifo((dir + "/fifo").c_str(), 0600), 0);

@@ -35,7 +35,7 @@ void Guard::probe(Child& child) {
 }
 
 void Guard::settle_probe(Child& child, std::uint64_t request, std::string_view cannot_write) {
-  if (child.probe != request) return;
+  if (request == 0 || child.probe != request) return;  // 0: none is awaited
   child.probe = 0;
   child.cannot_write = cannot_write;
 }
@@ -74,14 +74,15 @@ void Guard::answer_health() {
     if (!found->second->channel.send(ipc::Probed{0, is_ready, ""})) drop(id);
   }
   for (const auto& peer : operators_) {
-    if (std::exchange(peer->asks_status, false)) (void)send_status(*peer);
+    if (std::exchange(peer->asks_status, false) && !send_status(*peer)) close_operator(*peer);
   }
 }
 
 std::vector<ipc::CtlTrouble> Guard::judge() const {
   std::vector<ipc::CtlTrouble> all;
   const auto say = [&all](bool is_warning, std::string_view part, std::string_view why) {
-    if (!why.empty() && all.size() < kMaxTroubles) all.push_back({static_cast<std::uint8_t>(is_warning), part, why});
+    if (why.empty() || (is_warning && all.size() >= kMaxTroubles)) return;  // what takes the host away is always said
+    all.push_back({static_cast<std::uint8_t>(is_warning), part, why});
   };
   for (const auto& child : core_) say(false, ipc::process_name(child->process), why_unwell(*child));
   struct statvfs disk{};
@@ -89,9 +90,9 @@ std::vector<ipc::CtlTrouble> Guard::judge() const {
   for (const auto& trouble : {ipc::judge_certificate(certificate_, sys::now_ms()), ipc::judge_disk(is_there ? &disk : nullptr)}) {
     if (trouble) all.push_back(*trouble);
   }
-  for (const std::string& why : own_.storage.troubles()) say(true, "storage", why);
   const bool is_lost = own_.cgroups && own_.cgroups->is_lost();
   say(!is_lost, "cgroups", is_lost ? "the cgroup tree of this host was removed: no session can start" : sandbox::cgroup_advice(own_.cgroups));
+  for (const std::string& why : own_.storage.troubles()) say(true, "storage", why);  // of tenants: as many as they like
   for (const auto& [account, tenant] : tenants_) {
     const std::string why = is_awaited(tenant.hstry) ? "" : why_unwell(*tenant.hstry);
     if (!why.empty()) say(true, "hstry", "of account " + std::to_string(account) + ": " + why);

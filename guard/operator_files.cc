@@ -48,9 +48,11 @@ Result<Fd> copy_of(const Fd& file) {
 
 Result<Fd> copy_tls_file(const std::string& path) { return copy_of(TRY(open_regular(path, 0, 0))); }
 
-Result<Fd> copy_gateway_config(const std::string& path) {
+Result<Fd> copy_gateway_config(const std::string& path, bool was_one) {
   const auto file = open_regular(path, O_NOFOLLOW, 077);
-  if (!file && file.error().sys == ENOENT) return sys::sealed_memfd("configuration", "");
+  if (!file && file.error().sys == ENOENT) {
+    return was_one ? std::unexpected(kIsGone) : sys::sealed_memfd("configuration", "");
+  }
   if (!file) return std::unexpected(file.error());
   return copy_of(*file);
 }

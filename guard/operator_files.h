@@ -11,7 +11,11 @@ namespace oqto::guard {
 // Sealed copies of what the files hold now, read from the start: a part that is started again gets the same, whatever
 // has become of the files. The kernel makes them: no key is ever in our own memory.
 Result<Fd> copy_tls_file(const std::string& path);
-Result<Fd> copy_gateway_config(const std::string& path);  // an empty one if there is none; root's alone
+// Root's alone. None there: an empty one, unless there `was_one`.
+Result<Fd> copy_gateway_config(const std::string& path, bool was_one = false);
+
+// A file that was there when its content came into force, and is not any more: nobody has said that we do without.
+constexpr Error kIsGone{Errc::not_found, "is gone; to do without it put an empty file there or restart the host", 0};
 
 // Without a descriptor: there is no such file. One that others can write is refused.
 Result<Fd> open_host_policy(const Config& config);

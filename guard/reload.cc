@@ -1,6 +1,7 @@
 // What an operator has changed is read again while we serve (oqtoctl reload, SIGHUP): we open it, and whose it is
 // judges it. Until that part has accepted it, it goes on with what it has, and so does whoever is started in its place.
 #include <signal.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 
@@ -20,10 +21,18 @@ std::string_view part_name(ipc::ReloadPart part) {
   return part == ipc::ReloadPart::policy ? "policy" : part == ipc::ReloadPart::gateway ? "gateway" : "certificate";
 }
 
+ipc::Process owner(ipc::ReloadPart part) { return part == ipc::ReloadPart::gateway ? ipc::Process::gateway : ipc::Process::relay; }
+
+std::string text_of(const ipc::Reloaded& answer) {
+  const std::string_view result = answer.ok == 0 ? "refused" : answer.changed != 0 ? "changed" : "unchanged";
+  return std::string(part_name(answer.part)) + " " + std::string(result) + ": " + answer.what.str();
+}
+
 }  // namespace
 
 void Guard::begin_reload(ipc::AuditAppend asked, Operator* asker) {
   if (reload_) {
+    if (reload_->again) record(std::move(reload_->again->add(ipc::FieldKey::reason, "joined with the reload after it")));
     reload_->again = std::move(asked);
     return;
   }
@@ -36,44 +45,65 @@ void Guard::begin_reload(ipc::AuditAppend asked, Operator* asker) {
   auto certificate = copy_tls_file(config.tls_certificate);
   auto key = copy_tls_file(config.tls_key);
   if (certificate && key) {
-    offer(ipc::Process::relay, ipc::ReloadPart::certificate, own_.tls_certificate, config.tls_certificate,
-          std::move(certificate));
-    offer(ipc::Process::relay, ipc::ReloadPart::key, own_.tls_key, config.tls_key, std::move(key));
+    const bool is_first_there = offer(ipc::Process::relay, ipc::ReloadPart::certificate, own_.tls_certificate,
+                                      config.tls_certificate, std::move(certificate));
+    if (is_first_there) (void)offer(ipc::Process::relay, ipc::ReloadPart::key, own_.tls_key, config.tls_key, std::move(key));
   } else {
     refuse_reload(ipc::ReloadPart::certificate, certificate ? about_file(config.tls_key, key.error())
                                                             : about_file(config.tls_certificate, certificate.error()));
   }
-  offer(ipc::Process::gateway, ipc::ReloadPart::gateway, own_.gateway_config, config.gateway_config(),
-        copy_gateway_config(config.gateway_config()));
+  struct stat in_force{};
+  const bool has_one = ::fstat(own_.gateway_config.get(), &in_force) == 0 && in_force.st_size > 0;
+  (void)offer(ipc::Process::gateway, ipc::ReloadPart::gateway, own_.gateway_config, config.gateway_config(),
+              copy_gateway_config(config.gateway_config(), has_one));
   reload_policy();
 }
 
-void Guard::offer(ipc::Process to, ipc::ReloadPart part, Fd& in_force, const std::string& path, Result<Fd> copy) {
-  const Child& child = *core(to);
-  if (!copy) return refuse_reload(part, about_file(path, copy.error()));
-  if (!child.has_served) {  // perhaps because of what it has: it gets this when it is started again
+// True: what belongs to it may follow.
+bool Guard::offer(ipc::Process to, ipc::ReloadPart part, Fd& in_force, const std::string& path, Result<Fd> copy) {
+  const auto refuse = [&](std::string_view why) { return refuse_reload(part, why), false; };
+  Child& child = *core(to);
+  if (!copy) return refuse(about_file(path, copy.error()));
+  if (!child.has_served && child.health != ipc::Health::starting) {  // perhaps because of what it has
     in_force = std::move(*copy);
-    return refuse_reload(part, "it has not come up yet, and is started with this from now on: see `oqtoctl status`");
+    return (void)refuse("it has not come up yet, and is started with this from now on: see `oqtoctl status`"), true;
   }
-  if (child.health != ipc::Health::ready || !core(to)->channel.send(ipc::Reload{part}, *copy)) {
-    return refuse_reload(part, "it is not running now: try again in a moment");
+  if (child.health != ipc::Health::ready || !child.channel.send(ipc::Reload{part, reload_->request}, *copy)) {
+    std::erase_if(offered_, [&](const Offered& each) { return each.request == reload_->request && owner(each.part) == to; });
+    return refuse("it is not running now, or is busy: try again in a moment");
   }
-  reload_->offered.push_back({part, &in_force, std::move(*copy)});
+  offered_.push_back({reload_->request, part, &in_force, std::move(*copy)});
+  return true;
 }
 
+// An answer may come after its reload was given up, and during the next one. It counts for the files that it is about:
+// a part that has taken them has them, so they are what it is started with again, whatever the operator was told. What
+// was offered stays here until then, or until the part ends.
 Status Guard::on_reloaded(Child& child, ipc::Received& received) {
   const auto answer = TRY(received.as<ipc::Reloaded>());
   const auto own = child.process == ipc::Process::relay ? ipc::ReloadPart::certificate : ipc::ReloadPart::gateway;
-  if (!reload_ || answer.part != own || std::ranges::count(reload_->offered, own, &Reloading::Offered::part) == 0) {
-    return fail(Errc::bad_message, "an answer to no reload, or too late for it");
-  }
-  std::erase_if(reload_->offered, [&](Reloading::Offered& offered) {
-    if ((offered.part == ipc::ReloadPart::gateway) != (own == ipc::ReloadPart::gateway)) return false;
-    if (answer.ok == 1) *offered.in_force = std::move(offered.copy);
+  const auto is_of = [&](const Offered& each) { return owner(each.part) == child.process && each.request <= answer.request; };
+  const bool is_awaited = std::ranges::any_of(offered_, [&](const Offered& each) { return is_of(each) && each.request == answer.request; });
+  if (!is_awaited || answer.part != own) return fail(Errc::bad_message, "an answer to no reload");
+  std::erase_if(offered_, [&](Offered& each) {
+    if (!is_of(each)) return false;  // answers come in order: an earlier one will not come any more
+    if (answer.ok == 1 && each.request == answer.request) *each.in_force = std::move(each.copy);
     return true;
   });
-  answer_reload(answer);
+  if (reload_ && reload_->request == answer.request) return answer_reload(answer), Status();
+  ipc::AuditAppend late = happened(ipc::Event::admin, answer.ok == 1 ? ipc::Outcome::success : ipc::Outcome::failure);
+  late.add(ipc::FieldKey::process, ipc::process_name(child.process)).add(ipc::FieldKey::reason, "answered a reload late: " + text_of(answer));
+  log::warn("a reload was answered late", {{"what", text_of(answer)}});
+  record(std::move(late));
   return {};
+}
+
+// What it has not answered it has not taken, for all that is to be known: it is started with what is in force.
+void Guard::forget_offers(const Child& ended) {
+  const auto forgotten = std::erase_if(offered_, [&](const Offered& each) { return owner(each.part) == ended.process; });
+  if (forgotten == 0 || !reload_) return;
+  refuse_reload(ended.process == ipc::Process::relay ? ipc::ReloadPart::certificate : ipc::ReloadPart::gateway,
+                "it ended before it answered, and is started again with what was in force");
 }
 
 // --- the policy: read by the parser that reads the tenants', which is a child like any other here --
@@ -81,7 +111,10 @@ Status Guard::on_reloaded(Child& child, ipc::Received& received) {
 void Guard::reload_policy() {
   const auto file = open_host_policy(own_.config);
   if (!file) return refuse_reload(ipc::ReloadPart::policy, about_file(own_.config.host_policy, file.error()));
-  if (!*file) return take_host_policies(sandbox::built_in_policies(), "built in");
+  if (const auto built_in = sandbox::built_in_policies(); !*file) {
+    if (own_.host_policies == built_in) return take_host_policies(built_in, "built in");
+    return refuse_reload(ipc::ReloadPart::policy, about_file(own_.config.host_policy, kIsGone));
+  }
   reload_->parser = std::make_unique<Child>(*this, ipc::Process::policy_parser, 0);
   const Status started =
       start_child(*reload_->parser, host_policy_parser(own_.config, own_.programs.policy, own_.uids.policy_parser(),
@@ -141,12 +174,11 @@ void Guard::answer_reload(const ipc::Reloaded& answer) {
   if (reload_->answers.size() == kParts.size()) finish_reload();
 }
 
-void Guard::end_late_reload(std::uint64_t now) {
-  if (now < reload_->deadline) return;
+void Guard::end_reload(std::string_view why) {
   bury(std::move(reload_->parser));
   const std::uint64_t late = reload_->request;
   for (const ipc::ReloadPart part : kParts) {  // the last one ends it
-    if (reload_ && reload_->request == late) refuse_reload(part, "it did not answer in time: see `oqtoctl status`");
+    if (reload_ && reload_->request == late) refuse_reload(part, why);
   }
 }
 
@@ -155,9 +187,8 @@ void Guard::finish_reload() {
   bool is_whole = true;
   std::string all;
   for (const ipc::Reloaded& answer : ended->answers) {
-    const std::string_view result = answer.ok == 0 ? "refused" : answer.changed != 0 ? "changed" : "unchanged";
-    log::info("reload", {{"part", part_name(answer.part)}, {"result", result}, {"what", answer.what.view()}});
-    all += (all.empty() ? "" : "; ") + std::string(part_name(answer.part)) + " " + std::string(result) + ": " + answer.what.str();
+    log::info("reload", {{"what", text_of(answer)}});
+    all += (all.empty() ? "" : "; ") + text_of(answer);
     is_whole = is_whole && answer.ok != 0;
   }
   ended->record.outcome = is_whole ? ipc::Outcome::success : ipc::Outcome::failure;
@@ -167,7 +198,10 @@ void Guard::finish_reload() {
     for (const ipc::Reloaded& answer : ended->answers) (void)peer->channel.send(answer);
     (void)peer->channel.send(ipc::CtlEnd{1, ""});
   }
-  if (ended->again && !stopping_) begin_reload(std::move(*ended->again), nullptr);
+  if (ended->again && !stopping_) return begin_reload(std::move(*ended->again), nullptr);
+  if (!ended->again) return;
+  ended->again->outcome = ipc::Outcome::failure;
+  record(std::move(ended->again->add(ipc::FieldKey::reason, "not carried out: the host stops")));
 }
 
 }  // namespace oqto::guard

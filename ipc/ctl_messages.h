@@ -119,7 +119,8 @@ enum class ReloadPart : std::uint8_t {
 struct Reload {
   OQTO_MESSAGE(reload, true);
   ReloadPart part{};
-  bool fields(auto& io) { return io(part); }
+  std::uint64_t request = 0;  // the answer's
+  bool fields(auto& io) { return io(part, request); }
 };
 // The answer, which the guard passes on to oqtoctl.
 struct Reloaded {
@@ -129,7 +130,8 @@ struct Reloaded {
   std::uint8_t changed = 0;
   Text<512> what;            // the certificate's subject, the providers' names; or why it was refused
   std::uint64_t expires_ms = 0;  // certificate
-  bool fields(auto& io) { return io(part, ok, changed, what, expires_ms); }
+  std::uint64_t request = 0;     // as in Reload
+  bool fields(auto& io) { return io(part, ok, changed, what, expires_ms, request); }
 };
 
 struct CtlEnd {

@@ -34,9 +34,9 @@ TEST(Wire, KeepsTheBytesOfEachMessage) {
   EXPECT_EQ(hex(encode(OpenGate{{}, 7, 1, 2, 3, 4, 5, {}, 6, 1})),
             "4600" + session + "07000000" "0100000000000000" "0200000000000000" "0300000000000000"
             "0400000000000000" "0500000000000000" + session + "06000000" "01");
-  EXPECT_EQ(hex(encode(Reload{ReloadPart::key})), "0c00" "01");
-  EXPECT_EQ(hex(encode(Reloaded{ReloadPart::gateway, 1, 0, "demo", 9})),
-            "0400" "02" "01" "00" "0400" "64656d6f" "0900000000000000");
+  EXPECT_EQ(hex(encode(Reload{ReloadPart::key, 5})), "0c00" "01" "0500000000000000");
+  EXPECT_EQ(hex(encode(Reloaded{ReloadPart::gateway, 1, 0, "demo", 9, 5})),
+            "0400" "02" "01" "00" "0400" "64656d6f" "0900000000000000" "0500000000000000");
   EXPECT_EQ(hex(encode(GateUsage{{}, 1, 2, 3, 4, 5})),
             "4a00" + session + "0100000000000000" "0200000000000000" "0300000000000000" "0400000000000000"
             "0500000000000000");

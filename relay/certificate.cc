@@ -9,7 +9,7 @@ namespace oqto::relay {
 namespace {
 
 ipc::Reloaded refused(const std::string& why) {
-  return {ipc::ReloadPart::certificate, 0, 0, std::string_view(why), 0};
+  return {ipc::ReloadPart::certificate, 0, 0, std::string_view(why)};
 }
 
 std::string day(std::uint64_t unix_ms) {
@@ -18,14 +18,15 @@ std::string day(std::uint64_t unix_ms) {
 
 }  // namespace
 
-std::optional<ipc::Reloaded> CertificateInForce::take(ipc::ReloadPart part, Fd file) {
-  if (part == ipc::ReloadPart::certificate) {
+std::optional<ipc::Reloaded> CertificateInForce::take(const ipc::Reload& offered, Fd file) {
+  if (offered.part == ipc::ReloadPart::certificate) {
     chain_ = std::move(file);
     return {};
   }
-  if (part != ipc::ReloadPart::key || !chain_)
-    return refused("the guard sent a key without its certificate");
-  const ipc::Reloaded answer = judge(file);
+  ipc::Reloaded answer = offered.part == ipc::ReloadPart::key && chain_
+                             ? judge(file)
+                             : refused("the guard sent a key without its certificate");
+  answer.request = offered.request;
   chain_.reset();
   fill_heap_holes();  // what was made and thrown away
   return answer;

@@ -15,7 +15,7 @@ class CertificateInForce {
   explicit CertificateInForce(TlsContext& tls) : tls_(tls) {}
 
   // A file of ipc::Reload. None: its key is still to come.
-  std::optional<ipc::Reloaded> take(ipc::ReloadPart part, Fd file);
+  std::optional<ipc::Reloaded> take(const ipc::Reload& offered, Fd file);
 
  private:
   ipc::Reloaded judge(const Fd& key);

@@ -105,8 +105,9 @@ Status Listener::run() {
   TRY(tell_certificate());
   TRY(wiring_.guard.send(ipc::Ready{}));
   while (!stopping_ && !broken_) {
-    TRY(loop_.run_once(waiting_ > 0 ? 500 : -1));
+    TRY(loop_.run_once(!answers_.empty() ? 50 : waiting_ > 0 ? 500 : -1));
     if (waiting_ > 0) expire();
+    answer_reloads();
   }
   if (broken_) return std::unexpected(*broken_);
   if (asked_to_end_) outlive_connections();
@@ -137,7 +138,7 @@ void Listener::on_guard() {
     if (received.error().code == Errc::bad_message) broken_ = received.error();
     return;
   }
-  if (const auto reloading = received->as<ipc::Reload>()) return reload(reloading->part, std::move(received->fd));
+  if (const auto reloading = received->as<ipc::Reload>()) return reload(*reloading, std::move(received->fd));
   const auto wire = received->as<ipc::Wire>();
   if (!wire) {
     broken_ = Error{Errc::bad_message, "the guard sent a message that the relay does not take"};
@@ -156,12 +157,24 @@ void Listener::rewire(ipc::WireRole role, Fd fd) {
   if (const auto watched = loop_.watch(channel.fd(), part); !watched) broken_ = watched.error();
 }
 
-void Listener::reload(ipc::ReloadPart part, Fd file) {
-  const auto answer = certificate_.take(part, std::move(file));
+void Listener::reload(const ipc::Reload& offered, Fd file) {
+  const auto answer = certificate_.take(offered, std::move(file));
   if (!answer) return;
   log::info("another certificate was offered", {{"taken", static_cast<int>(answer->ok)}, {"what", answer->what.view()}});
-  if (const Status told = tell_certificate(); !told) broken_ = told.error();
-  if (const Status sent = wiring_.guard.send(*answer); !sent) broken_ = sent.error();
+  answers_.push_back(*answer);
+  owes_facts_ = true;
+  answer_reloads();
+}
+
+// A guard that does not read yet is no reason to end: run() tries again.
+void Listener::answer_reloads() {
+  while (!answers_.empty() && !broken_) {
+    Status sent = owes_facts_ ? tell_certificate() : Status();
+    if (sent) owes_facts_ = false;
+    if (sent) sent = wiring_.guard.send(answers_.front());
+    if (!sent && sent.error().code == Errc::limit) return;
+    sent ? answers_.pop_front() : void(broken_ = sent.error());
+  }
 }
 
 // From when until when the one in force is valid.

@@ -4,6 +4,7 @@
 // the newcomer instead would let a flood of silent clients lock everyone out.
 #pragma once
 #include <cstdint>
+#include <deque>
 #include <optional>
 
 #include "ipc/audit.h"
@@ -94,7 +95,8 @@ class Listener {
   void crashed(const Slot& slot, int signal);
   void expire();
   void rewire(ipc::WireRole role, Fd fd);
-  void reload(ipc::ReloadPart part, Fd file);
+  void reload(const ipc::Reload& offered, Fd file);
+  void answer_reloads();
   Status tell_certificate();
 
   Wiring wiring_;
@@ -111,6 +113,8 @@ class Listener {
   std::uint32_t waiting_ = 0;
   bool stopping_ = false;
   bool asked_to_end_ = false;  // SIGTERM: an orderly stop of the host
+  std::deque<ipc::Reloaded> answers_;  // that the guard has not been sent yet
+  bool owes_facts_ = false;            // before them
   std::optional<Error> broken_;
 };
 

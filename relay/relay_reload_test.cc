@@ -1,5 +1,6 @@
 // Another certificate while the real oqto-relay serves. The test is the guard, which has opened the files.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/sys.h"
 #include "relay/relay_fixture.h"
@@ -84,6 +85,26 @@ TEST(RelayReload, AttackWhatDoesNotHoldTogetherIsRefusedAndTheOldOneServes) {
   }
   EXPECT_EQ(offer(relay, good.chain, good.key).ok, 1) << "and then a good one";
   EXPECT_EQ(served(relay), good.chain);
+}
+
+TEST(RelayReload, AGuardThatDoesNotReadYetGetsEachAnswerLaterAndTheRelayServesOn) {
+  constexpr std::uint64_t kMany = 1000;  // more answers than a channel holds
+  RunningRelay relay;
+  for (std::uint64_t i = 1; i <= kMany;) {
+    const Status sent = relay.guard.send(ipc::Reload{ipc::ReloadPart::key, i}, text_file("none"));
+    ASSERT_TRUE(sent || sent.error().code == Errc::limit);
+    sent ? (void)++i : (void)::usleep(1000);
+  }
+  for (std::uint64_t i = 1; i <= kMany;) {
+    const auto received = relay.guard.wait(kTestWaitMs);
+    ASSERT_TRUE(received) << i;
+    if (received->as<ipc::CertificateFacts>()) continue;
+    const auto answer = received->as<ipc::Reloaded>();
+    ASSERT_TRUE(answer);
+    ASSERT_EQ(answer->request, i++) << "each says which one it answers";
+    EXPECT_EQ(answer->ok, 0);
+  }
+  EXPECT_EQ(served(relay), relay.certificate.chain);
 }
 
 TEST(RelayReload, ServesAsBeforeAfterManyOfThem) {

@@ -20,7 +20,8 @@ lines=$(find "$root/guard" -name '*.cc' -not -name '*_test.cc' -o -name '*.h' | 
 # From 3010 for what an operator changes while it serves: opening the files, passing them to who judges them, and keeping what was accepted.
 # Holding tenants to their share of the disk is in it too: its settings, running oqto-storage before the seal, and the one
 # call that the filter now lets through.
-limit=3545
+# From 3545 for answers to a reload that come late, files that are gone, and signals that come during a reload.
+limit=3596
 echo "guard: $lines lines of at most $limit"
 [ "$lines" -le $limit ] || failed=1
 readelf -lW "$guard" | grep -q 'GNU_RELRO' || { echo "the guard has no RELRO"; failed=1; }

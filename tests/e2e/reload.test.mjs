@@ -107,6 +107,10 @@ test("a session that is there calls with the new key; a broken gateway.toml is r
   await second.script({ turns: [{ text: "still the second" }] });
   assert.match(text(await mux.turn(session, "third")), /still the second/);
   rmSync(file("config/gateway.toml"));
+  assert.match((await reload()).parts.gateway.what, /gateway\.toml: is gone; to do without it put an empty file there or restart the host$/);
+  await second.script({ turns: [{ text: "the second as ever" }] });
+  assert.match(text(await mux.turn(session, "fourth")), /the second as ever/);
+  writeFileSync(file("config/gateway.toml"), "", { mode: 0o600 });
   const demo = await reload();
   assert.equal(demo.parts.gateway.what, "demo; default demo/demo");
   host.configure(second.url);
@@ -137,7 +141,39 @@ test("a new policy holds for new sessions; one with a mistake is refused with it
   assert.match((await reload()).parts.policy.what, /a file of root that nobody else can write/);
   assert.equal(await size(await mux.session(workspace)), now);
   rmSync(file("host-policy.toml"));
-  assert.equal((await reload()).parts.policy.what, "built in");
+  assert.match((await reload()).parts.policy.what, /host-policy\.toml: is gone; to do without it put an empty file there/);
+  assert.equal(await size(await mux.session(workspace)), now);
+  writeFileSync(file("host-policy.toml"), "", { mode: 0o644 });
+  assert.equal((await reload()).parts.policy.result, "changed");
+  rmSync(file("host-policy.toml"));
+  assert.equal((await reload()).parts.policy.what, "built in", "nothing else was in force");
+});
+
+test("Attack: a gateway that answers a reload late puts no later file in force, and is not killed for it", async () => {
+  const [gateway] = await host.pids("gateway");
+  const good = readFileSync(file("config/gateway.toml"));
+  process.kill(gateway, "SIGSTOP");
+  let later = [];
+  try {
+    const late = await reload();
+    assert.match(late.parts.gateway.what, /^it did not answer in time/);
+    writeFileSync(file("config/gateway.toml"), "[[provider]]\nname = \"x\"\nkind = \"psychic\"\n");
+    later = [reload(), reload()];
+    assert.match((await Promise.race(later)).said, /a reload or a stop is under way/, "one of the two");
+    for (let i = 0; i < 2; ++i) {
+      process.kill(await guardPid(), "SIGHUP");
+      await host.ctl("status");  // it has read the signal
+    }
+  } finally {
+    process.kill(gateway, "SIGCONT");
+  }
+  const second = (await Promise.all(later)).find((each) => each.parts.gateway);
+  assert.match(second.parts.gateway.what, /gateway\.toml:3: /, "its own answer");
+  assert.deepEqual(await host.pids("gateway"), [gateway]);
+  process.kill(gateway, "SIGKILL");
+  await until("another gateway, with what was in force", async () => { const [pid] = await host.pids("gateway"); return pid && pid !== gateway && (await host.ctl("status")).ready; });
+  await until("the late answer is in the log", async () => (await host.records()).some((r) => /answered a reload late: gateway unchanged/.test(r.fields.reason ?? "")));
+  writeFileSync(file("config/gateway.toml"), good);
 });
 
 test("each reload is in the log, with who asked and what came of it", async () => {
@@ -147,6 +183,7 @@ test("each reload is in the log, with who asked and what came of it", async () =
   });
   const by = records.filter((r) => r.fields.signal === "1");
   assert.ok(by.length >= 2, "those of the signal");
+  assert.ok(by.some((r) => r.fields.reason === "joined with the reload after it"), "one that a second signal overtook");
   assert.ok(records.some((r) => r.outcome === "success" && r.fields.reason.includes("certificate changed: renewed.example")));
   assert.ok(records.some((r) => r.outcome === "failure" && /gateway refused: .*gateway\.toml:3: /.test(r.fields.reason)));
   assert.ok(records.every((r) => r.fields.operator_uid ?? r.fields.uid));
