@@ -142,7 +142,7 @@ void Guard::connection_recorded(const Uuid&, std::uint64_t id, bool durable, std
   const auto found = connections_.find(id);
   if (found == connections_.end()) {
     return record_end(ipc::Event::connection, durable ? index : ipc::kNoIndex, id, ipc::Outcome::failure,
-                      "it ended before it was open");
+                      "nothing was opened: nobody waited for it any more");
   }
   Connection& connection = *found->second;
   if (!durable) {

@@ -184,7 +184,7 @@ void Guard::session_recorded(const Uuid& number, std::uint64_t, bool durable, st
   Session* const session = find_session(number);
   if (session == nullptr || session->state != Session::State::recording) {
     return record_end(ipc::Event::session_start, durable ? index : ipc::kNoIndex, 0, ipc::Outcome::failure,
-                      "it ended before it began");
+                      "nothing was started: nobody waited for it any more");
   }
   if (!durable) {
     fail_session(*session, ipc::Refusal::unavailable,
