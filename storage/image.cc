@@ -1,6 +1,7 @@
 // STATE/tenants.img: a file system of the tenants' own where that of the state directory has no
 // limits to give. All its blocks are taken when it is made, so that nothing outside can take them
 // later.
+#include <endian.h>
 #include <fcntl.h>
 #include <linux/loop.h>
 #include <sys/ioctl.h>
@@ -8,10 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 
 #include "base/log.h"
 #include "base/sys.h"
@@ -61,12 +62,35 @@ Status make_image(const std::string& path, const std::string& tenants, std::uint
         TRY(sys::open_file(made.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
     TRY(take_blocks(image, 0, bytes));
   }
-  // nodiscard: the blocks stay taken.
+  // nodiscard: the blocks stay taken. -m 1: some are root's, for what the host itself has to make.
   TRY(run_or_say({"/sbin/mkfs.ext4", "-q", "-F", "-O", "quota,project", "-E",
-                  "quotatype=usrquota:prjquota,lazy_itable_init=0,nodiscard", "-m", "0", made},
+                  "quotatype=usrquota:prjquota,lazy_itable_init=0,nodiscard", "-m", "1", made},
                  0));
   if (::rename(made.c_str(), path.c_str()) != 0) return fail_errno("rename of tenants.img");
   return {};
+}
+
+// Whole blocks of the file that its file system does not have, by the superblock of ext4.
+Result<std::uint64_t> room_beyond(const Fd& image, std::uint64_t file_bytes) {
+  constexpr off_t kSuperblock = 1024;
+  constexpr std::uint32_t k64Bit = 0x80;  // of feature_incompat
+  std::uint8_t super[1024] = {};
+  if (::pread(image.get(), super, sizeof super, kSuperblock) !=
+      static_cast<ssize_t>(sizeof super)) {
+    return fail(Errc::invalid, "tenants.img has no superblock");
+  }
+  const auto number = [&](std::size_t at) {
+    std::uint32_t value = 0;
+    std::memcpy(&value, super + at, sizeof value);
+    return le32toh(value);
+  };
+  const std::uint32_t shift = number(0x18);
+  if ((number(0x38) & 0xffff) != 0xef53 || shift > 6)
+    return fail(Errc::invalid, "tenants.img is no ext4");
+  const std::uint64_t high = (number(0x60) & k64Bit) != 0 ? number(0x150) : 0;
+  const std::uint64_t blocks = high << 32 | number(0x4);
+  const std::uint64_t has = file_bytes / (std::uint64_t{1024} << shift);
+  return has > blocks ? has - blocks : 0;
 }
 
 Status grow_image(const std::string& path, std::uint64_t bytes) {
@@ -80,20 +104,28 @@ Status grow_image(const std::string& path, std::uint64_t bytes) {
   if (::fallocate(image.get(), 0, 0, static_cast<off_t>(has)) != 0) {
     log::warn("tenants.img has holes, and there is no room to fill them", {{"image", path}});
   }
-  if (bytes <= has) return {};
-  TRY(take_blocks(image, has, bytes));
-  return run_or_say({"/sbin/resize2fs", "-f", path}, 0);
+  if (bytes > has) TRY(take_blocks(image, has, bytes));
+  // Also one that was larger than its file system already, as after a crash in between.
+  const std::uint64_t room = TRY(room_beyond(image, std::max(bytes, has)));
+  return room == 0 ? Status() : run_or_say({"/sbin/resize2fs", "-f", path}, 0);
 }
 
 // Two devices over one file are two file systems that do not know of each other. One that is still
 // there belongs to a mount namespace that lives on, as of a host that was killed a moment ago.
-Result<std::string> device_of(const std::string& path) {
+// Known by the file, whatever its path is called there; and while `device` is open, it stays.
+Result<std::string> device_of(const std::string& path, Fd& device) {
+  struct stat image {};
+  if (::lstat(path.c_str(), &image) != 0) return fail_errno("stat of tenants.img");
   std::error_code error;
   for (const auto& block : fs::directory_iterator("/sys/block", error)) {
-    std::ifstream file(block.path() / "loop/backing_file");
-    std::string backing;
-    if (std::getline(file, backing) && backing == path)
-      return "/dev/" + block.path().filename().string();
+    if (!fs::exists(block.path() / "loop/backing_file", error)) continue;
+    const std::string name = "/dev/" + block.path().filename().string();
+    auto opened = sys::open_file(name.c_str(), O_RDWR);
+    loop_info64 facts{};
+    if (!opened || ::ioctl(opened->get(), LOOP_GET_STATUS64, &facts) != 0) continue;
+    if (facts.lo_device != image.st_dev || facts.lo_inode != image.st_ino) continue;
+    device = std::move(*opened);
+    return name;
   }
   return fail(Errc::not_found, "no device has it");
 }
@@ -124,8 +156,8 @@ Status mount_image(const Plan& plan) {
   const std::string tenants = plan.state + "/tenants";
   const bool exists = ::access(path.c_str(), F_OK) == 0;
   if (!exists) TRY(make_image(path, tenants, plan.image_bytes));
-  auto name = device_of(path);
   Fd device;
+  auto name = device_of(path, device);
   if (!name) {
     // 1: it was mended. What is more is for an operator to decide.
     TRY(run_or_say({"/sbin/e2fsck", "-p", path}, 1));
