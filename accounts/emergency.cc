@@ -48,17 +48,21 @@ Status Service::store_act(const OwedAct& act) {
 Status Service::end_at_once(OwedAct act) {
   if (act.kind == OwedAct::Kind::revoke) act.login = TRY(store_.last_login());
   act.at_ms = sys::now_ms();
-  act.is_stored = store_act(act).has_value();
-  TRY(owed_.add(act));
-  if (!act.is_stored) store_.withhold(act);
-  log::warn("an act takes effect before it is in the log",
+  // Kept before it is done: a crash in between does it again, never leaves it out of the log.
+  const auto place = owed_.add(act);
+  if (place && store_act(act)) owed_.is_stored(*place);
+  if (place) store_.withhold(owed_.acts()[*place]);
+  log::warn(place ? "an act takes effect before it is in the log"
+                  : "an act ends connections only: too many wait for the log",
             {{"act", act.kind == OwedAct::Kind::logout ? "logout" : command_of(act.kind)},
              {"account", act.account}});
+  // Whatever else fails: what is open ends.
   if (act.kind == OwedAct::Kind::logout) {
     tell_.revoked(act.login);
   } else {
     tell_.ended(act.account, act.kind == OwedAct::Kind::disable);
   }
+  if (!place) return fail(Errc::unavailable, place.error().what);
   return {};
 }
 
@@ -95,7 +99,7 @@ void Service::settle_owed() {
     const OwedAct& act = owed_.acts().front();
     if (!act.is_stored) {
       if (!store_act(act)) return;
-      owed_.first_is_stored();
+      owed_.is_stored(0);
     }
     if (!record_act(act)) return;
     store_.release(act);

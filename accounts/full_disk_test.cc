@@ -119,6 +119,9 @@ TEST_F(FullDisk, AttackAnAccountIsDisabledThoughItsDatabaseTakesNothing) {
   host_->start();
   EXPECT_FALSE(host_->lookup(eve));
   EXPECT_FALSE(host_->lookup(ann));
+  EXPECT_EQ(at(host_->admin(AdminVerb::list_accounts).body.value, "/accounts/1/disabled"), "true");
+  EXPECT_EQ(at(host_->admin(AdminVerb::list_logins, R"({"username":"ann"})").body.value, "/logins"),
+            "[]");
   EXPECT_NE(host_->login("eve", kPassword).status, 200);
   host_->check({}, {2});
   EXPECT_EQ(host_->ended(), (std::vector<TestHost::Ended>{{2, true}}));
@@ -130,6 +133,33 @@ TEST_F(FullDisk, AttackAnAccountIsDisabledThoughItsDatabaseTakesNothing) {
   EXPECT_TRUE(is_recorded(ipc::Event::logout));
   EXPECT_EQ(host_->admin(AdminVerb::disable, R"({"username":"eve","disabled":false})").ok, 1);
   EXPECT_EQ(host_->login("eve", kPassword).status, 200);
+  host_->stop();
+}
+
+// Nor is what a crash leaves behind that kept an act and had no time to do it.
+TEST_F(FullDisk, AttackLogoutsThatWaitKeepNoOperatorFromDisabling) {
+  const auto boss = host_->set_up();
+  const auto eve = host_->join("eve");
+  const auto ann = host_->join("ann");
+  host_->stop();
+  {
+    Owed owed = Owed::open(host_->state_dir());
+    ASSERT_TRUE(owed.add({.kind = OwedAct::Kind::revoke, .account = 3, .login = 1'000}));
+    for (std::uint64_t login = 2'000;
+         owed.add({.kind = OwedAct::Kind::logout, .account = 2, .login = login}); ++login) {
+    }
+  }
+  host_->start(Mode::refuses);
+  EXPECT_FALSE(host_->lookup(ann));
+  EXPECT_EQ(host_->call(AuthEndpoint::logout, "{}", boss).status,
+            503);  // their half is full, and yet:
+  EXPECT_EQ(host_->revoked().size(), 1U);
+  ASSERT_EQ(host_->admin(AdminVerb::disable, R"({"username":"eve","disabled":true})").ok, 1);
+  EXPECT_EQ(host_->ended(), (std::vector<TestHost::Ended>{{2, true}}));
+  EXPECT_FALSE(host_->lookup(eve));
+  host_->audit_gone();
+  host_->wire_audit();
+  EXPECT_TRUE(is_recorded(ipc::Event::account_change));
   host_->stop();
 }
 
@@ -174,6 +204,37 @@ TEST(Owed, WhatIsWrittenIsRead) {
   EXPECT_TRUE(from_text("9 9 x").empty());
 }
 
+TEST(Owed, AttackLogoutsLeaveHalfOfTheRoomToOperators) {
+  Owed owed;
+  std::uint64_t login = 0;
+  while (owed.add({.kind = OwedAct::Kind::logout, .account = 5, .login = ++login})) {
+  }
+  EXPECT_EQ(owed.acts().size(), Owed::kMaxActs / 2);
+  EXPECT_TRUE(owed.add({.kind = OwedAct::Kind::logout, .account = 5, .login = 1}))
+      << "it waits already";
+  EXPECT_EQ(owed.acts().size(), Owed::kMaxActs / 2);
+  for (std::uint32_t i = 0; i < Owed::kMaxActs / 2; ++i)
+    ASSERT_TRUE(owed.add({.kind = OwedAct::Kind::disable, .account = i})) << i;
+  EXPECT_EQ(owed.acts().size(), Owed::kMaxActs);
+}
+
+TEST(Owed, EqualActsAreOne) {
+  Owed owed;
+  const auto revoke = [&](std::uint64_t until, std::uint32_t who) {
+    return *owed.add(
+        {.kind = OwedAct::Kind::revoke, .account = 7, .login = until, .operator_uid = who});
+  };
+  EXPECT_EQ(revoke(3, 0), 0U);
+  owed.is_stored(0);
+  EXPECT_EQ(revoke(9, 0), 0U);
+  EXPECT_EQ(owed.acts().front().login, 9U);
+  EXPECT_FALSE(owed.acts().front().is_stored) << "the later logins are not ended yet";
+  EXPECT_EQ(revoke(9, 1000), 1U) << "who did it stays in the log";
+  EXPECT_EQ(*owed.add({.kind = OwedAct::Kind::disable, .account = 7}), 2U);
+  EXPECT_EQ(*owed.add({.kind = OwedAct::Kind::disable, .account = 7}), 2U);
+  EXPECT_EQ(owed.acts().size(), 3U);
+}
+
 TEST(Owed, AWriteThatWasCutShortLeavesTheOneBefore) {
   const TempDir dir;
   {
@@ -190,8 +251,9 @@ TEST(Owed, AWriteThatWasCutShortLeavesTheOneBefore) {
   EXPECT_EQ(Owed::open(dir.path.string()).acts().size(), 1U);
   Owed full = Owed::open(dir.path.string());
   for (std::size_t i = 1; i < Owed::kMaxActs; ++i)
-    ASSERT_TRUE(full.add({.kind = OwedAct::Kind::logout, .login = i}));
-  EXPECT_FALSE(full.add({.kind = OwedAct::Kind::logout}));
+    ASSERT_TRUE(
+        full.add({.kind = OwedAct::Kind::disable, .account = static_cast<std::uint32_t>(i + 10)}));
+  EXPECT_FALSE(full.add({.kind = OwedAct::Kind::disable, .account = 9}));
   EXPECT_EQ(Owed::open(dir.path.string()).acts().size(), Owed::kMaxActs);
 }
 

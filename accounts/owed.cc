@@ -117,16 +117,31 @@ void Owed::save() {
   }
 }
 
-Status Owed::add(OwedAct act) {
-  if (acts_.size() >= kMaxActs)
+Result<std::size_t> Owed::add(OwedAct act) {
+  using Kind = OwedAct::Kind;
+  const bool is_logout = act.kind == Kind::logout;
+  const auto same = std::ranges::find_if(acts_, [&](const OwedAct& other) {
+    return other.kind == act.kind && other.account == act.account &&
+           (is_logout ? other.login == act.login : other.operator_uid == act.operator_uid);
+  });
+  const auto place = static_cast<std::size_t>(same - acts_.begin());
+  if (same != acts_.end()) {
+    if (act.kind != Kind::revoke) return place;  // it ends nothing more
+    *same = std::move(act);
+    save();
+    return place;
+  }
+  const auto logouts =
+      static_cast<std::size_t>(std::ranges::count(acts_, Kind::logout, &OwedAct::kind));
+  if (acts_.size() >= kMaxActs || (is_logout && logouts >= kMaxLogouts))
     return fail(Errc::limit, "too much is waiting to be written already");
   acts_.push_back(std::move(act));
   save();
-  return {};
+  return place;
 }
 
-void Owed::first_is_stored() {
-  acts_.front().is_stored = true;
+void Owed::is_stored(std::size_t place) {
+  acts_[place].is_stored = true;
   save();
 }
 

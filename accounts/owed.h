@@ -14,6 +14,7 @@ namespace oqto::accounts {
 class Owed {
  public:
   static constexpr std::size_t kMaxActs = 128;
+  static constexpr std::size_t kMaxLogouts = kMaxActs / 2;  // tenants make them; the rest is operators'
 
   Owed() = default;  // in memory only
   // What a predecessor left is in it. A file that cannot be made (a disk that was full before the
@@ -21,9 +22,10 @@ class Owed {
   static Owed open(const std::string& state_dir);
 
   [[nodiscard]] const std::deque<OwedAct>& acts() const { return acts_; }
-  // Durable, if there is a file, when it returns. Errc::limit: too many.
-  Status add(OwedAct act);
-  void first_is_stored();
+  // Durable, if there is a file, when it returns: its place in acts(). One that is there already (of the same kind,
+  // account and operator; of the same login, if it is a logout) takes the new one in. Errc::limit: too many.
+  Result<std::size_t> add(OwedAct act);
+  void is_stored(std::size_t place);
   void drop_first();
 
  private:

@@ -124,13 +124,27 @@ TEST(Devices, AttackACopiedCookieIsWorthNothingAfterTheNextSignInOfItsBrowser) {
   host.join("ann");
   const auto boss = host.login("boss", kPassword);
   host.device = boss.device;
-  const auto ann = host.login("ann", kPassword);  // one browser, two people
-  host.device = ann.device;
-  const auto again = host.login("ann", kPassword);
-  EXPECT_FALSE(is_known(host, "ann", ann.device, "198.51.100.1:1"));
-  EXPECT_FALSE(is_known(host, "boss", boss.device, "198.51.101.1:1"));
-  EXPECT_TRUE(is_known(host, "ann", again.device, "198.51.102.1:1"));
-  EXPECT_TRUE(is_known(host, "boss", again.device, "198.51.103.1:1")) << "the browser is still theirs";
+  const auto again = host.login("boss", kPassword);
+  EXPECT_FALSE(is_known(host, "boss", boss.device, "198.51.100.1:1"));
+  EXPECT_TRUE(is_known(host, "boss", again.device, "198.51.101.1:1"));
+  host.device = again.device;
+  const auto ann = host.login("ann", kPassword);  // one browser, two people: it is known to the last one
+  EXPECT_TRUE(is_known(host, "ann", ann.device, "198.51.102.1:1"));
+  EXPECT_FALSE(is_known(host, "boss", ann.device, "198.51.103.1:1"));
+}
+
+TEST(Devices, AttackSigningInToOnesOwnAccountWithACopiedCookieTakesNothingFromItsOwner) {
+  TestHost host;
+  host.set_up();
+  host.join("eve");
+  const auto boss = host.login("boss", kPassword);
+  host.device = boss.device;  // a copy
+  const auto eve = host.login("eve", kPassword);
+  EXPECT_FALSE(is_known(host, "boss", eve.device, "198.51.100.1:1")) << "no trust that was not hers";
+  EXPECT_TRUE(is_known(host, "boss", boss.device, "198.51.101.1:1")) << "the owner's browser";
+  host.device = boss.device;
+  ASSERT_EQ(host.login("boss", kPassword).status, 200);
+  EXPECT_FALSE(is_known(host, "boss", boss.device, "198.51.102.1:1")) << "the copy, from then on";
 }
 
 TEST(Devices, AttackNothingRenewsOneBeyondItsLife) {
@@ -142,7 +156,7 @@ TEST(Devices, AttackNothingRenewsOneBeyondItsLife) {
   host.edit_database("UPDATE devices SET created_at = created_at - 60 * 24 * 3600 * 1000");
   host.start();
   EXPECT_FALSE(is_known(host, "boss", *host.device, "198.51.100.1:1"));
-  const auto ann = host.login("ann", kPassword);  // who shows it, and passes it on to the new one
+  const auto ann = host.login("ann", kPassword);  // who shows it
   EXPECT_FALSE(is_known(host, "boss", ann.device, "198.51.101.1:1"));
 }
 

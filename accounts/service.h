@@ -135,7 +135,7 @@ class Service {
   struct MadeInvite { Invite invite; std::string code; };
   Result<MadeInvite> make_invite(const InviteBody& wish, AuditPairs who, std::uint32_t created_by);
 
-  // emergency.cc. Errc::limit: too many acts wait already; nothing was done.
+  // emergency.cc. Errc::unavailable: too many acts wait already; connections end, and nothing else was done.
   Status end_at_once(OwedAct act);
   Status store_act(const OwedAct& act);
   Status record_act(const OwedAct& act);

@@ -227,7 +227,7 @@ Result<std::vector<Account>> Store::list_accounts(std::uint32_t after, std::size
   auto row = TRY(db_.query("SELECT id, username, role, disabled, created_at, last_login_at "
                            "FROM accounts WHERE id > ? ORDER BY id LIMIT ?", after, limit));
   std::vector<Account> accounts;
-  while (TRY(row.next())) accounts.push_back(read_account(row, 0));
+  while (TRY(row.next())) accounts.push_back(seen(read_account(row, 0)));
   return accounts;
 }
 

@@ -131,8 +131,8 @@ class Store {
 
   // --- devices: browsers that have signed in to an account ---
   Result<std::uint64_t> find_device(std::uint32_t account, const Digest& token, std::uint64_t now);  // its number, or 0
-  // `replaces`: the token that the browser showed, which is worth nothing afterwards. What it was worth to
-  // other accounts goes to the new one and lasts no longer for it.
+  // `replaces`: the token that the browser showed, which is worth nothing to this account afterwards. To others the new
+  // one is worth nothing: a browser is a known device of the account that signed in from it last.
   Status remember_device(std::uint32_t account, const Digest& token, const std::optional<Digest>& replaces,
                          std::uint64_t now);
   Status forget_devices(std::uint32_t account, const std::optional<Digest>& but = std::nullopt);

@@ -84,6 +84,7 @@ Result<std::vector<LoginRow>> Store::list_logins(std::uint32_t account, std::uin
       account, now, kLoginIdleMs, kMaxLoginsPerAccount));
   std::vector<LoginRow> logins;
   while (TRY(row.next())) {
+    if (is_withheld(account, row.number(0))) continue;
     logins.push_back({.id = row.number(0), .created_at = row.number(1), .last_seen_at = row.number(2),
                       .expires_at = std::min(row.number(3), row.number(2) + kLoginIdleMs),
                       .from = {.remote = row.text(4), .agent = row.text(5)}});
@@ -114,10 +115,9 @@ Result<std::uint64_t> Store::find_device(std::uint32_t account, const Digest& to
 
 Status Store::remember_device(std::uint32_t account, const Digest& token, const std::optional<Digest>& replaces,
                               std::uint64_t now) {
-  if (replaces) {
-    TRY(db_.run("DELETE FROM devices WHERE token_sha256 = ? AND account = ?", *replaces, account));
-    TRY(db_.run("UPDATE devices SET token_sha256 = ? WHERE token_sha256 = ?", token, *replaces));
-  }
+  // What the old one is worth to other accounts is not this one's to move or to end: whoever holds a copy of it may
+  // have signed in to an account of their own.
+  if (replaces) TRY(db_.run("DELETE FROM devices WHERE token_sha256 = ? AND account = ?", *replaces, account));
   TRY(db_.run("INSERT INTO devices (token_sha256, account, created_at, last_used_at) VALUES (?1, ?2, ?3, ?3)",
               token, account, now));
   TRY(db_.run("DELETE FROM devices WHERE id IN (SELECT id FROM devices WHERE account = ? "

@@ -59,6 +59,8 @@ class TestHost {
   [[nodiscard]] std::string all_bytes() const;  // every file of the state directory, and stderr
   [[nodiscard]] pid_t pid() const { return pid_; }
 
+  [[nodiscard]] std::string state_dir() const { return (dir_.path / "state").string(); }
+
   // --- auditd ---
   void audit_gone() { auditd_.reset(); }
   void wire_audit(TestAuditd::Mode mode = TestAuditd::Mode::answers);
