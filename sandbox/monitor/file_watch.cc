@@ -187,17 +187,29 @@ void FileWatch::list(Fd fd, const std::string& directory, How how) {
 }
 
 void FileWatch::rename_below(const std::string& from, const std::string& to) {
-  for (auto& [number, watched] : directories_) {
-    std::string& path = watched.path;
-    if (path == to) {  // it was replaced, or both change places, which is told as two renames
+  // What a rename makes longer than we keep is watched no more: no tenant has our memory by it.
+  const auto is_followed = [&](std::string& path) {
+    if (path != from && !is_below(path, from)) return true;
+    path = to + path.substr(from.size());
+    if (path.size() <= kMaxDirectoryPath) return true;
+    miss(Missed::too_deep, path.substr(0, kMaxDirectoryPath));
+    return false;
+  };
+  for (auto each = directories_.begin(); each != directories_.end();) {
+    auto& [number, watched] = *each;
+    if (watched.path == to) {  // it was replaced, or both change places, which is told as two renames
       miss(Missed::exchanged, to);
       look_again_ = true;
     }
-    if (path == from || is_below(path, from)) path = to + path.substr(from.size());
+    if (is_followed(watched.path)) {
+      ++each;
+      continue;
+    }
+    (void)::inotify_rm_watch(inotify_.get(), number);
+    crowded_ -= watched.crowded ? 1U : 0U;
+    each = directories_.erase(each);
   }
-  for (auto& [path, how] : pending_) {
-    if (path == from || is_below(path, from)) path = to + path.substr(from.size());
-  }
+  std::erase_if(pending_, [&](auto& one) { return !is_followed(one.first); });
 }
 
 void FileWatch::forget_below(const std::string& directory) {

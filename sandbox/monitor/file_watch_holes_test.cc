@@ -76,6 +76,27 @@ TEST_F(Holes, AttackADeepOrLongDirectoryIsSaidToBeOne) {
   EXPECT_NE(said[0].find(" 2: directories deeper than 64"), std::string::npos) << said[0];
 }
 
+// Each rename of a parent would make what we keep of each directory longer.
+TEST_F(Holes, AttackARenameThatMakesPathsTooLongIsSaidAndEndsTheirWatch) {
+  const std::string name(200, 'n');
+  std::string below;
+  for (int i = 0; i < 4; ++i) below += '/' + name;
+  fs::create_directories(dir_ + "/a" + below);
+  begin();
+  // The last one has 4 * 201 bytes more than its top, which gets 255.
+  const std::string top(255, 't');
+  ASSERT_EQ(::rename((dir_ + "/a").c_str(), (dir_ + "/" + top).c_str()), 0);
+  settle();
+  write(top + below + "/file");
+  write(top + "/file");
+  const auto said = missing();
+  ASSERT_EQ(said.size(), 1U);
+  EXPECT_TRUE(said[0].starts_with("/workspace/" + top)) << said[0];
+  EXPECT_NE(said[0].find("directories deeper than 64"), std::string::npos) << said[0];
+  EXPECT_FALSE(is_recorded(ipc::Event::file_create, top + below + "/file"));
+  EXPECT_TRUE(is_recorded(ipc::Event::file_create, top + "/file"));
+}
+
 TEST_F(Holes, AttackEventsThatOverflowAreSaidAndWhatWasMadeMeanwhileIsWatched) {
   std::ifstream bound("/proc/sys/fs/inotify/max_queued_events");
   int most = 0;
