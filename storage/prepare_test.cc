@@ -1,4 +1,6 @@
 // What is found out and put in place before the host serves.
+#include <sys/resource.h>
+
 #include "storage/test_disk.h"
 
 namespace oqto::storage {
@@ -39,7 +41,7 @@ TEST_F(Disk, AttackADiskThatIsFullWhenTheHostStartsIsTakenByItsWord) {
     }
     fill_up();
     const Status tried = try_limits(state_ + "/tenants", kProbe);
-    EXPECT_TRUE(tried) << tried.error().what << was_tried;
+    EXPECT_TRUE(tried) << (tried ? "" : tried.error().what) << was_tried;
     ASSERT_EQ(::umount2(state_.c_str(), MNT_DETACH), 0);
   }
 }
@@ -54,10 +56,21 @@ TEST_F(Disk, AFullDiskWithoutQuotaIsStillOne) {
 
 TEST_F(Disk, AttackALimitThatCouldNotBeTriedIsNotTakenForNone) {
   NEEDS(mount_state("-O quota,project", ",prjquota"));
-  fs::create_directories(state_ + "/tenants/.limits-probe/f");  // nobody can write into it
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit little{.rlim_cur = 1 << 20, .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &little), 0);  // what writes more is killed
   const Status tried = try_limits(state_ + "/tenants", kProbe);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
   ASSERT_FALSE(tried);
   EXPECT_EQ(tried.error().code, Errc::unavailable) << tried.error().what;
+}
+
+TEST_F(Disk, ATrialIsMadeAgainByAnotherUser) {
+  NEEDS(mount_state("-O quota,project", ",prjquota"));
+  ASSERT_TRUE(try_limits(state_ + "/tenants", kProbe));
+  EXPECT_TRUE(try_limits(state_ + "/tenants", kProbe + 1));
+  EXPECT_EQ(fs::file_size(state_ + "/tenants/.limits-probe/f"), 0U);
 }
 
 TEST_F(Disk, AttackATreeThatCannotBeCountedKeepsNoOtherFromIt) {

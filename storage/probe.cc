@@ -31,8 +31,8 @@ constexpr std::size_t kTooMuch = 16 << 20;
 enum Overrun : int { refused = 0, written = 1, untried = 2, no_room = 3 };
 
 Overrun write_too_much(const Fd& dir) {
-  const Fd file = Fd::adopt(
-      ::openat(dir.get(), kFile, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const Fd file =
+      Fd::adopt(::openat(dir.get(), kFile, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC));
   const auto is_full = [] { return errno == EDQUOT || errno == ENOSPC; };
   if (!file) return is_full() ? no_room : untried;
   const std::string piece(64 * 1024, 'x');
@@ -76,10 +76,17 @@ Status is_held(Overrun result) {
 }
 
 Status overrun(const Fd& dir, std::uint32_t project, uid_t uid) {
-  if (TRY(project_of(dir)) != project) TRY(set_project(dir, project));
+  TRY(set_project(dir, project));
   TRY(set_limits(dir, project, kSmall));
   if (TRY(usage_of(dir, project)).limits != kSmall) {
     return fail(Errc::not_found, "this file system does not keep the limits that are set");
+  }
+  {  // made before, perhaps when another number was nobody's
+    const Fd file = Fd::adopt(
+        ::openat(dir.get(), kFile, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!file) return fail_errno("open of a file for a trial of limits");
+    if (::fchown(file.get(), uid, uid) != 0) return fail_errno("chown for a trial of limits");
+    TRY(set_project(file, project));
   }
   const Overrun first = overrun_as(uid, dir);
   if (first != written) return is_held(first);
