@@ -31,7 +31,8 @@ Gateway::Gateway(const sandbox::Sealed& /*proof*/, asio::io_context& io, ipc::Ch
       shared_(shared),
       readable_(io, guard_.fd()),
       models_json_(models_json(*shared.config)),
-      settings_json_(settings_json(*shared.config)) {}
+      settings_json_(settings_json(*shared.config)),
+      answer_again_(io) {}
 
 Status Gateway::run() {
   TRY(guard_.send(ipc::Ready{}));
@@ -193,7 +194,7 @@ Status Gateway::send_models() {
 Status Gateway::reload(const ipc::Reload& asked, const Fd& file) {
   const auto refused = [&](const std::string& why) {
     log::warn("another configuration is refused", {{"error", why}});
-    return guard_.send(ipc::Reloaded{ipc::ReloadPart::gateway, 0, 0, std::string_view(why), 0, asked.request});
+    return answer({ipc::ReloadPart::gateway, 0, 0, std::string_view(why), 0, asked.request});
   };
   auto wanted = read_config(file, shared_.config_name);
   if (!wanted) return refused(wanted.error());
@@ -204,7 +205,26 @@ Status Gateway::reload(const ipc::Reload& asked, const Fd& file) {
   const bool changed = wanted->text_sha256 != shared_.config->text_sha256;
   const std::string what = described(*wanted);
   if (changed) take(*std::move(wanted));
-  return guard_.send(ipc::Reloaded{ipc::ReloadPart::gateway, 1, changed, std::string_view(what), 0, asked.request});
+  return answer({ipc::ReloadPart::gateway, 1, changed, std::string_view(what), 0, asked.request});
+}
+
+Status Gateway::answer(const ipc::Reloaded& reloaded) {
+  answers_.push_back(reloaded);
+  send_answers();
+  return {};
+}
+
+// A guard that does not read yet learns of each all the same: it keeps what we have taken for our successor.
+void Gateway::send_answers() {
+  for (; !answers_.empty(); answers_.pop_front()) {
+    const Status sent = guard_.send(answers_.front());
+    if (sent || sent.error().code != Errc::limit) continue;  // gone: listen() sees it
+    answer_again_.expires_after(std::chrono::milliseconds(50));
+    answer_again_.async_wait([this](const boost::system::error_code& error) {
+      if (!error) send_answers();
+    });
+    return;
+  }
 }
 
 // Calls and connections that are under way end as they began.

@@ -1,5 +1,7 @@
 // The guard's side: sessions come and go, each with its sockets.
 #pragma once
+#include <boost/asio/steady_timer.hpp>
+#include <deque>
 #include <map>
 #include <memory>
 
@@ -34,6 +36,8 @@ class Gateway {
   [[nodiscard]] Session* find(const Uuid& session);
   void close(const Uuid& session);
   Status reload(const ipc::Reload& asked, const Fd& file);
+  Status answer(const ipc::Reloaded& reloaded);
+  void send_answers();
   void take(Config config);
   Status send_models();
   void report(const Session& session);
@@ -45,6 +49,8 @@ class Gateway {
   std::string models_json_;
   std::string settings_json_;
   std::map<Uuid, std::shared_ptr<Session>> sessions_;
+  std::deque<ipc::Reloaded> answers_;  // in their order, until the guard's channel has room
+  asio::steady_timer answer_again_;
   Status ended_;
 };
 

@@ -1,5 +1,6 @@
 // Another configuration while the real process serves. This test is the guard, which has opened the file.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/sys.h"
 #include "gateway/gateway_rig.h"
@@ -86,6 +87,23 @@ TEST(GatewayReload, AttackABrokenFileIsRefusedWithItsLineAndTheOldOneServes) {
     EXPECT_EQ(answer.what.view().find("9876543210"), std::string_view::npos) << "a key is in the answer";
     EXPECT_EQ(pi.post(kCall, kBody).status, 200);
     (void)rig.usage();
+  }
+}
+
+TEST(GatewayReload, AGuardThatDoesNotReadYetGetsEachAnswerInItsOrder) {
+  constexpr std::uint64_t kMany = 1000;  // more answers than a channel holds
+  Rig rig("");
+  for (std::uint64_t i = 1; i <= kMany;) {
+    const Status sent = rig.guard.send(ipc::Reload{ipc::ReloadPart::gateway, i}, *sys::sealed_memfd("gateway.toml", "nonsense\n"));
+    ASSERT_TRUE(sent || sent.error().code == Errc::limit);
+    sent ? (void)++i : (void)::usleep(1000);
+  }
+  for (std::uint64_t i = 1; i <= kMany;) {
+    const auto received = rig.guard.wait(kPatienceMs);
+    ASSERT_TRUE(received) << i;
+    const auto answer = received->as<ipc::Reloaded>();
+    if (!answer) continue;  // the models
+    ASSERT_EQ(answer->request, i++);
   }
 }
 

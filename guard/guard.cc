@@ -160,6 +160,7 @@ void Guard::tick() {
   const std::uint64_t now = sys::monotonic_ms();
   give_up_late_records(now);
   end_late_sessions(now);
+  if (reload_ && stopping_) end_reload("the host stops");
   if (reload_ && reload_->deadline <= now) end_reload("it did not answer in time, and may take it yet: see the host's log");
   if (stopping_) {
     shut_down();
@@ -196,7 +197,6 @@ void Guard::on_signal() {
   log::info("stopping: sessions first, the audit log last", {{"signal", info.ssi_signo}});
   stopping_ = true;
   record(std::move(asked));
-  if (reload_) end_reload("the host stops");
   say_good_bye();
 }
 
