@@ -191,3 +191,18 @@ test("each reload is in the log, with who asked and what came of it", async () =
   assert.ok(all.filter((r) => r.event === "config.load").length >= 4, "the gateway says which configuration is in force");
   assert.ok(all.filter((r) => r.event === "policy.load").length >= 9);
 });
+
+test("a stop ends the reload that is under way; it and the one that waited for it are in the log", async () => {
+  process.kill((await host.pids("gateway"))[0], "SIGSTOP");
+  const both = [reload(), reload()];
+  assert.match((await Promise.race(both)).said, /a reload or a stop is under way/);
+  process.kill(await guardPid(), "SIGHUP");
+  await host.ctl("status");  // it has read the signal
+  await host.down();
+  const ended = (await Promise.all(both)).find((each) => each.parts.gateway);
+  assert.equal(ended.parts.gateway.what, "the host stops");
+  await host.up();
+  const reasons = (await host.records()).filter((r) => r.event === "admin").map((r) => r.fields.reason ?? "");
+  assert.ok(reasons.some((reason) => /gateway refused: the host stops/.test(reason)));
+  assert.ok(reasons.includes("not carried out: the host stops"));
+});
