@@ -156,6 +156,7 @@ TEST_F(Cut, AnUnsignedBatchIsDroppedWhereverItEnds) {
     ASSERT_EQ(id_of(entries[2]), "kept") << size;
     ASSERT_EQ(id_of(entries.back()), "next") << size;
     if (size % 16 != 0) continue;
+    host_.wait_for_checkpoint();
     ASSERT_EQ(host_.verify().status, 0) << host_.verify().out;
   }
 }

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -193,6 +194,11 @@ ipc::Channel TestHost::source(ipc::Process process, std::uint32_t account,
   facts.uid = uid;
   (void)auditd.guard.send(facts, theirs);  // if auditd is gone, the caller sees it on the channel
   return ipc::Channel(std::move(ours));
+}
+
+void TestHost::wait_for_checkpoint() const {
+  const std::uint64_t end = sys::monotonic_ms() + 20'000;
+  while (::access((log_dir() + "/checkpoint").c_str(), F_OK) != 0 && sys::monotonic_ms() < end) ::usleep(5000);
 }
 
 std::string TestHost::verify_command(const std::string& log) const {

@@ -68,6 +68,8 @@ class TestHost {
   [[nodiscard]] std::string key_dir() const { return dir_.path() + "/key"; }
   [[nodiscard]] std::string verify_command(const std::string& log = {}) const;
   [[nodiscard]] Output verify() const { return run(verify_command()); }
+  // The first one is published a moment after the first entries.
+  void wait_for_checkpoint() const;
 
   Child auditd;
   Child signer;

@@ -115,6 +115,7 @@ TEST(VerifyLive, AttackACopyHasNoKeyThatWasErasedMeanwhileAndVerifies) {
     ASSERT_EQ(host.auditd.guard.wait(10'000)->as<ipc::AuditManaged>()->ok, 1);
   };
   erase(3);
+  host.wait_for_checkpoint();
   TempDir dir;
   const std::string copy = dir.path() + "/copy";
   std::uint64_t round = 0;
