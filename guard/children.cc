@@ -129,13 +129,15 @@ Status Guard::start_tenant_child(Tenant& tenant, Child& child) {
   const Fd peer = TRY(peer_end(child, runner ? *tenant.hstry : *tenant.runner, true));
   const std::string dir = own_.config.state + "/tenants/" + std::to_string(tenant.account) + "/state/";
   if (runner) {
-    return start_child(child, {.program = own_.programs.runner,
-                               .name = "oqto-runner",
-                               .args = {"--state-dir", dir + "runner", "--account",
-                                        std::to_string(tenant.account), "--sleep-minutes",
-                                        std::to_string(own_.config.sleep_minutes)},
-                               .uid = own_.uids.runner(tenant.account),
-                               .fds = {&peer}});
+    TRY(start_child(child, {.program = own_.programs.runner,
+                            .name = "oqto-runner",
+                            .args = {"--state-dir", dir + "runner", "--account",
+                                     std::to_string(tenant.account), "--sleep-minutes",
+                                     std::to_string(own_.config.sleep_minutes)},
+                            .uid = own_.uids.runner(tenant.account),
+                            .fds = {&peer}}));
+    send_host_facts(child);  // it finds them before its first connection
+    return {};
   }
   return start_child(child, {.program = own_.programs.hstry,
                              .name = "hstry",

@@ -77,17 +77,15 @@ void Guard::refuse(Connection& connection, ipc::Refusal refusal) {
 void Guard::drop(std::uint64_t id) {
   const auto found = connections_.find(id);
   if (found == connections_.end()) return;
-  Connection& connection = *found->second;
-  if (connection.state == Connection::State::open) {
-    Child* const server = server_of(connection);
-    if (server != nullptr && server->channel) (void)server->channel.send(ipc::Disconnect{id});
-  }
+  Connection& connection = *dropped_.emplace_back(std::move(found->second));
+  connections_.erase(found);
+  loop_.unwatch(connection.channel.fd(), connection);
+  connection.channel = ipc::Channel();  // first: the relay ends it before whoever serves it says a word
   const bool was_open = connection.state == Connection::State::open;
+  Child* const server = was_open ? server_of(connection) : nullptr;
+  if (server != nullptr && server->channel) (void)server->channel.send(ipc::Disconnect{id});
   record_end(ipc::Event::connection, connection.record, id, was_open ? ipc::Outcome::success : ipc::Outcome::failure,
              was_open ? "closed" : "it ended before it was open");
-  loop_.unwatch(connection.channel.fd(), connection);
-  dropped_.push_back(std::move(found->second));
-  connections_.erase(found);
 }
 
 // The host stops: who serves a connection closes it with a word, and the relay ends what does not end by that.

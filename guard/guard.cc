@@ -112,7 +112,6 @@ Status Guard::on_ready(Child& child, ipc::Received& received) {
   if (child.health != ipc::Health::starting) return fail(Errc::bad_message, "ready twice");
   child.health = ipc::Health::ready;
   child.has_served = true;
-  if (child.process == ipc::Process::runner) send_host_facts(child);
   if (child.process == ipc::Process::accounts) check_logins(child);
   if (child.process != ipc::Process::session) return {};
   Session* const session = find_session(child.number);

@@ -378,7 +378,7 @@ Status Guard::on_models_file(Child&, ipc::Received& received) {
 
 // Opened anew for each runner, to be read only: tenants share not even the place that one has read to.
 void Guard::send_host_facts(Child& runner) {
-  if (!models_ || runner.health != ipc::Health::ready || !runner.channel) return;
+  if (!models_ || !runner.channel) return;
   const std::string path = "/proc/self/fd/" + std::to_string(models_.get());
   const auto models = sys::open_file(path.c_str(), O_RDONLY | O_NONBLOCK);
   if (!models) return log::error("the models could not be opened", models.error());
