@@ -28,7 +28,7 @@ SHARE=$(realpath "$1"); shift; CMD="$*"
 CACHE=${OQTO_VM_CACHE:-$(cd "$(dirname "$0")/.." && pwd)/build/vm}; mkdir -p "$CACHE"
 PKGS="systemd,systemd-sysv,dbus,kmod,udev,iproute2,apparmor,bubblewrap,libcap2-bin,procps,util-linux,libseccomp2,ca-certificates"
 for p in $EXTRA; do PKGS="$PKGS,$p"; done
-KEY=$(printf '%s|%s|v5' "$PKGS" "$KVER" | sha256sum | cut -c1-12)
+KEY=$(printf '%s|%s|v6' "$PKGS" "$KVER" | sha256sum | cut -c1-12)
 IMG=$CACHE/root-$KEY.ext4 KERNEL=$CACHE/vmlinuz-$KEY INITRD=$CACHE/initrd-$KEY.gz
 for c in qemu-system-x86_64 mmdebstrap mke2fs busybox depmod cpio xz; do command -v $c >/dev/null || PATH=$PATH:/sbin:/usr/sbin command -v $c >/dev/null || { echo "vm-test: $c is missing (apt-get install qemu-system-x86 mmdebstrap e2fsprogs busybox-static kmod cpio xz-utils)" >&2; exit 125; }; done
 log(){ [ $VERBOSE = 1 ] && echo "vm-test: $*" >&2 || :; }
@@ -82,7 +82,7 @@ G
            systemd-random-seed systemd-update-utmp systemd-machine-id-commit systemd-journal-flush; do
     ln -sf /dev/null "$w/root/etc/systemd/system/$u$(case $u in *.timer) ;; *) echo .service;; esac)"; done
   rm -rf "$w/root/var/cache/apt/archives" "$w/root/usr/share/doc" "$w/root/usr/share/locale"; mkdir -p "$w/root/var/cache/apt/archives/partial"
-  local mb; mb=$(( $(du -sm "$w/root" | cut -f1) + 600 ))
+  local mb; mb=$(( $(du -sm "$w/root" | cut -f1) + 2400 ))
   mke2fs -q -t ext4 -O ^has_journal -d "$w/root" "$IMG.tmp" "${mb}M"
   # initramfs: busybox + the modules needed to reach the root disk and the shares
   mkdir -p "$w/i"/{bin,dev,proc,sys,newroot,lib/modules/"$kv"}

@@ -45,10 +45,12 @@ class Host:
         mux = self.muxes[user] = client.Mux(self.cookies[user])
         self.sessions[user] = mux.session(mux.workspace("w"))
 
-    def start(self):
+    def start(self, is_full=False):
         sh(f"systemctl reset-failed {self.unit} 2>/dev/null || true; systemd-run --quiet --unit={self.unit} --property=Delegate=yes "
            f"--property=KillMode=mixed --property=StandardOutput=append:/tmp/host.log --property=StandardError=append:/tmp/host.log "
            f"{HOME}/bin/oqto-guard --state {self.state} --bin {HOME}/bin --web {HOME}/web.pack --pi {HOME}/pi")
+        if is_full:  # it serves, and says what it lacks
+            return eventually("its word", lambda: "Not ready: disk." in self.ctl_text("status"), 60)
         sh(f"{HOME}/bin/oqtoctl --state {self.state} status --wait 60 >/dev/null || {{ tail -n 30 /tmp/host.log; exit 1; }}")
 
     def stop(self):
@@ -185,7 +187,7 @@ def image():
         assert "kept" in host.run("ann", "echo kept > kept; sync; cat kept")
         sh(f"systemctl kill --kill-whom=main -s KILL {host.unit}")
         eventually("the end of the unit", lambda: "active" != sh(f"systemctl is-active {host.unit}", False).strip())
-        host.start()
+        host.start(is_full=True)
         path = next((p for p in [host.state / "tenants.img"] if p.exists()), None)
         assert path and path.stat().st_blocks * 512 >= 350 * MIB
         host.muxes["ann"] = mux = client.Mux(host.cookies["ann"])
