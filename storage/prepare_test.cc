@@ -69,7 +69,8 @@ TEST_F(Disk, AttackALimitThatCouldNotBeTriedIsNotTakenForNone) {
 TEST_F(Disk, ATrialIsMadeAgainByAnotherUser) {
   NEEDS(mount_state("-O quota,project", ",prjquota"));
   ASSERT_TRUE(try_limits(state_ + "/tenants", kProbe));
-  EXPECT_TRUE(try_limits(state_ + "/tenants", kProbe + 1));
+  const Status again = try_limits(state_ + "/tenants", kProbe + 1);
+  EXPECT_TRUE(again) << (again ? "" : again.error().what);
   EXPECT_EQ(fs::file_size(state_ + "/tenants/.limits-probe/f"), 0U);
 }
 
