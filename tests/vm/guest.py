@@ -12,6 +12,7 @@ import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import client  # noqa: E402
+from machine import eventually, sh, test, tests  # noqa: E402
 
 SHARE = pathlib.Path(__file__).parent
 HOME = pathlib.Path("/opt/oqto")
@@ -20,27 +21,6 @@ UNIT = "oqto-host"
 LEAVES = pathlib.Path(f"/sys/fs/cgroup/system.slice/{UNIT}.service/oqto-1900000000/sessions")
 MIB = 1 << 20
 AGENT = 1_900_000_000 + 1000 + 2 * 1 + 1  # of account 1
-tests = []
-
-
-def test(words):
-    return lambda body: tests.append((words, body)) or body
-
-
-def sh(command, check=True, seconds=120):
-    done = subprocess.run(["bash", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds)
-    assert not check or done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}"
-    return done.stdout
-
-
-def eventually(what, probe, seconds=30):
-    end = time.monotonic() + seconds
-    while True:
-        found = probe()
-        if found:
-            return found
-        assert time.monotonic() < end, f"waited {seconds} s in vain for: {what}"
-        time.sleep(0.1)
 
 
 # --- the host ------------------------------------------------------------------------------------
