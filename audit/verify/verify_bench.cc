@@ -143,7 +143,9 @@ void run_floor(const std::string& dir, std::uint64_t entries) {
 
 void run_verify(const std::string& dir, const VerifierKey& key, unsigned threads) {
   const auto report = verify_log(dir, key, {.threads = threads});
-  CHECK(report && report->is_clean());
+  CHECK(report);
+  for (const Finding& finding : report->findings) std::fprintf(stderr, "%s: %s\n", finding.where.c_str(), finding.what.c_str());
+  CHECK(report->is_clean());
 }
 
 double median(std::vector<double> values) {
@@ -197,6 +199,10 @@ void bench(std::uint64_t entries, std::uint32_t batch) {
 
 int main(int argc, char** argv) {
   const std::uint64_t entries = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 200'000;
+  if (entries == 0) {
+    (void)std::fputs("usage: bench_audit_verify [ENTRIES [ENTRIES_PER_BATCH]]   (200000 by default)\n", stderr);
+    return 2;
+  }
   oqto::audit::prepare_hashing();
   ::setvbuf(stdout, nullptr, _IOLBF, 0);
   if (argc > 2) {
